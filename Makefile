@@ -1,0 +1,34 @@
+# Two commands do everything, from any state of the checkout:
+#   make book    set up, execute and build the book
+#   make test    set up, check and test everything
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: book test clean
+
+book: $(READY)
+	$(BIN)/jupyter-book build . -W -n --keep-going
+	@echo
+	@echo "The book is ready: open file://$(CURDIR)/_build/html/index.html"
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n auto
+
+# The environment is made anew whenever the lock or the project's metadata changes.
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "fatelib needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)."; \
+	  echo "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+clean:
+	rm -rf _build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

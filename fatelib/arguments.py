@@ -1,0 +1,57 @@
+"""How public functions read their arguments: one check, one promotion to floating point."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+
+def check(name: str, value: Any, valid: Callable[[np.ndarray], Any], accepted: str) -> None:
+    """Raise unless `value` is numeric and `valid` everywhere.
+
+    Values that JAX is tracing (inside `jit`, `vmap`, `grad`) have no number yet and pass: an
+    impossible value then gives NaN, never an exception.
+
+    Args:
+        name: The argument's name, as the caller wrote it.
+        value: A number or an array of numbers.
+        valid: Maps the value as a floating-point array to booleans; must be false at NaN.
+        accepted: Completes the sentence "<name> must be ...".
+
+    Raises:
+        TypeError: `value` is not numeric.
+        ValueError: `value` is not `valid` somewhere; the message shows the first such entry.
+
+    Example:
+        >>> check("sigma", -1.0, lambda s: s >= 0, "a number >= 0")
+        Traceback (most recent call last):
+        ValueError: sigma must be a number >= 0; got -1.0
+    """
+    if isinstance(value, jax.core.Tracer):
+        return
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be {accepted}; got {value!r}") from None
+    bad = ~np.asarray(valid(array), dtype=bool)
+    if bad.any():
+        raise ValueError(f"{name} must be {accepted}; got {array[bad].flat[0]}")
+
+
+def broadcast_floats(*values: Any) -> list[Array]:
+    """Broadcast numbers and arrays to one shape and one floating-point type.
+
+    The type is JAX's promotion of the arguments with a Python float: float32 unless an argument
+    is a 64-bit array and `jax_enable_x64` is set.
+
+    Args:
+        *values: Numbers or arrays whose shapes broadcast.
+
+    Returns:
+        One array per argument, all of the same shape and dtype.
+    """
+    dtype = jnp.result_type(*values, float)
+    return jnp.broadcast_arrays(*(jnp.asarray(value, dtype=dtype) for value in values))

@@ -1,0 +1,1 @@
+"""Deep linear networks and the exact ways to train them."""

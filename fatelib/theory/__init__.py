@@ -1,0 +1,1 @@
+"""Closed forms: pure functions that broadcast, compile, batch and differentiate."""
