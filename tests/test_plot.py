@@ -1,0 +1,66 @@
+"""Figures say what the data say."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import xarray as xr
+
+from fatelib import plot
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def experiment():
+    coords = {"theta": [0.4, 0.8, 1.2], "gamma": [0.5, 1.0, 1.5, 2.0]}
+    values = np.random.default_rng(0).normal(size=(3, 4, 5))
+    return xr.DataArray(values, dims=("theta", "gamma", "instance"), coords=coords)
+
+
+@pytest.mark.parametrize(
+    ("theta", "text"),
+    [(0.0, "0"), (np.pi, "π"), (np.pi / 8, "π/8"), (3 * np.pi / 4, "3π/4"), (1.0, "0.318π")],
+)
+def test_angles_are_multiples_of_pi(theta, text):
+    assert plot.format_angle(theta) == text
+
+
+def test_phase_diagram_is_symmetric_about_zero_and_marks_unconverged_cells(experiment):
+    converged = xr.ones_like(experiment, dtype=bool)
+    converged.loc[{"theta": 0.8, "gamma": 1.0, "instance": 2}] = False
+    ax = plot.phase_diagram(experiment.assign_coords(instance=range(5)),
+                            converged=converged)  # fmt: skip
+    mesh = ax.collections[0]
+    low, high = mesh.get_clim()
+    assert low == -high
+    np.testing.assert_allclose(
+        mesh.get_array().reshape(4, 3), experiment.mean("instance").transpose("gamma", "theta")
+    )
+    (dots,) = ax.lines
+    assert [tuple(p) for p in dots.get_xydata()] == [(0.8, 1.0)]
+
+
+def test_slices_draw_means_with_standard_errors_and_hollow_points(experiment):
+    converged = xr.ones_like(experiment, dtype=bool)
+    converged.loc[{"gamma": 1.0}] = False
+    ax = plot.slices(experiment, experiment.mean("instance"), converged=converged)
+    filled, hollow = ax.containers[0], ax.containers[1]
+    mean = experiment.sel(theta=0.4).mean("instance")
+    np.testing.assert_allclose(
+        np.nan_to_num(filled.lines[0].get_ydata()), mean.where(mean.gamma != 1.0, 0.0)
+    )
+    assert np.isfinite(hollow.lines[0].get_ydata()).sum() == 1
+    labels = ax.get_legend_handles_labels()[1]
+    assert labels == [f"$\\theta$ = {plot.format_angle(t)}" for t in (0.4, 0.8, 1.2)]
+
+
+def test_slices_need_something_to_draw():
+    with pytest.raises(ValueError, match="measured"):
+        plot.slices()
