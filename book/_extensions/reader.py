@@ -1,0 +1,95 @@
+"""Read a chapter, a Python file in jupytext's percent format, as a notebook.
+
+A code cell may begin with option lines, in YAML, which are not shown to the reader::
+
+    # %%
+    #| name: fig-slices
+    #| caption: Risk against $\\gamma$, $\\sigma = 0.2$;
+    #|   error bars are standard errors over 20 instances.
+    #| alt: Two curves that cross twice.
+    #| tags: [hide-input]
+    plot.slices(results)
+
+They become the metadata that MyST-NB turns into a captioned, numbered figure.
+"""
+
+import re
+from typing import Any
+
+import jupytext
+import yaml
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
+
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+OPTIONS = ("name", "caption", "alt", "width", "tags")
+
+# Runs first in every chapter, unseen: figures as SVG that are the same bytes at every build.
+PREPARE = """\
+import matplotlib
+from matplotlib_inline.backend_inline import set_matplotlib_formats
+set_matplotlib_formats("svg", metadata={"Date": None, "Creator": None})
+matplotlib.rcParams["svg.hashsalt"] = "fatelib"
+"""
+
+
+def reads(text: str) -> NotebookNode:
+    """Read a chapter for the book: every cell knows its line, options become metadata.
+
+    Raises:
+        ValueError: A cell has no `# %%` line of its own, or an option is unknown or misspelt.
+    """
+    notebook = jupytext.reads(text, fmt="py:percent")
+    notebook.metadata.setdefault("kernelspec", KERNEL)
+    # The lines below the markers, counted from 0: warnings then point into the file.
+    lines = [i + 1 for i, line in enumerate(text.splitlines()) if re.match(r"# ?%%", line)]
+    if len(lines) != len(notebook.cells):
+        raise ValueError(
+            f"{len(notebook.cells)} cells but {len(lines)} lines that start with '# %%': "
+            "begin the text of a chapter, too, with '# %% [markdown]'"
+        )
+    for cell, line in zip(notebook.cells, lines, strict=True):
+        if cell.cell_type == "code":
+            options, cell.source = split_options(cell.source, line + 1)
+            cell.metadata.update(cell_metadata(options))
+    prepare = new_code_cell(PREPARE, id="prepare", metadata={"tags": ["remove-cell"]})
+    notebook.cells.insert(0, prepare)
+    notebook.metadata["source_map"] = [0, *lines]
+    return notebook
+
+
+def split_options(source: str, line: int) -> tuple[dict[str, Any], str]:
+    """Split a cell into its options and the code below them.
+
+    Args:
+        source: The cell.
+        line: Where it starts in its file, for messages.
+    """
+    lines = source.splitlines()
+    count = next((i for i, text in enumerate(lines) if not text.startswith("#|")), len(lines))
+    block = "\n".join(text[2:].removeprefix(" ") for text in lines[:count])
+    try:
+        options = yaml.safe_load(block) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"line {line}: the cell's options are not YAML: {error}") from None
+    if not isinstance(options, dict):
+        raise ValueError(f"line {line}: an option is written '#| name: value'; got {block!r}")
+    for key in options:
+        if key not in OPTIONS:
+            raise ValueError(f"line {line}: unknown option {key!r}; choose from {OPTIONS}")
+    return options, "\n".join(lines[count:]).lstrip("\n")
+
+
+def cell_metadata(options: dict[str, Any]) -> dict[str, Any]:
+    """Translate a cell's options to the metadata that MyST-NB reads."""
+    tags = list(options.get("tags", []))
+    if "build-only" in tags:
+        tags.append("remove-cell")
+    figure = {key: options[key] for key in ("name", "caption") if key in options}
+    image = {key: options[key] for key in ("alt", "width") if key in options}
+    if "alt" in image:
+        image["alt"] = " ".join(image["alt"].split())
+    metadata: dict[str, Any] = {"tags": tags} if tags else {}
+    if figure or image:
+        metadata["mystnb"] = {"figure": figure, "image": image}
+    return metadata
