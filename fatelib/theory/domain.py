@@ -1,0 +1,58 @@
+"""What every argument of the theory may be, said once: a name means the same everywhere."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fatelib.arguments import check
+
+# The float32 nearest to pi lies above pi: both must count as pi.
+_PI = float(np.float32(np.pi))
+
+_AT_LEAST_0 = (lambda x: (x >= 0) & np.isfinite(x), "a finite number >= 0")
+_ABOVE_0 = (lambda x: (x > 0) & np.isfinite(x), "a finite number > 0")
+_AT_LEAST_1 = (lambda x: (x >= 1) & np.isfinite(x), "a finite number >= 1")
+
+_DOMAINS: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
+    "n": _AT_LEAST_1,
+    "k": _AT_LEAST_1,
+    "gamma": _ABOVE_0,
+    "source_gamma": (lambda x: x > 0, "a number > 0 (inf: unlimited source data)"),
+    "theta": (lambda x: (x >= 0) & (x <= _PI), "an angle in [0, pi]"),
+    "sigma": _AT_LEAST_0,
+    "source_sigma": _AT_LEAST_0,
+    "noise": _AT_LEAST_0,
+    "residual": _AT_LEAST_0,
+    "signal": _AT_LEAST_0,
+    "ridge": _AT_LEAST_0,
+    "distance2": _AT_LEAST_0,
+    "eigenvalues": _AT_LEAST_0,
+    "coefficients2": _AT_LEAST_0,
+    "depth": (lambda x: x >= 1, "a number >= 1 (inf is allowed)"),
+    "interpolator_norm2": _AT_LEAST_0,
+    "source_norm2": _ABOVE_0,
+    "seen_norm2": _ABOVE_0,
+    "time": _AT_LEAST_0,
+    "initial": (lambda x: (x > 0) & (x < 1), "a number in (0, 1)"),
+    "level": (lambda x: (x > 0) & (x < 1), "a number in (0, 1)"),
+    "strength": _AT_LEAST_0,
+}
+
+
+def check_domain(**arguments: Any) -> None:
+    """Raise ``ValueError`` unless every argument lies in the domain that its name stands for.
+
+    Args:
+        **arguments: Numbers or arrays, by the name that the caller knows them by.
+
+    Raises:
+        ValueError: An argument is impossible; the message has its name and its value.
+
+    Example:
+        >>> check_domain(gamma=0.5, sigma=-0.2)
+        Traceback (most recent call last):
+        ValueError: sigma must be a finite number >= 0; got -0.2
+    """
+    for name, value in arguments.items():
+        check(name, value, *_DOMAINS[name])
