@@ -29,5 +29,5 @@ Markdown("| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, valu
 # %% [markdown]
 # ## Time per chapter
 #
-# ```{nb-exec-table}
+# ```{run-times}
 # ```

@@ -34,7 +34,16 @@ matplotlib.rcParams["svg.hashsalt"] = "fatelib"
 
 
 def reads(text: str) -> NotebookNode:
-    """Read a chapter for the book: every cell knows its line, options become metadata.
+    """Read a chapter for MyST-NB: with the cell that prepares its figures."""
+    notebook = read(text)
+    prepare = new_code_cell(PREPARE, id="prepare", metadata={"tags": ["remove-cell"]})
+    notebook.cells.insert(0, prepare)
+    notebook.metadata["source_map"].insert(0, 0)
+    return notebook
+
+
+def read(text: str) -> NotebookNode:
+    """Read a chapter: options become metadata, and the notebook knows the line of each cell.
 
     Raises:
         ValueError: A cell has no `# %%` line of its own, or an option is unknown or misspelt.
@@ -52,9 +61,7 @@ def reads(text: str) -> NotebookNode:
         if cell.cell_type == "code":
             options, cell.source = split_options(cell.source, line + 1)
             cell.metadata.update(cell_metadata(options))
-    prepare = new_code_cell(PREPARE, id="prepare", metadata={"tags": ["remove-cell"]})
-    notebook.cells.insert(0, prepare)
-    notebook.metadata["source_map"] = [0, *lines]
+    notebook.metadata["source_map"] = lines
     return notebook
 
 
