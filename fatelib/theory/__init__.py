@@ -1,5 +1,12 @@
 """Closed forms: pure functions that broadcast, compile, batch and differentiate."""
 
+from fatelib.theory.dynamics import aligned_strength, escape_time, strength_growth_rate
+from fatelib.theory.fine_tuning import (
+    fine_tuning_break_even,
+    fine_tuning_scale,
+    fine_tuning_scale_from_norms,
+    fine_tuning_transferability,
+)
 from fatelib.theory.least_squares import (
     effective_ridge,
     interpolator_norm2,
@@ -9,13 +16,34 @@ from fatelib.theory.least_squares import (
     ridge_risk,
     scratch_risk,
 )
+from fatelib.theory.linear_transfer import (
+    learned_angle,
+    linear_transfer_risk,
+    linear_transferability,
+    negative_transfer_interval,
+    negative_transfer_onset,
+    regularised_transfer_boundary,
+)
 
 __all__ = [
+    "aligned_strength",
     "effective_ridge",
+    "escape_time",
+    "fine_tuning_break_even",
+    "fine_tuning_scale",
+    "fine_tuning_scale_from_norms",
+    "fine_tuning_transferability",
     "interpolator_norm2",
+    "learned_angle",
     "least_squares_risk",
+    "linear_transfer_risk",
+    "linear_transferability",
+    "negative_transfer_interval",
+    "negative_transfer_onset",
     "optimal_scratch_risk",
     "regularised_risk",
+    "regularised_transfer_boundary",
     "ridge_risk",
     "scratch_risk",
+    "strength_growth_rate",
 ]
