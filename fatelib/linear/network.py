@@ -1,0 +1,215 @@
+"""Deep linear networks: their weights, the linear map they compute and the features they hold."""
+
+from itertools import pairwise
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from fatelib.arguments import check
+from fatelib.linear.quadratic import product
+
+__all__ = ["DeepLinear", "alignment", "effective_rank", "truncate"]
+
+
+class DeepLinear(eqx.Module):
+    r"""A deep linear network.
+
+    .. math:: f(x) = x W_1 W_2 \cdots W_L
+
+    Attributes:
+        weights: The L matrices, (d, h), (h, h), ..., (h, 1).
+
+    Example:
+        One network maps one input; a batch of inputs is a product with `end_to_end`, and a batch of
+        networks is a `jax.vmap` away:
+
+        >>> import jax
+        >>> network = DeepLinear.init(jax.random.key(0), d=20, depth=3, scale=1.0)
+        >>> X = jax.random.normal(jax.random.key(1), (5, 20))
+        >>> jax.vmap(network)(X).shape, (X @ network.end_to_end()).shape
+        ((5,), (5,))
+        >>> keys = jax.random.split(jax.random.key(2), 4)
+        >>> jax.vmap(lambda key: DeepLinear.init(key, 20))(keys).weights[0].shape
+        (4, 20, 20)
+    """
+
+    weights: tuple[Float[Array, "_ _"], ...]
+
+    def __check_init__(self) -> None:
+        shapes = [weight.shape for weight in self.weights]
+        chained = all(left[1] == right[0] for left, right in pairwise(shapes))
+        if not shapes or not chained or shapes[-1][1] != 1:
+            raise ValueError(
+                "weights must be matrices (d, h), (h, h), ..., (h, 1) whose product is a column; "
+                f"got shapes {shapes}"
+            )
+
+    @classmethod
+    def init(
+        cls,
+        key: Any,
+        d: int,
+        depth: int = 2,
+        width: int | None = None,
+        scale: ArrayLike = 1e-5,
+    ) -> "DeepLinear":
+        r"""Draw Gaussian initial weights.
+
+        .. math::
+            W_l \sim \alpha \, N(0, 1 / \text{fan-in}) \quad (l < L), \qquad
+            W_L \sim \alpha \, N(0, 1)
+
+        Args:
+            key: A JAX random key.
+            d: Dimension of the inputs.
+            depth: Number of weight matrices L; 1 is plain linear regression.
+            width: Hidden width h; by default d.
+            scale: The scale alpha; small is the rich regime, large the lazy one.
+
+        Returns:
+            The network; its dtype is that of `scale`, float32 by default.
+
+        Raises:
+            ValueError: d, depth or width below 1, or a negative scale.
+        """
+        width = d if width is None else width
+        for name, value in (("d", d), ("depth", depth), ("width", width)):
+            check(name, value, lambda v: (v >= 1) & (v == np.floor(v)), "an integer >= 1")
+        check("scale", scale, lambda s: (s >= 0) & (s < np.inf), "a number >= 0")
+        dtype = jnp.result_type(scale, float)
+        sizes = [d] + [width] * (depth - 1) + [1]
+        weights = []
+        for layer, layer_key in enumerate(jax.random.split(key, depth)):
+            shape = (sizes[layer], sizes[layer + 1])
+            spread = 1.0 if layer == depth - 1 else shape[0] ** -0.5
+            weights.append(
+                jnp.asarray(scale, dtype) * (spread * jax.random.normal(layer_key, shape, dtype))
+            )
+        return cls(tuple(weights))
+
+    @property
+    def depth(self) -> int:
+        """Number of weight matrices L."""
+        return len(self.weights)
+
+    def __call__(self, x: Float[Array, " d"]) -> Float[Array, ""]:
+        """Return the output for one input (d,)."""
+        for weight in self.weights:
+            x = product(x, weight)
+        return x[0]
+
+    def end_to_end(self) -> Float[Array, " d"]:
+        r"""Return the linear map the network computes, :math:`\beta = W_1 W_2 \cdots W_L`."""
+        beta = self.weights[-1][:, 0]
+        for weight in reversed(self.weights[:-1]):
+            beta = product(weight, beta)
+        return beta
+
+    def features(self) -> Float[Array, "d h"]:
+        r"""Return the map to the last hidden layer, :math:`W_1 \cdots W_{L-1}`.
+
+        For depth 1 the features are the inputs: the identity.
+        """
+        features = jnp.eye(self.weights[0].shape[0], dtype=self.weights[0].dtype)
+        for layer, weight in enumerate(self.weights[:-1]):
+            features = product(features, weight) if layer else weight
+        return features
+
+    def balancedness(self) -> tuple[Float[Array, "_ _"], ...]:
+        r"""Return the L - 1 matrices that gradient flow conserves.
+
+        .. math:: D_l = W_l^T W_l - W_{l+1} W_{l+1}^T
+
+        Discrete steps change them at first order in the learning rate; a network that starts small
+        has them near zero for ever (the proof of Lemma 3.3 of Tahir et al., 2025).
+        """
+        return tuple(product(W.T, W) - product(V, V.T) for W, V in pairwise(self.weights))
+
+
+def effective_rank(matrix: Float[Array, "_ _"]) -> Float[Array, ""]:
+    r"""Effective rank: the number of singular directions that a matrix really uses.
+
+    .. math::
+        \exp\Big(-\sum_i p_i \log p_i\Big), \qquad p_i = \frac{s_i}{\sum_j s_j}
+
+    with the singular values :math:`s_i`: 1 for one direction, r for r equal ones.
+
+    Args:
+        matrix: Any matrix; the zero matrix has none and gives NaN.
+
+    Returns:
+        A number between 1 and the smaller dimension.
+
+    Source:
+        Roy and Vetterli (2007), "The effective rank: a measure of effective dimensionality".
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> round(float(effective_rank(jnp.diag(jnp.array([3.0, 3.0, 0.0])))), 3)
+        2.0
+    """
+    singular_values = jnp.linalg.svd(matrix, compute_uv=False)
+    shares = singular_values / jnp.sum(singular_values)
+    return jnp.exp(jnp.sum(jax.scipy.special.entr(shares)))
+
+
+def alignment(network: DeepLinear, beta: Float[Array, " d"]) -> Float[Array, ""]:
+    r"""Share of the hidden features that looks along one direction of the inputs.
+
+    .. math:: \frac{\|\hat\beta^T F\|^2}{\|F\|_F^2}, \qquad F = W_1 \cdots W_{L-1}
+
+    Args:
+        network: The network.
+        beta: The direction, (d,), of any length but zero.
+
+    Returns:
+        1 if every feature is a multiple of :math:`x \cdot \beta`; about 1/d at random weights.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> u, v = jnp.eye(4)[0], jnp.ones(3)
+        >>> network = DeepLinear((jnp.outer(u, v), jnp.ones((3, 1))))
+        >>> round(float(alignment(network, 2 * u)), 3)
+        1.0
+    """
+    features = network.features()
+    # Scaled to its largest entry first: the squares of a tiny network would underflow.
+    features = features / jnp.max(jnp.abs(features))
+    along = product(beta / jnp.linalg.norm(beta), features)
+    return jnp.sum(along**2) / jnp.sum(features**2)
+
+
+def truncate(network: DeepLinear, rank: int) -> DeepLinear:
+    r"""Keep the leading features of a network, as a two-layer network of that width.
+
+    With the singular value decomposition :math:`F = U S V^T` of the features, the new weights are
+    the first `rank` columns of :math:`U S` and the same coordinates :math:`V^T W_L` of the last
+    layer. After pretraining from a small scale one direction is all there is, and a protocol that
+    only reads the features costs O(n d) on the truncated network.
+
+    Args:
+        network: The network.
+        rank: Number of features to keep, from 1 to the smaller of d and h.
+
+    Returns:
+        A network of depth 2 and width `rank`; the same linear map if `rank` is that of F.
+
+    Raises:
+        ValueError: `rank` is out of range.
+
+    Example:
+        >>> import jax
+        >>> network = DeepLinear.init(jax.random.key(0), d=8, depth=3)
+        >>> [weight.shape for weight in truncate(network, 2).weights]
+        [(8, 2), (2, 1)]
+    """
+    features = network.features()
+    largest = min(features.shape)
+    check("rank", rank, lambda r: (r >= 1) & (r <= largest), f"an integer from 1 to {largest}")
+    U, S, Vt = jnp.linalg.svd(features, full_matrices=False)
+    last = product(Vt[:rank], network.weights[-1])
+    return DeepLinear((U[:, :rank] * S[None, :rank], last))

@@ -1,0 +1,76 @@
+"""The squared loss of a linear map, in the coordinates where it is a sum of independent terms."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+__all__ = ["Quadratic", "product"]
+
+
+def product(a: Array, b: Array) -> Array:
+    """Multiply at full precision, on accelerators too."""
+    return jnp.matmul(a, b, precision="highest")
+
+
+class Quadratic(eqx.Module):
+    r"""A least-squares loss in its own basis.
+
+    .. math::
+        \|A\beta - t\|^2 = \text{minimum} + \sum_i \lambda_i (\beta_i - b_i)^2, \qquad
+        A = U \sqrt{\Lambda} V^T
+
+    where :math:`\beta_i` are the coordinates in the right singular basis V of A. Nothing cancels in
+    this form: the distance to the minimum is exact to rounding however small it is. With
+    :math:`A = X / \sqrt n` and :math:`t = y / \sqrt n` it is the mean squared training loss.
+
+    Attributes:
+        basis: The rows are the singular directions, (r, d) with r = min(n, d); None for the
+            identity.
+        curvature: The eigenvalues :math:`\lambda_i` of :math:`A^T A`, (r,), largest first; zero
+            where they are zero to rounding.
+        minimiser: The coordinates :math:`b_i` of the minimum-norm minimiser :math:`A^+ t`, (r,).
+        minimum: The smallest value.
+    """
+
+    basis: Float[Array, "r d"] | None
+    curvature: Float[Array, " r"]
+    minimiser: Float[Array, " r"]
+    minimum: Float[Array, ""]
+
+    @classmethod
+    def of(cls, A: Float[Array, "n d"] | None, t: Float[Array, " n"]) -> "Quadratic":
+        """Diagonalise the loss.
+
+        Args:
+            A: The matrix, (n, d); None stands for the identity.
+            t: The target, (n,).
+
+        Returns:
+            The loss in its basis.
+        """
+        if A is None:
+            return cls(None, jnp.ones_like(t), t, jnp.zeros((), t.dtype))
+        U, S, basis = jnp.linalg.svd(A, full_matrices=False)
+        seen = jnp.finfo(S.dtype).eps * max(A.shape) * S[0] < S
+        along = jnp.where(seen, product(t, U), 0)
+        minimum = jnp.sum((t - product(U, along)) ** 2)
+        if A.shape[0] <= A.shape[1]:
+            minimum = jnp.where(jnp.all(seen), 0, minimum)
+        curvature = jnp.where(seen, S**2, 0)
+        return cls(basis, curvature, along / jnp.where(seen, S, 1), minimum)
+
+    def project(self, vectors: Array) -> Array:
+        """Return the coordinates of a vector (d,), or of the columns of a matrix (d, h)."""
+        return vectors if self.basis is None else product(self.basis, vectors)
+
+    def lift(self, coordinates: Array) -> Array:
+        """Return the vectors that have these coordinates, in the span of the basis."""
+        return coordinates if self.basis is None else product(self.basis.T, coordinates)
+
+    def excess(self, coordinates: Float[Array, " r"]) -> Float[Array, ""]:
+        """Return the loss above its minimum."""
+        return jnp.sum(self.curvature * (coordinates - self.minimiser) ** 2)
+
+    def gradient(self, coordinates: Float[Array, " r"]) -> Float[Array, " r"]:
+        """Return the gradient of the loss, in coordinates."""
+        return 2 * self.curvature * (coordinates - self.minimiser)

@@ -1,0 +1,229 @@
+r"""The ways to learn a target task, with and without a pretrained network.
+
+`scratch` trains anew, `linear_transfer` fits a new last layer on frozen features, `fine_tune` goes
+on training all layers. Each takes one pretrained network and one data set and returns one `Result`;
+batches come from `jax.vmap`.
+"""
+
+from typing import Any, Literal
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
+
+from fatelib.arguments import check
+from fatelib.linear.descent import read_data, train
+from fatelib.linear.iteration import History
+from fatelib.linear.network import DeepLinear
+from fatelib.linear.quadratic import Quadratic, product
+from fatelib.tasks import LinearTasks
+
+__all__ = ["Result", "fine_tune", "linear_transfer", "scratch"]
+
+
+class Result(eqx.Module):
+    """What a protocol ends with.
+
+    Attributes:
+        network: The trained network.
+        risk: Its risk on the target task, against the noise-free labels.
+        loss: Its mean squared training loss.
+        converged: Whether training met its tolerance; always true of an exact solution.
+        steps: Steps of gradient descent taken; 0 for an exact solution.
+    """
+
+    network: DeepLinear
+    risk: Float[Array, ""]
+    loss: Float[Array, ""]
+    converged: Bool[Array, ""]
+    steps: Int[Array, ""]
+
+
+def scratch(
+    key: Any,
+    tasks: LinearTasks,
+    X: Float[ArrayLike, "n d"],
+    y: Float[ArrayLike, " n"],
+    *,
+    depth: int = 2,
+    width: int | None = None,
+    scale: ArrayLike = 1e-5,
+    **options: Any,
+) -> Result:
+    r"""Train a new network on the target data alone.
+
+    From a small scale it ends at the minimum-norm interpolator :math:`X^+ y`, whose risk is
+    `fatelib.theory.least_squares_risk` with n samples and d features.
+
+    Args:
+        key: A JAX random key for the initial weights.
+        tasks: The tasks; only the target is used, to compute the risk.
+        X: Target inputs, (n, d).
+        y: Target labels, (n,).
+        depth: Number of weight matrices.
+        width: Hidden width; by default d.
+        scale: Scale of the initial weights.
+        **options: Passed on to `fatelib.train`.
+
+    Returns:
+        The result.
+
+    Source:
+        Theorems 3.5 and 3.6 of Tahir et al. (2025).
+
+    Example:
+        >>> import jax
+        >>> tasks = LinearTasks.at_angle(jax.random.key(0), 30, 0.5)
+        >>> X, y = tasks.sample(jax.random.key(1), 60)
+        >>> result = scratch(jax.random.key(2), tasks, X, y)
+        >>> bool(result.converged), round(float(result.risk), 3)
+        (True, 0.0)
+    """
+    network = DeepLinear.init(key, tasks.d, depth, width, scale)
+    return _result(tasks, X, y, *train(network, X, y, **options))
+
+
+def fine_tune(
+    pretrained: DeepLinear,
+    tasks: LinearTasks,
+    X: Float[ArrayLike, "n d"],
+    y: Float[ArrayLike, " n"],
+    **options: Any,
+) -> Result:
+    r"""Train all layers on the target data, from the pretrained weights.
+
+    With the projector P on the rows of X, a network pretrained on :math:`\beta_s` ends at
+
+    .. math:: \beta = X^+ y + \kappa (I - P) \beta_s
+
+    with the scale :math:`\kappa` of `fatelib.theory.fine_tuning_scale`.
+
+    Args:
+        pretrained: The pretrained network.
+        tasks: The tasks; only the target is used, to compute the risk.
+        X: Target inputs, (n, d).
+        y: Target labels, (n,).
+        **options: Passed on to `fatelib.train`.
+
+    Returns:
+        The result.
+
+    Source:
+        Theorem 3.9 of Tahir et al. (2025), where :math:`\kappa = 1`.
+
+    Example:
+        >>> import jax
+        >>> from fatelib.linear import pretrain
+        >>> tasks = LinearTasks.at_angle(jax.random.key(0), 30, 0.5)
+        >>> pretrained, _ = pretrain(DeepLinear.init(jax.random.key(1), 30), tasks.beta_source)
+        >>> X, y = tasks.sample(jax.random.key(2), 15)
+        >>> result = fine_tune(pretrained, tasks, X, y)
+        >>> bool(result.risk < tasks.risk(pretrained.end_to_end()))
+        True
+    """
+    return _result(tasks, X, y, *train(pretrained, X, y, **options))
+
+
+def linear_transfer(
+    pretrained: DeepLinear,
+    tasks: LinearTasks,
+    X: Float[ArrayLike, "n d"],
+    y: Float[ArrayLike, " n"],
+    *,
+    ridge: ArrayLike = 0.0,
+    solver: Literal["exact", "descent"] = "exact",
+    cutoff: ArrayLike = 1e-3,
+    **options: Any,
+) -> Result:
+    r"""Fit a new last layer on the frozen features of a pretrained network.
+
+    .. math:: \min_b \tfrac1n \|Z b - y\|^2 + \text{ridge} \, \|b\|^2, \qquad Z = X F
+
+    on the features :math:`F = W_1 \cdots W_{L-1}`; the minimum-norm solution without ridge.
+
+    After pretraining from a small scale F is one direction and, in all others, what is left of the
+    initial weights. Minimum-norm interpolation would blow these remains up until they fit the
+    noise, which no training of finite length does. So the singular directions of F below `cutoff`
+    times the largest count as absent.
+
+    Args:
+        pretrained: The pretrained network.
+        tasks: The tasks; only the target is used, to compute the risk.
+        X: Target inputs, (n, d).
+        y: Target labels, (n,).
+        ridge: Coefficient of the squared norm of the last layer.
+        solver: "exact" solves the least-squares problem; "descent" trains the last layer from zero
+            by gradient descent, to the same end.
+        cutoff: Relative size below which a feature counts as absent.
+        **options: Passed on to `fatelib.train`, with ``solver="descent"`` only.
+
+    Returns:
+        The result; its network has the pretrained features and the new last layer.
+
+    Raises:
+        ValueError: A negative ridge or cutoff, or an unknown solver.
+
+    Source:
+        Theorem 3.7 (eq. 10 and 13) of Tahir et al. (2025).
+
+    Example:
+        >>> import jax
+        >>> from fatelib.linear import pretrain
+        >>> tasks = LinearTasks.at_angle(jax.random.key(0), 30, 0.5)
+        >>> pretrained, _ = pretrain(DeepLinear.init(jax.random.key(1), 30), tasks.beta_source)
+        >>> X, y = tasks.sample(jax.random.key(2), 1000)
+        >>> risk = linear_transfer(pretrained, tasks, X, y).risk
+        >>> round(float(risk), 2), round(float(jax.numpy.sin(0.5) ** 2), 2)
+        (0.23, 0.23)
+    """
+    check("ridge", ridge, lambda r: (r >= 0) & (r < np.inf), "a number >= 0")
+    check("cutoff", cutoff, lambda c: (c >= 0) & (c < 1), "a number in [0, 1)")
+    if solver not in ("exact", "descent"):
+        raise ValueError(f"solver must be 'exact' or 'descent'; got {solver!r}")
+    if solver == "exact" and options:
+        raise ValueError(f"solver must be 'descent' for the options {sorted(options)}")
+    X, y = read_data(pretrained, X, y)
+    features, basis = _leading(pretrained, jnp.asarray(cutoff, X.dtype))
+    history = None
+    if solver == "exact":
+        last = _solve(features, X, y, jnp.asarray(ridge, X.dtype))
+    else:
+        head = jnp.zeros((features.shape[1], 1), features.dtype)
+        # The gradient of ridge * |b|^2 is 2 * ridge * b.
+        options = {**options, "layers": "last", "weight_decay": 2 * ridge}
+        trained, history = train(DeepLinear((features, head)), X, y, **options)
+        last = trained.weights[-1]
+    network = DeepLinear((*pretrained.weights[:-1], product(basis.T, last)))
+    return _result(tasks, X, y, network, history)
+
+
+@eqx.filter_jit
+def _leading(network: DeepLinear, cutoff: Array) -> tuple[Array, Array]:
+    """Return features in their singular basis, those below the cutoff zero, and the basis."""
+    U, S, basis = jnp.linalg.svd(network.features(), full_matrices=False)
+    S = jnp.where(cutoff * S[0] < S, S, 0)
+    return U * S[None, :], basis
+
+
+@eqx.filter_jit
+def _solve(features: Array, X: Array, y: Array, ridge: Array) -> Array:
+    """Ridge regression on the features, by singular value decomposition."""
+    root = y.shape[0] ** 0.5
+    loss = Quadratic.of(product(X / root, features), y / root)
+    shrinkage = loss.curvature / jnp.where(loss.curvature > 0, loss.curvature + ridge, 1)
+    return loss.lift(shrinkage * loss.minimiser)[:, None]
+
+
+@eqx.filter_jit
+def _result(
+    tasks: LinearTasks, X: Any, y: Any, network: DeepLinear, history: History | None
+) -> Result:
+    beta = network.end_to_end()
+    return Result(
+        network=network,
+        risk=tasks.risk(beta),
+        loss=jnp.mean((product(X, beta) - y) ** 2),
+        converged=jnp.array(True) if history is None else history.converged,
+        steps=jnp.array(0) if history is None else history.steps_taken,
+    )
