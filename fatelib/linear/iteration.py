@@ -124,7 +124,7 @@ def descend(
         squares = sum(jnp.sum(weight**2) for weight in (*state.hidden, state.last))
         squares += state.shrink**2 * (jnp.sum(trained[0] ** 2) - jnp.sum(start**2))
         push = jnp.linalg.norm(loss.gradient(zero)) * (squares / depth) ** (depth / 2 - 1)
-        return balance | ((push <= decay) & (loss.curvature[0] * norm**2 <= tolerance))
+        return balance | ((push <= decay) & (jnp.max(loss.curvature) * norm**2 <= tolerance))
 
     def examine(state: _State, bound: ArrayLike) -> _State:
         """Make a record and decide whether to stop."""
@@ -255,7 +255,7 @@ def _stable_rate(weights: tuple[Array, ...], loss: Quadratic, decay: Array) -> A
     bend = (depth - 1) * jnp.max(jnp.stack([jnp.zeros_like(decay), *pairs]))
     first = jacobian(norms) + bend * jnp.linalg.norm(inside - loss.minimiser)
     end = jacobian([jnp.maximum(norm, balanced) for norm in norms])
-    curvature = decay + 2 * loss.curvature[0] * jnp.maximum(first, end)
+    curvature = decay + 2 * jnp.max(loss.curvature) * jnp.maximum(first, end)
     return jnp.where(curvature > 0, 1 / curvature, 1)
 
 

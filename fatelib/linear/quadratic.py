@@ -20,14 +20,14 @@ class Quadratic(eqx.Module):
         A = U \sqrt{\Lambda} V^T
 
     where :math:`\beta_i` are the coordinates in the right singular basis V of A. Nothing cancels in
-    this form: the distance to the minimum is exact to rounding however small it is. With
+    this form: the distance to the minimum is accurate however small it is. With
     :math:`A = X / \sqrt n` and :math:`t = y / \sqrt n` it is the mean squared training loss.
 
     Attributes:
         basis: The rows are the singular directions, (r, d) with r = min(n, d); None for the
             identity.
-        curvature: The eigenvalues :math:`\lambda_i` of :math:`A^T A`, (r,), largest first; zero
-            where they are zero to rounding.
+        curvature: The eigenvalues :math:`\lambda_i` of :math:`A^T A`, (r,); zero where they are
+            zero to rounding.
         minimiser: The coordinates :math:`b_i` of the minimum-norm minimiser :math:`A^+ t`, (r,).
         minimum: The smallest value.
     """
@@ -50,14 +50,24 @@ class Quadratic(eqx.Module):
         """
         if A is None:
             return cls(None, jnp.ones_like(t), t, jnp.zeros((), t.dtype))
-        U, S, basis = jnp.linalg.svd(A, full_matrices=False)
-        seen = jnp.finfo(S.dtype).eps * max(A.shape) * S[0] < S
-        along = jnp.where(seen, product(t, U), 0)
-        minimum = jnp.sum((t - product(U, along)) ** 2)
+        # Several times faster than a singular value decomposition. Where A has fewer rows than
+        # columns, Q confines the eigenvectors to their span.
+        if A.shape[0] < A.shape[1]:
+            Q, R = jnp.linalg.qr(A.T)
+            basis = product(Q, jnp.linalg.eigh(product(R, R.T))[1]).T
+        else:
+            basis = jnp.linalg.eigh(product(A.T, A))[1].T
+        # The columns of A V give the small eigenvalues, which the product A^T A has lost, again.
+        images = product(A, basis.T)
+        curvature = jnp.sum(images**2, axis=0)
+        rounding = jnp.finfo(A.dtype).eps * max(A.shape)
+        curvature = jnp.where(curvature > rounding**2 * jnp.max(curvature), curvature, 0)
+        minimiser = product(t, images) / jnp.where(curvature > 0, curvature, 1)
+        minimiser = jnp.where(curvature > 0, minimiser, 0)
+        minimum = jnp.sum((t - product(images, minimiser)) ** 2)
         if A.shape[0] <= A.shape[1]:
-            minimum = jnp.where(jnp.all(seen), 0, minimum)
-        curvature = jnp.where(seen, S**2, 0)
-        return cls(basis, curvature, along / jnp.where(seen, S, 1), minimum)
+            minimum = jnp.where(jnp.all(curvature > 0), 0, minimum)
+        return cls(basis, curvature, minimiser, minimum)
 
     def project(self, vectors: Array) -> Array:
         """Return the coordinates of a vector (d,), or of the columns of a matrix (d, h)."""
