@@ -2,9 +2,43 @@
 
 `fatelib` computes and simulates transfer learning in high-dimensional regression: closed-form
 risks (`fatelib.theory`), deep linear networks and the gradient descent that trains them
-(`fatelib.linear`), the transfer protocols (`fatelib.transfer`) and phase diagrams over them.
+(`fatelib.linear`), the transfer protocols (`fatelib.transfer`) and phase diagrams over them
+(`fatelib.sweep`), with tables of agreement (`fatelib.agreement`) and figures (`fatelib.plot`, and
+`fatelib.widgets` where the extra ``widgets`` is installed).
 
 Importing it changes no global JAX setting.
 """
 
+from importlib import import_module
+from types import ModuleType
+
+from fatelib import linear, theory
+from fatelib.agreement import agreement_table
+from fatelib.linear import DeepLinear, pretrain, train
+from fatelib.sweep import phase_diagram
+from fatelib.tasks import LinearTasks
+from fatelib.transfer import Result, fine_tune, linear_transfer, scratch
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "DeepLinear",
+    "LinearTasks",
+    "Result",
+    "agreement_table",
+    "fine_tune",
+    "linear",
+    "linear_transfer",
+    "phase_diagram",
+    "pretrain",
+    "scratch",
+    "theory",
+    "train",
+]
+
+
+def __getattr__(name: str) -> ModuleType:
+    # Matplotlib and the widgets load when first asked for: `import fatelib` stays quick.
+    if name in ("plot", "widgets"):
+        return import_module(f"fatelib.{name}")
+    raise AttributeError(f"module 'fatelib' has no attribute {name!r}")

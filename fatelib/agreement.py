@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-__all__ = ["Agreement", "Comparison", "agreement"]
+__all__ = ["Agreement", "Comparison", "agreement_table"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Agreement:
         )
 
 
-def agreement(
+def agreement_table(
     pairs: Mapping[str, tuple[xr.DataArray, Any]],
     *,
     over: str | None = "instance",
@@ -119,7 +119,7 @@ def agreement(
         >>> import xarray as xr
         >>> heights = xr.DataArray([[1.0, 1.2, 0.8, 1.1]], dims=("gamma", "instance"),
         ...                        coords={"gamma": [0.5]})
-        >>> agreement({"height": (heights, 1.0)}).comparisons[0].agrees
+        >>> agreement_table({"height": (heights, 1.0)}).comparisons[0].agrees
         True
     """
     comparisons = tuple(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fatelib.agreement import agreement
+from fatelib.agreement import agreement_table
 
 
 @pytest.fixture
@@ -18,55 +18,55 @@ def measured():
 def test_counts_standard_errors_of_the_worst_cell(measured):
     mean, spread = measured.mean("instance"), measured.std("instance", ddof=1)
     shift = 2.5 * spread / np.sqrt(40)
-    table = agreement({"noise": (measured, mean + shift)})
+    table = agreement_table({"noise": (measured, mean + shift)})
     assert table.comparisons[0].deviation == pytest.approx(2.5)
     assert table.comparisons[0].cells == 12
 
 
 def test_true_mean_agrees_and_wrong_mean_does_not(measured):
-    assert agreement({"noise": (measured, 0.0)}).comparisons[0].agrees
+    assert agreement_table({"noise": (measured, 0.0)}).comparisons[0].agrees
     with pytest.raises(AssertionError, match=r"wrong.*\n?.*gamma = "):
-        agreement({"wrong": (measured, 1.0)})
+        agreement_table({"wrong": (measured, 1.0)})
 
 
 def test_one_wrong_cell_is_found_and_named(measured):
     theory = xr.zeros_like(measured.isel(instance=0, drop=True))
     theory.loc[{"theta": 0.2, "gamma": 1.5}] = 1.0
     with pytest.raises(AssertionError, match=r"theta = 0\.2, gamma = 1\.5"):
-        agreement({"noise": (measured, theory)})
+        agreement_table({"noise": (measured, theory)})
 
 
 def test_where_leaves_cells_out_and_says_so(measured):
     spoilt = measured.where(measured.gamma != 1.0)
     with pytest.raises(AssertionError, match="inf"):
-        agreement({"noise": (spoilt, 0.0)})
-    row = agreement({"noise": (spoilt, 0.0)}, where=measured.gamma != 1.0).comparisons[0]
+        agreement_table({"noise": (spoilt, 0.0)})
+    row = agreement_table({"noise": (spoilt, 0.0)}, where=measured.gamma != 1.0).comparisons[0]
     assert (row.cells, row.left_out) == (9, 3)
     with pytest.raises(ValueError, match="no cell to compare"):
-        agreement({"noise": (spoilt, 0.0)}, where=measured.gamma > 9)
+        agreement_table({"noise": (spoilt, 0.0)}, where=measured.gamma > 9)
 
 
 def test_absolute_deviation_of_deterministic_quantities(measured):
     mean = measured.mean("instance")
-    row = agreement({"exact": (mean, mean + 0.25)}, over=None, tolerance=0.3).comparisons[0]
+    row = agreement_table({"exact": (mean, mean + 0.25)}, over=None, tolerance=0.3).comparisons[0]
     assert row.deviation == pytest.approx(0.25)
     with pytest.raises(AssertionError):
-        agreement({"exact": (mean, mean + 0.25)}, over=None, tolerance=0.2)
+        agreement_table({"exact": (mean, mean + 0.25)}, over=None, tolerance=0.2)
 
 
 def test_a_single_repetition_has_no_error_bar(measured):
     with pytest.raises(ValueError, match="noise needs at least 2 repetitions"):
-        agreement({"noise": (measured.isel(instance=[0]), 0.0)})
+        agreement_table({"noise": (measured.isel(instance=[0]), 0.0)})
 
 
 def test_repetitions_without_spread_agree_only_when_equal(measured):
     constant = xr.ones_like(measured)
-    assert agreement({"one": (constant, 1.0)}).comparisons[0].deviation == 0
+    assert agreement_table({"one": (constant, 1.0)}).comparisons[0].deviation == 0
     with pytest.raises(AssertionError):
-        agreement({"one": (constant, 1.0 + 1e-9)})
+        agreement_table({"one": (constant, 1.0 + 1e-9)})
 
 
 def test_the_table_displays_itself(measured):
-    table = agreement({"a <b>": (measured, 0.0)})
+    table = agreement_table({"a <b>": (measured, 0.0)})
     assert "a &lt;b&gt;" in table._repr_html_()
     assert "4 s.e." in repr(table)
