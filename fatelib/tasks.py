@@ -1,6 +1,6 @@
 """What is learned: pairs of a source and a target task, and the data they give."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -13,6 +13,7 @@ from fatelib.arguments import check
 __all__ = ["LinearTasks", "Sampler"]
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Draws independent entries of mean zero and variance one, as `jax.random.normal` does."""
 
