@@ -128,9 +128,10 @@ def aligned_strength(
         \int_0^{x(t)} \big( 1 + (1/s_0 - 1) \, e^{-y} \big)^{1 - 2/L} \, dy = 2 L t
 
     solves :math:`ds/dt = 2 L s^{2 - 2/L} (1 - s)`. Two layers give :math:`x = 4 t`, the logistic
-    curve; one layer :math:`s = 1 - (1 - s_0) e^{-2t}`. For other depths x is found to rounding
-    error by bisection and Newton's method, for :math:`s_0` down to 1e-30. Differentiable in all
-    arguments.
+    curve; one layer :math:`s = 1 - (1 - s_0) e^{-2t}`. For other depths x is found by
+    bisection and Newton's method, for :math:`s_0` down to 1e-30, as exactly as the dtype resolves
+    the time: after a long plateau the rise takes a small fraction of it, so deep networks with a
+    tiny start need float64. Differentiable in all arguments.
 
     A balanced network whose layers all have one singular value α starts at
     :math:`s_0 = \alpha^L`.

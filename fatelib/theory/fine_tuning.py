@@ -36,11 +36,12 @@ def _scale(seen: Array, ratio: Array, depth: Array) -> Array:
     unseen = 1 - seen
 
     def excess(z: Array) -> Array:
-        # log(unseen + seen * exp(z)), the first form exact near z = 0, the second far below.
-        near = z > -1
+        # log(unseen + seen * exp(z)) in the form that does not cancel.
+        change = seen * jnp.expm1(z)
+        near = change > -0.5
         mixed = jnp.where(
             near,
-            jnp.log1p(seen * jnp.expm1(jnp.where(near, z, 0.0))),
+            jnp.log1p(jnp.where(near, change, 0.0)),
             jnp.log(unseen + seen * jnp.exp(z)),
         )
         return shallow * (z - log_ratio) + (1 - shallow) * mixed
