@@ -39,8 +39,8 @@ def install_cell(repository: str) -> str:
     if repository:
         install = f'%pip install --quiet "fatelib[widgets] @ git+{repository}"'
     else:
-        how = 'pip install ".[widgets]" in the folder of the repository'
-        install = f'raise ImportError("fatelib is missing: {how}") from None'
+        message = "fatelib is missing: in the folder of its repository, pip install '.[widgets]'"
+        install = f"raise ImportError({message!r}) from None"
     return INSTALL.format(install=install)
 
 

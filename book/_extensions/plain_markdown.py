@@ -1,7 +1,8 @@
 """From the book's MyST Markdown to the Markdown that Jupyter and Colab show.
 
 Directives become quotations, folds or bold titles, roles become readable text with links to the
-book, equations keep their numbers. What is not known here is reported, never passed on raw.
+book, equations keep their numbers. A directive or role that is not known here is reported, never passed on
+raw; a label that leads nowhere is left to Sphinx, which reports it for the page.
 """
 
 import re
@@ -176,12 +177,8 @@ class _Converter:
         if name.startswith("cite"):
             return self.citation(name, text)
         if name == "eq":
-            if target not in references.equations:
-                self.report(f"no equation {target!r}")
             return self.link(references.equations.get(target, target), target)
         if name in {"ref", "numref", "doc", "prf:ref"}:
-            if target not in references.titles:
-                self.report(f"no label or page {target!r}")
             return self.link(title or references.titles.get(target, target), target)
         if name.startswith("py:"):
             shown = title or (target[1:].rpartition(".")[2] if target[0] == "~" else target)
@@ -199,19 +196,16 @@ class _Converter:
         """Write authors and year, as the book does."""
         parts = []
         for key in text.split(","):
-            authors, year = self.references.citations.get(key.strip(), ("", ""))
-            if not authors:
-                self.report(f"no reference {key.strip()!r}")
+            authors, year = self.references.citations.get(key.strip(), (key, "?"))
             parts.append(f"{authors} ({year})" if name == "cite:t" else f"{authors}, {year}")
         return ", ".join(parts) if name == "cite:t" else f"({'; '.join(parts)})"
 
     def value(self, text: str) -> str:
         """Write a glued value, as the book does."""
         key, _, spec = text.partition(":")
-        if key not in self.references.values:
-            self.report(f"no glued value {key!r}")
+        value = self.references.values.get(key)
+        if value is None:
             return text
-        value = self.references.values[key]
         if spec:
             return format(int(value) if spec.endswith("d") else float(value), spec)
         return value[1:-1] if value[:1] in {"'", '"'} else value

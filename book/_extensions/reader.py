@@ -50,8 +50,8 @@ def read(text: str) -> NotebookNode:
     """
     notebook = jupytext.reads(text, fmt="py:percent")
     notebook.metadata.setdefault("kernelspec", KERNEL)
-    # The lines below the markers, counted from 0: warnings then point into the file.
-    lines = [i + 1 for i, line in enumerate(text.splitlines()) if re.match(r"# ?%%", line)]
+    # MyST-NB adds one to these for the line below the marker: warnings then point into the file.
+    lines = [i for i, line in enumerate(text.splitlines()) if re.match(r"# ?%%", line)]
     if len(lines) != len(notebook.cells):
         raise ValueError(
             f"{len(notebook.cells)} cells but {len(lines)} lines that start with '# %%': "
@@ -59,7 +59,7 @@ def read(text: str) -> NotebookNode:
         )
     for cell, line in zip(notebook.cells, lines, strict=True):
         if cell.cell_type == "code":
-            options, cell.source = split_options(cell.source, line + 1)
+            options, cell.source = split_options(cell.source, line + 2)
             cell.metadata.update(cell_metadata(options))
     notebook.metadata["source_map"] = lines
     return notebook

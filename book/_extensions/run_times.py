@@ -28,9 +28,8 @@ def pages_with_table(app: Sphinx, env: BuildEnvironment) -> list[str]:
 def fill_table(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Replace the mark by the table, in the order of the book."""
     for mark in list(doctree.findall(run_times)):
-        order = {name: i for i, name in enumerate(app.env.toctree_includes)}
         rows, total = [], 0.0
-        for name in sorted(app.env.found_docs, key=lambda name: order.get(name, 0)):
+        for name in in_order(app.env, app.config.root_doc):
             times = NbMetadataCollector.get_exec_data(app.env, name)  # type: ignore[arg-type]
             if times and times["runtime"] is not None:
                 uri = app.builder.get_relative_uri(page, name)
@@ -40,6 +39,12 @@ def fill_table(app: Sphinx, doctree: nodes.document, page: str) -> None:
                 total += times["runtime"]
         rows.append((nodes.strong("", "all"), f"{total:.1f}"))
         mark.replace_self(table(rows))
+
+
+def in_order(env: BuildEnvironment, page: str) -> list[str]:
+    """List a page and the pages below it, in the order of the table of contents."""
+    children = env.toctree_includes.get(page, [])
+    return [page, *(name for child in children for name in in_order(env, child))]
 
 
 def table(rows: list[tuple[nodes.Node, str]]) -> nodes.table:

@@ -1,0 +1,188 @@
+"""A whole book of two pages, built as `make book` builds the real one."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+INDEX = """
+# A book
+
+{numref}`fig-line`, {cite:t}`saxe2014`
+
+```{bibliography}
+```
+"""
+
+CHAPTER = r'''
+# %% [markdown]
+# # A chapter
+#
+# $$
+# x = 1
+# $$ (eq-one)
+
+# %%
+#| name: fig-line
+#| caption: A line, {eq}`eq-one`.
+#| alt: A line that rises.
+import matplotlib.pyplot as plt
+
+plt.plot([0, 1]);
+
+# %%
+import anywidget
+import ipywidgets
+import traitlets
+
+
+class Counter(anywidget.AnyWidget):
+    _esm = """
+    export default {
+      render({ model, el }) {
+        const button = document.createElement("button");
+        button.id = "counter";
+        const show = () => { button.textContent = "count " + model.get("value"); };
+        button.onclick = () => {
+          model.set("value", model.get("value") + 1);
+          model.save_changes();
+        };
+        model.on("change:value", show);
+        show();
+        el.append(button);
+      },
+    };
+    """
+    _css = "#counter { color: rgb(1, 2, 3); }"
+    value = traitlets.Int(0).tag(sync=True)
+
+
+Counter(value=41)
+
+# %%
+label = ipywidgets.HTMLMath("$x^2$")
+ipywidgets.VBox([ipywidgets.IntSlider(description="gamma"), ipywidgets.Play(), label])
+'''.lstrip()
+
+
+def build(root, *, environment=None):
+    """Build the book in `root`; returns what it printed, and the chapters it executed."""
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "-W", "-n"]
+    result = subprocess.run(
+        [*command, "--keep-going"],
+        cwd=root,
+        env=os.environ | (environment or {}),
+        capture_output=True,
+        text=True,
+    )
+    printed = result.stdout + result.stderr
+    return result.returncode, printed, printed.count("Executed notebook in")
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    """The small book, built once."""
+    root = tmp_path_factory.mktemp("book")
+    for name in ["_config.yml", "book/_extensions", "book/_static", "book/references.bib"]:
+        source = ROOT / name
+        (root / name).parent.mkdir(exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
+    files = {
+        "_toc.yml": """
+            format: jb-book
+            root: book/index
+            parts:
+              - caption: Part
+                numbered: true
+                chapters: [{file: book/chapter}]
+            """,
+        "book/index.md": INDEX,
+        "book/chapter.py": CHAPTER,
+        "requirements.txt": "jax==0\n",
+        "fatelib/__init__.py": "",
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(text)
+    status, printed, executed = build(root)
+    assert status == 0, printed
+    assert executed == 1
+    return root
+
+
+@pytest.mark.slow
+def test_what_is_executed_anew(book):
+    status, printed, executed = build(book)
+    assert (status, executed) == (0, 0), printed
+    assert "0 added, 0 changed, 0 removed" in printed, printed
+
+    (book / "fatelib" / "__init__.py").write_text("changed = True\n")
+    status, printed, executed = build(book)
+    assert (status, executed) == (0, 1), printed
+
+    chapter = book / "book" / "chapter.py"
+    chapter.write_text(CHAPTER.replace("# # A chapter", "# # A chapter, renamed"))
+    status, printed, executed = build(book)
+    assert (status, executed) == (0, 0), printed
+    assert "A chapter, renamed" in (book / "_build/html/book/chapter.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_fault_fails_the_build_again_until_it_is_mended(book):
+    index, chapter = book / "book" / "index.md", book / "book" / "chapter.py"
+    good = index.read_text()
+    index.write_text(good.replace("fig-line", "fig-none"))
+    chapter.write_text(CHAPTER.replace("#| alt: A line that rises.\n", ""))
+    for _ in range(2):
+        status, printed, _ = build(book)
+        assert status != 0
+        assert "fig-none" in printed
+        assert "chapter.py:9: WARNING: figure without an alternative text" in printed
+    index.write_text(good)
+
+    chapter.write_text(CHAPTER.replace("plt.plot([0, 1]);", "1 / 0"))
+    status, printed, _ = build(book)
+    assert status != 0
+    assert "ZeroDivisionError" in printed
+
+    chapter.write_text(CHAPTER)
+    status, printed, _ = build(book)
+    assert status == 0, printed
+
+
+@pytest.mark.slow
+def test_the_address_of_the_repository_reaches_buttons_and_notebooks(book):
+    site = book / "_build/html"
+    page = (site / "book/chapter.html").read_text()
+    assert "colab" not in page
+    assert "../notebooks/chapter.ipynb" in page
+    assert "_static/vendor/html-manager" not in (site / "book/index.html").read_text()
+
+    status, printed, executed = build(
+        book, environment={"FATELIB_REPOSITORY": "https://github.com/owner/name"}
+    )
+    assert (status, executed) == (0, 0), printed
+    page = (site / "book/chapter.html").read_text()
+    assert "colab.research.google.com/github/owner/name/blob/notebooks/chapter.ipynb" in page
+    assert "git+https://github.com/owner/name" in (site / "notebooks/chapter.ipynb").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_widgets_live_on_the_page_without_kernel_or_network(book, visit):
+    page, problems = visit(book / "_build/html/book/chapter.html")
+    button = page.locator("#counter")
+    button.wait_for(timeout=20_000)
+    assert button.text_content() == "count 41"
+    button.click()
+    assert button.text_content() == "count 42"
+    assert button.evaluate("element => getComputedStyle(element).color") == "rgb(1, 2, 3)"
+    page.locator(".widget-slider").wait_for()
+    page.locator(".widget-play button").first.click()
+    page.locator(".widget-htmlmath mjx-container").wait_for()
+    assert problems == []
