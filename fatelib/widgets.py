@@ -62,7 +62,7 @@ def explore(
     lines: str | None = None,
     sliders: Sequence[str] | None = None,
     at: Mapping[str, Any] | None = None,
-    limit: float | None = None,
+    limit: float | int | None = None,
     missing: str = "not converged",
     title: str = "",
 ) -> Explorer:
@@ -125,7 +125,7 @@ def explore(
             f"data must take at most {MAX_BYTES / 1e6:g} MB at two bytes per value; "
             f"got {2 * data.size / 1e6:.3g} MB ({sizes})"
         )
-    if limit is not None and not (np.isfinite(limit) and limit > 0):
+    if limit is not None and not (_is_number(limit) and limit > 0):
         raise ValueError(f"limit must be a positive number; got {limit}")
     x, others = _roles(data, x, y, lines, sliders)
     vertical = y or lines
@@ -139,14 +139,13 @@ def explore(
     if limit is None:
         limit = float(np.quantile(finite, 0.95)) if y and finite.size else 0.0
         limit = limit or LARGEST * step
-    unread = {dim: _dimension(data[dim], drawn=dim in axes) for dim in data.dims}
     return Explorer(
         values=base64.b64encode(codes.astype("<i2").tobytes()).decode("ascii"),
         figure={
             "title": title,
             "value": _name(data),
             "missing": missing,
-            "dims": unread,
+            "dims": {str(dim): _dimension(data[dim], drawn=dim in axes) for dim in data.dims},
             "x": x,
             "y": y,
             "lines": lines,
@@ -235,13 +234,16 @@ def _start(data: xr.DataArray, at: Mapping[str, Any], axes: list[str]) -> dict[s
         equal = np.flatnonzero(values == wanted)
         if equal.size:
             position[dim] = int(equal[0])
-        elif values.dtype.kind in "iuf" and isinstance(wanted, int | float | np.number):
-            position[dim] = int(
-                np.argmin(np.abs(np.nan_to_num(values - float(wanted), nan=np.inf)))
-            )
+        elif _is_number(wanted) and values.dtype.kind in "iuf":
+            distance = np.abs(values - float(wanted))
+            position[dim] = int(np.argmin(np.where(np.isnan(distance), np.inf, distance)))
         else:
             raise ValueError(f"at[{dim!r}] must be one of {values.tolist()}; got {wanted!r}")
     return position
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))
 
 
 def _dimension(coordinate: xr.DataArray, *, drawn: bool) -> dict[str, Any]:
@@ -316,7 +318,7 @@ def _ticks(low: float, high: float, *, angle: bool = False, log: bool = False) -
             if np.sum((low <= places) & (places <= high)) > 2:
                 break
     else:
-        places = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+        places = np.asarray(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
     slack = 1e-6 * (high - low)
     places = places[(low - slack <= places) & (places <= high + slack)]
     places = np.where(np.abs(places) < slack, 0.0, places)

@@ -1,0 +1,323 @@
+"""The explorer in a browser: its real module, on a page with a stub of the widget manager."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from fatelib.theory import linear_transferability
+from fatelib.widgets import Explorer, explore
+
+pytestmark = pytest.mark.browser
+
+# The module is loaded as anywidget loads it: from a blob, then render({ model, el }).
+PAGE = """<!doctype html><html><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<style>body {{ margin: 16px; font-family: sans-serif; }}</style><style>{css}</style></head>
+<body style="min-height: 2000px"><div id="figure"></div><script>
+const state = {state}, listeners = {{}};
+window.saved = [];
+const model = {{
+  get: (key) => state[key],
+  set: (key, value) => {{
+    state[key] = value;
+    for (const f of listeners["change:" + key] ?? []) f();
+  }},
+  save_changes: () => saved.push(state.position),
+  on: (event, f) => (listeners[event] ??= []).push(f),
+  off: (event, f) => {{ listeners[event] = listeners[event].filter((g) => g !== f); }},
+}};
+window.model = model;
+const source = new Blob([{esm}], {{ type: "text/javascript" }});
+import(URL.createObjectURL(source)).then(({{ default: widget }}) => {{
+  window.cleanup = widget.render({{ model, el: document.getElementById("figure") }});
+}});
+</script></body></html>"""
+
+THETA = np.linspace(0, np.pi / 2, 17)
+GAMMA = np.arange(1, 41) / 20
+SIGMA = np.array([0.0, 0.2, 0.5, 1.0])
+
+
+def transferability():
+    values = linear_transferability(GAMMA[:, None, None], THETA[:, None], SIGMA)
+    return xr.DataArray(
+        np.asarray(values),
+        coords={"gamma": GAMMA, "theta": ("theta", THETA, {"units": "rad"}), "sigma": SIGMA},
+        dims=("gamma", "theta", "sigma"),
+        name="T_lt",
+    )
+
+
+DATA = transferability()
+
+
+def heat_map():
+    return explore(
+        DATA, x="theta", y="gamma", at={"theta": np.pi / 4, "gamma": 0.5, "sigma": 0.2}, limit=1
+    )
+
+
+@pytest.fixture
+def show(browser, tmp_path):
+    """Open a widget; fails on any console error, script error or request at the end."""
+    contexts, problems = [], []
+
+    def open_widget(widget, width=900, **options):
+        state = {name: getattr(widget, name) for name in ("values", "figure", "position")}
+        file = tmp_path / "explorer.html"
+        file.write_text(
+            PAGE.format(
+                css=Explorer._css, esm=json.dumps(str(Explorer._esm)), state=json.dumps(state)
+            ),
+            encoding="utf-8",
+        )
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+
+        def refuse(route):
+            problems.append(f"asked for {route.request.url}")
+            route.abort()
+
+        page.route(re.compile("^https?:"), refuse)
+        page.goto(file.as_uri())
+        page.wait_for_selector(".readout :text('=')")
+        return page
+
+    yield open_widget
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def readout(page):
+    return " ".join(page.inner_text(".readout").split())
+
+
+def says(page, gamma, theta, sigma, widget):
+    """Assert that the read-out shows the library's value, within half a step and its rounding."""
+    text = readout(page)
+    value = float(re.search(r"= ([−\d.]+)", text)[1].replace("−", "-"))
+    expected = float(linear_transferability(gamma, theta, sigma))
+    figure = widget.figure
+    assert abs(value - expected) <= figure["step"] / 2 + 0.5 * 10.0 ** -figure["digits"] + 1e-6
+    assert f"γ = {gamma:g}" in text
+    assert f"σ = {sigma:g}" in text
+
+
+def box(page, index=0):
+    return page.locator(".hit").nth(index).bounding_box()
+
+
+def centre(page, i, j):
+    """Where column i and row j of the map are drawn."""
+    area = box(page)
+    x = area["x"] + area["width"] * (i + 0.5) / len(THETA)
+    y = area["y"] + area["height"] * (1 - (j + 0.5) / len(GAMMA))
+    return x, y
+
+
+def test_mouse_previews_and_pins(show):
+    widget = heat_map()
+    page = show(widget)
+    says(page, 0.5, THETA[8], 0.2, widget)
+    page.mouse.move(*centre(page, 12, 29))
+    says(page, 1.5, THETA[12], 0.2, widget)
+    page.mouse.move(5, 5)
+    says(page, 0.5, THETA[8], 0.2, widget)
+    assert page.evaluate("saved") == []
+    page.mouse.click(*centre(page, 3, 4))
+    page.mouse.move(5, 5)
+    says(page, 0.25, THETA[3], 0.2, widget)
+    assert page.evaluate("saved") == [{"theta": 3, "gamma": 4, "sigma": 1}]
+
+
+def test_every_corner_can_be_reached(show):
+    widget = heat_map()
+    page = show(widget)
+    for i, j in [(0, 0), (16, 0), (0, 39), (16, 39)]:
+        page.mouse.click(*centre(page, i, j))
+        says(page, GAMMA[j], THETA[i], 0.2, widget)
+
+
+def test_the_slices_move_one_coordinate(show):
+    widget = heat_map()
+    page = show(widget)
+    below, beside = box(page, 1), box(page, 2)
+    page.mouse.click(below["x"] + below["width"] * 2.5 / 17, below["y"] + 20)
+    says(page, 0.5, THETA[2], 0.2, widget)
+    page.mouse.click(beside["x"] + 20, beside["y"] + beside["height"] * (1 - 33.5 / 40))
+    says(page, 1.7, THETA[2], 0.2, widget)
+
+
+def test_keyboard(show):
+    widget = heat_map()
+    page = show(widget)
+    for _ in range(3):  # from the page over the slider to the map
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.getAttribute('role')") == "application":
+            break
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowUp")
+    says(page, 0.55, THETA[9], 0.2, widget)
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("ArrowDown")
+    says(page, 0.5, THETA[4], 0.2, widget)
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowRight")
+    says(page, 0.5, THETA[16], 0.2, widget)
+    page.keyboard.press("Home")
+    says(page, 0.5, THETA[0], 0.2, widget)
+    assert page.get_attribute(".readout", "aria-live") == "polite"
+
+
+def test_slider(show):
+    widget = heat_map()
+    page = show(widget)
+    before = page.evaluate("document.querySelector('canvas').toDataURL()")
+    page.focus("input[type=range]")
+    page.keyboard.press("ArrowRight")
+    says(page, 0.5, THETA[8], 0.5, widget)
+    assert page.inner_text(".control output") == "0.5"
+    assert page.get_attribute("input[type=range]", "aria-valuetext") == "0.5"
+    assert page.evaluate("document.querySelector('canvas').toDataURL()") != before
+    page.keyboard.press("End")
+    says(page, 0.5, THETA[8], 1.0, widget)
+
+
+def test_touch(show):
+    widget = heat_map()
+    page = show(widget, width=390, has_touch=True, is_mobile=True, device_scale_factor=2)
+    page.touchscreen.tap(*centre(page, 13, 35))
+    says(page, 1.8, THETA[13], 0.2, widget)
+    assert page.evaluate("saved.at(-1)") == {"theta": 13, "gamma": 35, "sigma": 1}
+    assert page.evaluate("getComputedStyle(document.querySelector('.hit')).touchAction") == "pan-y"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_touch_that_scrolls_the_page_leaves_the_point(show):
+    widget = heat_map()
+    page = show(widget)
+    x, y = centre(page, 13, 35)
+    at = {"clientX": x, "clientY": y, "pointerType": "touch"}
+    page.dispatch_event(".hit", "pointerdown", at)
+    says(page, 1.8, THETA[13], 0.2, widget)
+    page.dispatch_event(".hit", "pointercancel", at)
+    says(page, 0.5, THETA[8], 0.2, widget)
+
+
+def test_infinite_and_missing_are_told_apart(show):
+    data = DATA.copy(deep=True)
+    data.loc[{"gamma": 0.5}] = np.nan
+    widget = explore(data, x="theta", y="gamma", at={"sigma": 0.2})
+    page = show(widget)
+    page.mouse.click(*centre(page, 8, 19))
+    assert "= infinite" in readout(page)
+    page.mouse.click(*centre(page, 8, 9))
+    assert "= not converged" in readout(page)
+    drawn = "sel => document.querySelector(sel).getBBox().height"
+    row = box(page)["height"] / len(GAMMA)
+    assert page.evaluate(drawn, "path[fill*=hatch]") == pytest.approx(row, abs=1)
+    assert page.evaluate(drawn, "path.missing") == pytest.approx(row, abs=1)
+
+
+def test_the_contour_is_where_the_sign_changes(show):
+    # above gamma = 1: sin(theta)^2 = sigma^2 / (gamma - 1)
+    widget = heat_map()
+    page = show(widget)
+    segments = re.findall(
+        r"M([\d.]+),([\d.]+)L([\d.]+),([\d.]+)", page.get_attribute("path.contour", "d")
+    )
+    points = np.array(segments, dtype=float).reshape(-1, 2)
+    area, plot = box(page), page.locator(".plot").bounding_box()
+    u = (points[:, 0] + plot["x"] - area["x"]) / area["width"]
+    v = 1 - (points[:, 1] + plot["y"] - area["y"]) / area["height"]
+    theta = (u * len(THETA) - 0.5) * (THETA[1] - THETA[0])
+    gamma = (v * len(GAMMA) - 0.5) * 0.05 + 0.05
+    smooth = gamma > 1.3  # closer to 1 the grid does not resolve the boundary
+    assert smooth.sum() > 20
+    exact = np.arcsin(np.sqrt(0.04 / (gamma[smooth] - 1)))
+    cell = THETA[1] - THETA[0]
+    assert np.max(np.abs(theta[smooth] - exact)) < 0.1 * cell
+
+
+def test_a_region_of_zeros_is_outlined_not_filled(show):
+    values = np.maximum(0.0, np.arange(12.0)[:, None] - 5) * np.ones(8)
+    widget = explore(xr.DataArray(values, dims=("a", "b")), x="b", y="a")
+    page = show(widget)
+    segments = re.findall(r"M[\d.]+,([\d.]+)L[\d.]+,([\d.]+)", page.get_attribute(".contour", "d"))
+    assert len({y for pair in segments for y in pair}) == 1
+
+
+def test_curves(show):
+    widget = explore(DATA, x="gamma", lines="sigma", sliders=["theta"], at={"theta": THETA[8]})
+    page = show(widget)
+    page.focus(".hit")
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    for row, sigma in enumerate(SIGMA):
+        shown = page.locator(".line b").nth(row).inner_text().replace("−", "-")
+        expected = float(linear_transferability(0.1, THETA[8], sigma))
+        figure = widget.figure
+        tolerance = figure["step"] / 2 + 0.5 * 10.0 ** -figure["digits"] + 1e-6
+        assert abs(float(shown) - expected) <= tolerance
+    page.keyboard.press("ArrowDown")
+    assert page.inner_text(".line.on").startswith("σ = 0.2")
+    area = box(page)
+    page.mouse.click(area["x"] + area["width"] * 39.5 / 40, area["y"] + area["height"] / 2)
+    assert "γ = 2" in readout(page)
+
+
+def test_menu_for_text(show):
+    data = xr.concat(
+        [DATA, -DATA], dim=xr.DataArray(["plain", "negated"], dims="sign", name="sign")
+    )
+    widget = explore(data, x="theta", y="gamma", at={"gamma": 0.5, "sigma": 0.2})
+    page = show(widget)
+    plain = re.search(r"= ([−\d.]+)", readout(page))[1]
+    page.select_option("select", "1")
+    assert "sign = negated" in readout(page)
+    assert re.search(r"= ([−\d.]+)", readout(page))[1] in ("−" + plain, plain.lstrip("−"))
+
+
+def test_python_moves_the_point_and_cleanup_lets_go(show):
+    widget = heat_map()
+    page = show(widget)
+    page.evaluate("model.set('position', { theta: 2, gamma: 30, sigma: 3 })")
+    says(page, 1.55, THETA[2], 1.0, widget)
+    page.evaluate("cleanup(); model.set('position', { theta: 0, gamma: 0, sigma: 0 })")
+    says(page, 1.55, THETA[2], 1.0, widget)
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_it_fits_and_redraws_when_the_width_changes(show, width):
+    page = show(heat_map(), width=900)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.wait_for_function(
+        "w => document.querySelector('.plot > svg').getBoundingClientRect().width <= w", arg=width
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    rectangles = page.evaluate(
+        "[...document.querySelectorAll('.plot text, .readout')].map((node) => {"
+        " const box = node.getBoundingClientRect(); return [box.left, box.right]; })"
+    )
+    assert all(left >= 0 and right <= width for left, right in rectangles)
+
+
+def test_the_text_follows_the_page_into_the_dark(show):
+    page = show(heat_map())
+    page.evaluate(
+        "document.body.style.background = '#14181e'; document.body.style.color = '#ced6dd'"
+    )
+    colours = page.evaluate(
+        "['.readout', '.control', '.plot .axis-name'].map((selector) => {"
+        " const style = getComputedStyle(document.querySelector(selector));"
+        " return selector.startsWith('.plot') ? style.fill : style.color; })"
+    )
+    assert set(colours) == {"rgb(206, 214, 221)"}
