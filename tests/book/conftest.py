@@ -47,11 +47,9 @@ def browser():
 @pytest.fixture
 def visit(browser):
     """Open a page of files without a network; returns it with everything that went wrong."""
-    contexts = []
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
 
-    def open_page(path, width=1280, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
+    def open_page(path):
         page, problems = context.new_page(), []
 
         def answer(route):
@@ -74,5 +72,4 @@ def visit(browser):
         return page, problems
 
     yield open_page
-    for context in contexts:
-        context.close()
+    context.close()
