@@ -76,7 +76,7 @@ def explore(
     A number reaches the page as :math:`q\,\delta` with an integer :math:`|q| \le 32766` and
     :math:`\delta = \max|\text{data}| / 32766` over finite values, so what is shown lies within
     :math:`\delta/2` of `data` before it is rounded to the decimals that :math:`\delta` warrants;
-    zero stays exactly zero. A grid of 40 x 40 x 10 takes 32 kB.
+    zero stays exactly zero. A grid of 40 x 40 x 10 takes 32 kB (43 kB as text on the page).
 
     Labels come from the array: names such as ``theta``, ``sigma_s`` or ``T`` are set as symbols,
     ``long_name`` and ``units`` of the attributes as text; coordinates in ``rad`` are shown as
