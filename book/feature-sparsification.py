@@ -1,77 +1,338 @@
 # %% [markdown]
 # # Feature sparsification
 #
-# {cite:t}`tahir2025` ask when features transfer {cite:p}`saxe2014,hastie2022`. Inline
-# mathematics: $\gamma = n/d$. An equation with a number:
+# A network has hundreds of hidden units. After pretraining on one task, how many different features do they hold? In
+# this chapter you will
+#
+# - see a network of width 500 reduce itself to a single feature, and prove that it must,
+# - turn one knob, the initial scale, to go from this *rich* regime to the *lazy* one that keeps everything,
+# - predict from the spectrum of the features alone what transfer will cost, and find that a little laziness can pay.
+
+# %%
+#| tags: [hide-input]
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+
+import fatelib
+from fatelib import theory
+from fatelib.linear import alignment, effective_rank
+
+plt.style.use("fatelib.style")
+
+# %%
+#| tags: [hide-input]
+d = 500
+tasks = fatelib.LinearTasks.at_angle(jax.random.key(0), d, theta=jnp.pi / 4, sigma=0.2)
+
+
+def spectrum(network):
+    """Singular values of the map to the last hidden layer."""
+    return jnp.linalg.svd(network.features(), compute_uv=False)
+
+
+start = fatelib.DeepLinear.init(jax.random.key(1), d, depth=2, scale=1e-5)
+network, history = fatelib.pretrain(
+    start, tasks.beta_source, learning_rate=0.02, steps=400, tolerance=0.0,
+    record_every=10, observe=spectrum,
+)  # fmt: skip
+time = 0.02 * history.steps
+
+# %%
+#| name: fig-singular-values
+#| caption: >-
+#|   All 500 singular values of the hidden layer while a two-layer network learns the source task, on a logarithmic axis. One of them grows
+#|   by five orders of magnitude; the others stay where the initial weights put them. $d = 500$, initial scale $10^{-5}$, learning
+#|   rate 0.02, one network.
+#| alt: A single curve rises from one hundred-thousandth to one in a straight line on the logarithmic axis and saturates. A dense band of flat lines remains
+#|   below two hundred-thousandths.
+fig, ax = plt.subplots()
+ax.plot(time, history.observed[:, 1::7], color="C0", alpha=0.3, linewidth=0.7)
+ax.plot(time, history.observed[:, 0], color="C1", label="largest")
+ax.plot([], [], color="C0", label="every seventh of the others")
+ax.set(yscale="log", ylim=(1e-7, 3), xlabel="time $t$", ylabel="singular value of $W_1$")
+ax.legend(loc="center right")
+# %% [markdown]
+# Before training the layer used almost all of its directions, afterwards one, and that one is the task:
+
+# %%
+for name, net in {"before": start, "after": network}.items():
+    print(f"{name:7} effective rank {effective_rank(net.features()):6.2f}   "
+          f"share along beta_s {alignment(net, tasks.beta_source):.6f}")  # fmt: skip
+
+# %% [markdown]
+# The **effective rank** counts the singular directions a matrix really uses: the exponential of the entropy of its
+# normalised singular values {cite:p}`roy2007`.
+#
+# ## Why one feature is all that remains
+#
+# {doc}`deep-linear-dynamics` showed that $D_l = W_l^\top W_l - W_{l+1} W_{l+1}^\top$ is conserved. That is all we need.
+#
+# :::{prf:theorem} Feature sparsification
+# :label: thm-sparsification
+#
+# Let a deep linear network that starts with all $D_l = 0$ reach zero loss on the source task, $W_1 \cdots W_L = \beta_s$. Then its hidden
+# features are
 #
 # $$
-# R(\gamma) = (1 - \gamma) + \frac{\gamma \sigma^2}{1 - \gamma}, \qquad \gamma < 1.
-# $$ (eq-sparsification)
+# W_1 \cdots W_{L-1} = \lVert \beta_s \rVert^{(L-1)/L} \; \hat\beta_s v^\top, \qquad \lVert v \rVert = 1 :
+# $$ (sparsified)
 #
-# Equation {eq}`eq-sparsification` is shown in {numref}`fig-sparsification` and proved in {prf:ref}`thm-sparsification`.
-# See also {doc}`index` and {ref}`what-to-remember-sparsification`, and {prf:ref}`def-sparsification`.
-#
-# :::{prf:definition} Risk
-# :label: def-sparsification
-# The risk is the expected squared error, $R = \mathbb E (f(x) - f^*(x))^2$.
-# :::
-#
-# :::{prf:theorem} The risk of scratch training
-# :label: thm-sparsification
-# In the limit $n, d \to \infty$ with $n/d = \gamma$ the risk is {eq}`eq-sparsification`.
+# every hidden unit is a multiple of the one feature $x \mapsto \hat\beta_s \cdot x$.
 # :::
 #
 # :::{prf:proof}
-# A projector on a random subspace keeps a fraction $\gamma$ of the norm.
+# $W_L$ is a column, so $W_{L-1}^\top W_{L-1} = W_L W_L^\top$ has rank one, and so has $W_{L-1}$. Since
+# $W_{L-2}^\top W_{L-2} = W_{L-1} W_{L-1}^\top$, so has $W_{L-2}$, and so on down to $W_1$; and all of them have the same
+# singular value, $\lVert \beta_s \rVert^{1/L}$. The left direction of the product is that of $W_1 \cdots W_L = \beta_s$.
 # :::
 #
-# :::{note}
-# An admonition, for what a reader may skip.
-# :::
+# This is Theorem 3.4 of {cite:t}`tahir2025`. Weights of scale $\alpha$ make $D_l$ of order $\alpha^2$ rather than zero, and all
+# singular values but the first of order $\alpha$, as in {numref}`fig-singular-values`.
+# It is also why {doc}`when-does-transfer-help` could count $k = 1$ feature: linear transfer has nothing else to work with.
+#
+# ## From rich to lazy
+#
+# The theorem lives in the limit $\alpha \to 0$. What if the network starts large? Then the conserved $D_l$ are large, and
+# features must differ from layer to layer. Two layers can be solved. Write $p = W_1^\top \beta_s$ and $w = W_2$. The
+# flow conserves $\lVert p \rVert^2 - \lVert w \rVert^2 = -\Delta$, where $\Delta \approx \alpha^2 (d - 1)$ because the last layer starts larger; at the end
+# $p \cdot w = 1$ with $p$ and $w$ parallel, so the learned feature has strength
+#
+# $$
+# \lVert p \rVert^2 = \tfrac12 \left( \sqrt{\Delta^2 + 4} - \Delta \right) .
+# $$ (learned-feature)
+#
+# It stands above the untouched remainder of the initial weights, whose singular values are $\alpha$ times those of a random
+# matrix. As $\alpha$ grows the feature *shrinks* towards $1/(\alpha \sqrt d)$ while the remainder rises: a lazy network solves the task with
+# its last layer and leaves the features alone {cite:p}`chizat2019,woodworth2020`.
 
 # %%
-#| name: fig-sparsification
-#| caption: Scratch risk against $\gamma$ for $\sigma = 0.2$; see {eq}`eq-sparsification`.
-#|   A second line of the caption.
-#| alt: A curve that falls, peaks near one, and falls again.
-import matplotlib.pyplot as plt
-import numpy as np
+d, n, ridge = 200, 100, 1e-3
+tasks = fatelib.LinearTasks.at_angle(jax.random.key(2), d, theta=jnp.pi / 4, sigma=0.2)
+scales = np.geomspace(1e-4, 3, 12)
 
-gamma = np.linspace(0.05, 0.95, 50)
-risk = 1 - gamma + 0.04 * gamma / (1 - gamma)
+
+def experiment(scale, key):
+    """Pretrain from one scale; return effective rank, transfer risk and the predicted risk."""
+    init_key, data_key = jax.random.split(key)
+    network = fatelib.DeepLinear.init(init_key, d, depth=2, scale=scale)
+    # Balance survives small steps only: stay well below the largest stable rate.
+    rate = 0.02 / (1 + scale**2 * d)
+    network, history = fatelib.pretrain(
+        network, tasks.beta_source, learning_rate=rate, steps=20_000
+    )
+    X, y = tasks.sample(data_key, n)
+    transfer = fatelib.linear_transfer(network, tasks, X, y, ridge=ridge, cutoff=0.0)
+    U, S, _ = jnp.linalg.svd(network.features())
+    predicted = theory.ridge_risk(
+        n, S**2, (tasks.beta_target @ U) ** 2, noise=tasks.sigma, ridge=ridge
+    )
+    return {
+        "rank": effective_rank(network.features()),
+        "risk": transfer.risk,
+        "predicted": predicted,
+        "converged": history.converged,
+    }
+
+
+keys = jax.random.split(jax.random.key(3), 20)
+results = [jax.vmap(lambda key, a=scale: experiment(a, key))(keys) for scale in scales]
+sweep = xr.concat(
+    [xr.Dataset({k: ("instance", np.asarray(v)) for k, v in r.items()}) for r in results],
+    dim=xr.DataArray(scales, dims="scale", name="scale"),
+)
+print("all converged:", bool(sweep.converged.all()))
+
+
+# %%
+#| name: fig-effective-rank
+#| caption: >-
+#|   Effective rank of the hidden layer after pretraining, against the initial scale: networks (points: means of 20 instances, bars:
+#|   one standard error, smaller than the points) and the spectrum of {eq}`learned-feature` (line). Two layers, $d = 200$.
+#| alt: An S-shaped curve on a logarithmic horizontal axis, from one at small scales to about one hundred and sixty at large ones; points lie on the line.
+def ideal_spectrum(alpha, d):
+    """Singular values of the features: the learned one, then the remainder (a random matrix)."""
+    delta = alpha**2 * (d - 1)
+    learned = np.sqrt((np.sqrt(delta**2 + 4) - delta) / 2)
+    # Quantiles of the quarter circle on [0, 2], the singular values of a large random matrix.
+    grid = np.linspace(0, 2, 4001)
+    cdf = (grid / 2 * np.sqrt(4 - grid**2) + 2 * np.arcsin(grid / 2)) / np.pi
+    return np.append(learned, alpha * np.interp((np.arange(d - 1) + 0.5) / (d - 1), cdf, grid))
+
+
+fine = np.geomspace(scales[0], scales[-1], 80)
+ideal = np.array([effective_rank(jnp.diag(jnp.asarray(ideal_spectrum(a, d)))) for a in fine])
+rank = sweep["rank"].mean("instance")
+error = sweep["rank"].std("instance", ddof=1) / np.sqrt(20)
 fig, ax = plt.subplots()
-ax.plot(gamma, risk)
-ax.set(xlabel=r"$\gamma$", ylabel="risk")
-plt.show()
+ax.plot(fine, ideal)
+ax.errorbar(scales, rank, error, fmt="o", color="C0")
+ax.set(xscale="log", xlabel=r"initial scale $\alpha$", ylabel="effective rank")
+# %% [markdown]
+# The line knows nothing of the experiment: it is {eq}`learned-feature` on top of the quarter circle law for a random matrix,
+# both for $d \to \infty$. At $d = 200$ it is off by a fraction of a percent:
+
+# %%
+points = xr.DataArray(
+    [effective_rank(jnp.diag(jnp.asarray(ideal_spectrum(a, d)))) for a in scales],
+    coords={"scale": scales},
+)
+fatelib.agreement_table(
+    {"effective rank, relative": (rank.assign_coords(scale=scales) / points, 1.0)},
+    over=None,
+    tolerance=0.01,
+)
+
+# %% [markdown]
+# ## What laziness costs, and what it buys
+#
+# Is one feature the best that pretraining can leave? Take the features of each of these networks, freeze them, and fit a new
+# last layer to $n = d/2$ samples of a target at 45°, with a small ridge. The general form of the one formula, for
+# features of any covariance and ridge regression {cite:p}`canatar2021,hastie2022,simon2023`, predicts the
+# outcome from two things that can be read off the weights: the squared singular values $\ell_i$ of the features and the squared
+# coefficients $t_i$ of the target on their left singular vectors,
+#
+# $$
+# R = \frac{n}{n - \sum_i L_i^2} \Big( \sum_i (1 - L_i)^2\, t_i + \rho + \sigma^2 \Big) - \sigma^2 , \qquad
+# L_i = \frac{\ell_i}{\ell_i + \kappa} ,
+# $$ (general-risk)
+#
+# where the effective ridge $\kappa$ solves $\sum_i L_i + n \lambda / \kappa = n$. It is {py:func}`fatelib.theory.ridge_risk`.
+
+# %%
+#| name: fig-laziness
+#| caption: >-
+#|   Risk of linear transfer against the initial scale of the pretrained network: measured (points: mean of 20 instances, bars: one standard
+#|   error) and predicted from the spectrum of the features by {eq}`general-risk` (line). Dashed: a single ideal feature. Dotted: scratch
+#|   training with optimal regularisation. $\theta = 45°$, $d = 200$, $n = 100$, $\sigma = 0.2$, ridge $10^{-3}$.
+#| alt: The risk starts at one half, dips to about four tenths near scale 0.03, then climbs above one. The points lie on the line.
+risk = sweep["risk"].mean("instance")
+error = sweep["risk"].std("instance", ddof=1) / np.sqrt(20)
+one_feature = theory.linear_transfer_risk(jnp.pi / 4, n=n, sigma=0.2, ridge=ridge)
+fig, ax = plt.subplots()
+ax.plot(scales, sweep["predicted"].mean("instance"))
+ax.errorbar(scales, risk, error, fmt="o", color="C0")
+ax.axhline(one_feature, color="black", linestyle="--", linewidth=1, label="one feature")
+ax.axhline(theory.optimal_scratch_risk(n / d, 0.2), color="black", linestyle=":", linewidth=1,
+           label="regularised scratch")  # fmt: skip
+ax.set(xscale="log", xlabel=r"initial scale $\alpha$", ylabel="risk of linear transfer")
+ax.legend()
+# %% [markdown]
+# Each prediction uses the weights of one network, so it is compared with the risk of that network:
+
+# %%
+fatelib.agreement_table(
+    {"measured minus predicted risk": (sweep["risk"] - sweep["predicted"], 0.0)}, tolerance=4
+)
 
 # %%
 #| tags: [build-only]
 from myst_nb import glue
 
-glue("smallest-risk-sparsification", float(risk.min()), display=False)
+best = int(risk.argmin())
+glue("best-scale", float(scales[best]), display=False)
+glue("best-risk", float(risk[best]), display=False)
+glue("rich-risk", float(risk[0]), display=False)
+glue("lazy-risk", float(risk[-1]), display=False)
 
 # %% [markdown]
-# The smallest risk on this grid is {glue:text}`smallest-risk-sparsification:.3f`.
+# The rich end pays $\sin^2\theta$ for what its one feature cannot express: {glue:text}`rich-risk:.2f`. The lazy end pays for fitting $d$
+# numbers with $d/2$ samples: {glue:text}`lazy-risk:.2f`, worse than predicting nothing. In between, at $\alpha \approx$
+# {glue:text}`best-scale:.2f`, the network has its feature *and* a faint memory of all other directions, enough to correct the
+# direction, too weak to fit the noise: {glue:text}`best-risk:.2f`, better than either end. Features are fate, but sparser is not always better.
+
+# %% [markdown]
+# ## Turn it yourself
+
+# %%
+#| name: fig-explore-laziness
+#| caption: Risk of linear transfer, {eq}`general-risk`, over initial scale and samples per dimension for the ideal spectrum of a two-layer network
+#|   ($d = 200$, $\sigma = 0.2$). The sliders set the angle between the tasks and the ridge.
+from fatelib.widgets import explore
+
+alphas, ratios = np.geomspace(1e-4, 3, 28), np.linspace(0.1, 2, 39)
+angles, ridges = np.arange(5) * np.pi / 8, np.array([-4.0, -3.0, -2.0, -1.0])
+spectra = np.array([ideal_spectrum(a, d) ** 2 for a in alphas])
+inside = np.cos(angles[:, None]) ** 2
+shares = np.concatenate([inside, np.repeat((1 - inside) / (d - 1), d - 1, axis=1)], axis=1)
+grid = xr.DataArray(
+    theory.ridge_risk(
+        ratios * d,
+        spectra[:, None],
+        shares[:, None, None, None],
+        noise=0.2,
+        ridge=10 ** ridges[:, None, None],
+    ),
+    coords={
+        "theta": angles,
+        "log10_ridge": ridges,
+        "log10_scale": np.log10(alphas),
+        "gamma": ratios,
+    },
+    name="risk",
+)
+explore(grid, x="log10_scale", y="gamma")
+
+# %% [markdown]
+# ## Exercises
 #
-# :::{exercise} The peak
-# :label: ex-sparsification
-# Where is the risk in {eq}`eq-sparsification` smallest?
+# :::{exercise} Deeper is sparser
+# :label: ex-deeper
+#
+# At the same initial scale, $\alpha = 0.02$, does a three-layer network keep more features or fewer than a two-layer one? Guess from
+# the size of the remainder, then measure.
 # :::
 #
-# :::{solution} ex-sparsification
-# :label: sol-sparsification
+# :::{solution-start} ex-deeper
+# :label: sol-deeper
 # :class: dropdown
-# Set the derivative to zero: $\gamma = 1 - \sigma$.
-#
-# ```python
-# 1 - 0.2
-# ```
 # :::
 #
-# {numref}`ex-sparsification` has a folded solution.
+# The hidden features of three layers are a product of two matrices, so what remains of the initial weights is of order $\alpha^2$ instead of
+# $\alpha$: far fewer.
+
+# %%
+for depth in (2, 3):
+    net = fatelib.DeepLinear.init(jax.random.key(4), d, depth=depth, scale=0.02)
+    net, _ = fatelib.pretrain(net, tasks.beta_source, learning_rate=0.02)
+    print(f"depth {depth}: effective rank {effective_rank(net.features()):.2f}")
+
+# %% [markdown]
+# :::{solution-end}
+# :::
 #
-# (what-to-remember-sparsification)=
+# :::{exercise} Why `linear_transfer` has a cutoff
+# :label: ex-cutoff
+#
+# {py:func}`fatelib.transfer.linear_transfer` counts features below a thousandth of the largest as absent. Switch that off (`cutoff=0`) without
+# ridge, for a network pretrained from $\alpha = 10^{-3}$. Why does the risk change, although the features hardly differ from a single one?
+# :::
+#
+# :::{solution-start} ex-cutoff
+# :label: sol-cutoff
+# :class: dropdown
+# :::
+#
+# Minimum-norm interpolation uses *any* direction, however faint, to fit the labels exactly: the remainder of the initial weights is blown up by
+# a factor of $1/\alpha$ until it absorbs the noise and the part of the target that the feature misses. Gradient descent for a finite time
+# would never see it: a feature of strength $\alpha$ learns at a rate proportional to $\alpha^2$.
+
+# %%
+net = fatelib.DeepLinear.init(jax.random.key(5), d, depth=2, scale=1e-3)
+net, _ = fatelib.pretrain(net, tasks.beta_source, learning_rate=0.02)
+X, y = tasks.sample(jax.random.key(6), n)
+for cutoff in (1e-2, 0.0):
+    result = fatelib.linear_transfer(net, tasks, X, y, cutoff=cutoff)
+    print(f"cutoff {cutoff}: risk {result.risk:.3f}, training loss {result.loss:.1e}")
+
+# %% [markdown]
+# :::{solution-end}
+# :::
+#
 # ## What to remember
 #
-# - One.
-# - Two.
+# 1. Conservation of $D_l$ plus zero loss leave one feature, the task itself, whatever the width and depth.
+# 2. The initial scale decides: from rich (one feature) to lazy (all of the initial ones), along a curve in closed form.
+# 3. The spectrum of the features and the target's share in each predict transfer; a network between rich and lazy can beat both.

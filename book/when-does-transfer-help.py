@@ -1,77 +1,386 @@
 # %% [markdown]
 # # When does transfer help?
 #
-# {cite:t}`tahir2025` ask when features transfer {cite:p}`saxe2014,hastie2022`. Inline
-# mathematics: $\gamma = n/d$. An equation with a number:
+# You have a network that somebody trained on a **source** task, a new **target** task, and $n$
+# labelled samples of it. Should you keep the features that the network brings along, or throw
+# them away and train from scratch? In this chapter you will
+#
+# - set up the smallest pair of tasks in which the question has a sharp answer,
+# - see where transfer wins and where it loses, as a phase diagram with boundaries in closed form,
+# - train {glue:text}`networks-trained` networks at the size the paper used, and lay the formula over them.
+
+# %%
+#| tags: [hide-input]
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+
+import fatelib
+from fatelib import plot, theory
+
+plt.style.use("fatelib.style")
+
+# %%
+#| name: fig-phase-diagram
+#| caption: >-
+#|   Transferability of a single pretrained feature over the angle $\theta$ between the tasks and
+#|   the number of samples per dimension $\gamma = n/d$, from {eq}`transferability-limit` at label
+#|   noise $\sigma = 0.2$. Blue: transfer beats training from scratch. Red: it loses. The black line is
+#|   where they tie.
+#| alt: >-
+#|   Map over angle and samples per dimension. Mostly blue at small angles and few samples; red
+#|   regions at large angles, one below and one above a blue horizontal band at gamma equal to one.
+sigma = 0.2
+theta = np.linspace(0, np.pi / 2, 181)
+gamma = np.linspace(0.01, 2, 399)
+T = xr.DataArray(
+    theory.linear_transferability(gamma, theta[:, None], sigma),
+    coords={"theta": theta, "gamma": gamma},
+)
+ax = plot.phase_diagram(T, limit=1)
+
+# %% [markdown]
+# Three things in {numref}`fig-phase-diagram` deserve an explanation. With few samples, transfer wins
+# at almost any angle. With many samples it loses, unless the tasks nearly coincide. And round
+# $\gamma = 1$ runs a band where even *orthogonal* source features seem to help. By the end of the
+# chapter all three will follow from one formula used twice.
+#
+# ## Two tasks at an angle
+#
+# Inputs are Gaussian, $x \sim \mathcal N(0, I_d)$, and both tasks are linear: the source is
+# $f_s(x) = \beta_s \cdot x$ and the target $f_t(x) = \beta_t \cdot x$. Both vectors have unit norm, so the
+# only thing that relates the tasks is the angle between them, $\cos\theta = \beta_s \cdot \beta_t$. Of the
+# target we see $n = \gamma d$ samples with noisy labels,
 #
 # $$
-# R(\gamma) = (1 - \gamma) + \frac{\gamma \sigma^2}{1 - \gamma}, \qquad \gamma < 1.
-# $$ (eq-help)
+# y_i = \beta_t \cdot x_i + \sigma \xi_i , \qquad \xi_i \sim \mathcal N(0, 1) .
+# $$ (target-samples)
 #
-# Equation {eq}`eq-help` is shown in {numref}`fig-help` and proved in {prf:ref}`thm-help`.
-# See also {doc}`index` and {ref}`what-to-remember-help`, and {prf:ref}`def-help`.
+# The source we know as well as we like: somebody else paid for that data.
 #
-# :::{prf:definition} Risk
-# :label: def-help
-# The risk is the expected squared error, $R = \mathbb E (f(x) - f^*(x))^2$.
+# :::{prf:definition} Risk and transferability
+# :label: def-transferability
+#
+# The **risk** of a predictor $f$ is its mean squared distance from the noise-free target,
+# $R(f) = \mathbb E_x (f(x) - f_t(x))^2$. For a linear predictor $f(x) = \beta \cdot x$ it is
+# $\lVert \beta - \beta_t \rVert^2$. The **transferability** of a method is what it gains over training
+# from scratch with the same samples,
+#
+# $$
+# \mathcal T = R_{\text{scratch}} - R_{\text{transfer}} .
+# $$ (transferability)
+#
+# Transfer is *positive* when $\mathcal T > 0$ and *negative* when $\mathcal T < 0$.
 # :::
 #
-# :::{prf:theorem} The risk of scratch training
-# :label: thm-help
-# In the limit $n, d \to \infty$ with $n/d = \gamma$ the risk is {eq}`eq-help`.
+# In `fatelib` a pair of tasks is one object:
+
+# %%
+d = 500
+tasks = fatelib.LinearTasks.at_angle(jax.random.key(0), d, theta=jnp.pi / 4, sigma=sigma)
+X, y = tasks.sample(jax.random.key(1), n=250)
+print(f"beta_s . beta_t = {tasks.beta_source @ tasks.beta_target:.4f},  X {X.shape},  y {y.shape}")
+
+# %% [markdown]
+# ## Two ways to spend the samples
+#
+# Both contestants are deep linear networks, $f(x) = x W_1 W_2 \cdots W_L$: linear in $x$, but not in
+# their weights, and it is the weights that are trained. Despite their looks they learn features, which is what
+# we need them for {cite:p}`saxe2014`.
+#
+# - **Scratch.** Start from small random weights and run gradient descent on the $n$ target
+#   samples, all layers at once. It ends at the interpolator of smallest norm when $n < d$, and at
+#   ordinary least squares when $n > d$: at $X^+ y$ in both cases.
+# - **Linear transfer.** Take a network pretrained on the source, freeze everything but the last
+#   layer, and train that one on the target samples. From small initial weights pretraining leaves
+#   *one* feature, $x \mapsto \beta_s \cdot x$. {doc}`feature-sparsification` shows why; here you will see
+#   that it does.
+#
+# So scratch training fits $d$ numbers to $n$ samples, and linear transfer fits one. What remains is
+# to know what that costs.
+#
+# ## One formula
+#
+# :::{prf:theorem} Risk of least squares on $k$ features
+# :label: thm-least-squares
+#
+# Fit $n$ samples by least squares (of minimum norm where it is not unique) on $k$ orthonormal Gaussian
+# features. Let the target have squared norm $s$ inside the span of the features and $\rho$
+# outside. Then the expected risk is
+#
+# $$
+# R(n, k; \rho, s) =
+# \begin{cases}
+# \rho + (\sigma^2 + \rho)\, \dfrac{k}{n - k - 1} & n > k + 1, \\[2ex]
+# \rho + s \left(1 - \dfrac nk\right) + (\sigma^2 + \rho)\, \dfrac{n}{k - n - 1} & n < k - 1,
+# \end{cases}
+# $$ (least-squares)
+#
+# and infinite when $|n - k| \le 1$.
 # :::
 #
 # :::{prf:proof}
-# A projector on a random subspace keeps a fraction $\gamma$ of the norm.
+# Write the labels as $y = Za + e$, with $Z$ the $n \times k$ features and $\lVert a \rVert^2 = s$. Whatever
+# of the target lies outside the span is Gaussian and uncorrelated with the features, hence
+# independent of them: to the fit it *is* noise, and $e$ has variance $\sigma^2 + \rho$ per sample. For
+# $n > k$ the estimate is off by $(Z^\top Z)^{-1} Z^\top e$, whose expected squared norm is
+# $(\sigma^2 + \rho)\, \mathbb E \operatorname{tr} (Z^\top Z)^{-1}$, the mean of an inverse Wishart matrix. For $n < k$ the
+# fit only sees the projection of $a$ on an $n$-dimensional random subspace and loses
+# $s\,(1 - n/k)$; the noise enters through $\mathbb E \operatorname{tr} (Z Z^\top)^{-1} = n/(k - n - 1)$.
 # :::
 #
-# :::{note}
-# An admonition, for what a reader may skip.
+# Both contestants are instances of {eq}`least-squares`. Scratch training has all $k = d$ features, so nothing
+# of the target is outside. Linear transfer has $k = 1$: the part of the target along $\beta_s$ has
+# squared norm $\cos^2\theta$, and $\sin^2\theta$ is out of reach however many samples there are. Their
+# difference is
+#
+# $$
+# \mathcal T_{\text{lt}} = R(n, d; 0, 1) - R(n, 1; \sin^2\theta, \cos^2\theta) .
+# $$ (transferability-exact)
+#
+# In the limit of large $d$ at fixed $\gamma = n/d$ the cost of fitting one number disappears and
+#
+# $$
+# \mathcal T_{\text{lt}} \to
+# \begin{cases}
+# \cos^2\theta - \gamma + \dfrac{\gamma \sigma^2}{1 - \gamma} & \gamma < 1, \\[2ex]
+# \dfrac{\sigma^2}{\gamma - 1} - \sin^2\theta & \gamma > 1,
+# \end{cases}
+# $$ (transferability-limit)
+#
+# which is eq. 11 of {cite:t}`tahir2025` and what {numref}`fig-phase-diagram` shows. Read it as a
+# balance: a feature is worth $\cos^2\theta$ before any data arrive, and scratch training catches up at
+# the rate of one unit per $d$ samples.
+#
+# :::{prf:corollary} Where transfer turns negative
+# :label: cor-boundaries
+#
+# For $\gamma > 1$, linear transfer is negative exactly when $\gamma > 1 + \sigma^2/\sin^2\theta$. For $\gamma < 1$ it is negative
+# exactly between the roots
+#
+# $$
+# \gamma_\pm = \tfrac12 \left( B \pm \sqrt{B^2 - 4 \cos^2\theta} \right), \qquad B = 1 + \cos^2\theta - \sigma^2 ,
+# $$ (boundaries)
+#
+# which exist exactly when $\theta > \arccos(1 - \sigma)$.
 # :::
+#
+# The corollary turns the question of this chapter into a function call. At $45°$ and $\sigma = 0.2$:
 
 # %%
-#| name: fig-help
-#| caption: Scratch risk against $\gamma$ for $\sigma = 0.2$; see {eq}`eq-help`.
-#|   A second line of the caption.
-#| alt: A curve that falls, peaks near one, and falls again.
-import matplotlib.pyplot as plt
-import numpy as np
+low, high = theory.negative_transfer_interval(jnp.pi / 4, sigma)
+onset = theory.negative_transfer_onset(jnp.pi / 4, sigma)
+print(f"transfer loses for {low:.3f} < gamma < {high:.3f} and for gamma > {onset:.3f}")
 
-gamma = np.linspace(0.05, 0.95, 50)
-risk = 1 - gamma + 0.04 * gamma / (1 - gamma)
-fig, ax = plt.subplots()
-ax.plot(gamma, risk)
-ax.set(xlabel=r"$\gamma$", ylabel="risk")
-plt.show()
+# %% [markdown]
+# ## Train it
+#
+# Formulas about networks should be held against networks. Pretrain one on the source task, look at what it
+# keeps, then let both contestants loose on the same 250 samples:
+
+# %%
+key_init, key_scratch = jax.random.split(jax.random.key(2))
+network = fatelib.DeepLinear.init(key_init, d, depth=2)
+network, history = fatelib.pretrain(network, tasks.beta_source, learning_rate=0.1)
+
+transfer = fatelib.linear_transfer(network, tasks, X, y, solver="descent", learning_rate=0.1)
+scratch = fatelib.scratch(key_scratch, tasks, X, y, depth=2, learning_rate=0.1)
+
+singular_values = jnp.linalg.svd(network.features(), compute_uv=False)
+print("three largest singular values of the hidden layer:", singular_values[:3].round(5))
+for name, result in {"scratch": scratch, "linear transfer": transfer}.items():
+    print(f"{name:16} risk {result.risk:.3f} after {int(result.steps)} steps")
+print(f"theory says      scratch {theory.least_squares_risk(250, d, noise=sigma):.3f}, "
+      f"linear transfer {theory.linear_transfer_risk(jnp.pi / 4, n=250, sigma=sigma):.3f}")  # fmt: skip
+
+# %% [markdown]
+# One singular value is 1 and the others are at the scale of the initial weights: of 500 possible
+# features, the network kept the one it was trained on.
+#
+# ## Figure 1 of the paper
+#
+# Now the same for three angles, twenty sample sizes and twenty repetitions: two layers, $d = 500$, $\sigma = 0.2$, weights
+# of initial scale $10^{-5}$, full-batch gradient descent with learning rate 0.1 for at most
+# $10^4$ steps or until the training loss is within $10^{-6}$ of its minimum. Every point below is a mean over
+# networks that were *trained*, scratch and transfer alike.
+
+# %%
+thetas = np.pi * np.array([1, 2, 3]) / 8
+gammas = np.arange(1, 21) / 10
+data = fatelib.phase_diagram(
+    "linear_transfer", thetas, gammas, d=d, sigma=sigma, instances=20, key=jax.random.key(3)
+)
+
+# %%
+#| name: fig-slices
+#| caption: >-
+#|   Transferability of linear transfer against samples per dimension at three angles: trained networks
+#|   (points: mean of 20 instances, bars: one standard error) over the exact finite-size theory
+#|   {eq}`transferability-exact` (lines). Hollow points: some network had not converged in
+#|   $10^4$ steps. $L = 2$, $d = 500$, $\sigma = 0.2$, learning rate 0.1, initial scale $10^{-5}$.
+#| alt: >-
+#|   Three curves that fall with gamma, spike up at gamma equal to one and fall again. The points lie on the curves
+#|   except at the spike itself.
+n = np.arange(5, 2 * d + 1)
+exact = xr.DataArray(
+    theory.least_squares_risk(n, d, noise=sigma)
+    - theory.linear_transfer_risk(thetas[:, None], n=n, sigma=sigma),
+    coords={"theta": thetas, "gamma": n / d},
+)
+ax = plot.slices(data.transferability, exact, converged=data.converged)
+ax.axhline(0, color="black", linewidth=0.6)
+ax.set(ylim=(-1, 2), ylabel=r"transferability $\mathcal{T}$")
+ax.legend()
+# %% [markdown]
+# How well do they agree? Not by eye: in every cell the distance between the mean over instances and
+# the theory, in standard errors. The build of this book fails if any cell with $|n - d| > 25$ is off by more
+# than four.
+
+# %%
+away = abs(data.n - d) > 25
+expected = {
+    "scratch": (data.risk_scratch, theory.least_squares_risk(data.n.values, d, noise=sigma)),
+    "linear transfer": (
+        data.risk,
+        theory.linear_transfer_risk(thetas[:, None], n=data.n.values, sigma=sigma),
+    ),
+    "transferability": (data.transferability, exact.sel(gamma=data.gamma, method="nearest")),
+}
+fatelib.agreement_table(expected, where=away)
 
 # %%
 #| tags: [build-only]
 from myst_nb import glue
 
-glue("smallest-risk-help", float(risk.min()), display=False)
+instances = data.sizes["instance"]
+trained = instances * (1 + len(gammas) * (1 + len(thetas)))
+glue("networks-trained", trained, display=False)
 
 # %% [markdown]
-# The smallest risk on this grid is {glue:text}`smallest-risk-help:.3f`.
+# The cells that had not converged are a finding, not a nuisance:
+
+# %%
+unconverged = data.gamma[~data.converged.all(["theta", "instance"])].values
+print("gamma with networks that had not converged:", unconverged)
+
+# %% [markdown]
+# As $n \to d$ the smallest eigenvalue of $X^\top X / n$ goes to zero, and gradient descent along that direction would need
+# ever more steps. Stopped early, it avoids the very noise that the formula punishes with an infinite
+# risk, so the measured spike is finite. Whenever training is cut short, `fatelib` says so, and hollow points carry
+# it into the figures.
 #
-# :::{exercise} The peak
-# :label: ex-help
-# Where is the risk in {eq}`eq-help` smallest?
+# ## The band at $\gamma = 1$ is not a merit of the features
+#
+# Where $n \approx d$ even orthogonal source features ($\theta = \pi/2$, hence worthless) come out ahead of
+# scratch. Look at the two risks separately and the riddle dissolves:
+
+# %%
+#| name: fig-double-descent
+#| caption: >-
+#|   Risk of scratch training and of linear transfer from an orthogonal source ($\theta = \pi/2$): theory at
+#|   $d = 500$, $\sigma = 0.2$, and the trained scratch networks of {numref}`fig-slices` (points: mean of
+#|   20 instances, bars: one standard error, hollow: not converged). The dashed line is the best
+#|   *regularised* scratch training.
+#| alt: >-
+#|   The scratch risk falls, spikes at gamma equal to one and falls again. The transfer risk is flat at one. The
+#|   regularised scratch risk is a smooth falling curve without spike, below the flat line everywhere.
+single = data.isel(theta=0)
+curve = xr.DataArray(theory.least_squares_risk(n, d, noise=sigma), coords={"gamma": n / d})
+ax = plot.slices(single.risk_scratch, curve, by=None, converged=single.converged)
+ax.plot(n / d, theory.optimal_scratch_risk(n / d, sigma), "k--", label="regularised scratch")
+ax.plot(n / d, theory.linear_transfer_risk(np.pi / 2, n=n, sigma=sigma), label="linear transfer")
+ax.set(ylim=(0, 2), ylabel="risk $R$")
+ax.legend()
+# %% [markdown]
+# The transfer risk of a useless feature is that of predicting nothing, 1. Scratch training is *worse than
+# nothing* near $\gamma = 1$, because there it interpolates noise with barely enough parameters to do so: this
+# is double descent {cite:p}`belkin2019,hastie2022`. The blue band of
+# {numref}`fig-phase-diagram` measures the failure of an unregularised baseline. Against the dashed line, an optimally
+# regularised scratch network, it disappears, and one boundary remains: linear transfer wins exactly for
+# $\gamma < \cos^2\theta \, (1 + \sigma^2 / \sin^2\theta)$. A comparison is only as good as its baseline.
+#
+# ## Turn the noise yourself
+#
+# The wedge of negative transfer at $\gamma < 1$ exists only for $\theta > \arccos(1 - \sigma)$: less noise opens it towards
+# smaller angles, until at $\sigma = 0$ it is everything above the curve $\gamma = \cos^2\theta$. Drag the slider and watch the
+# two regions move.
+
+# %%
+#| name: fig-explore-linear
+#| caption: >-
+#|   Transferability of linear transfer, {eq}`transferability-limit`, for every noise level. Hover, touch or use
+#|   the arrow keys to read off values; the slices follow the cursor.
+#| alt: >-
+#|   Interactive map of transferability over angle and samples per dimension, with a slider for the noise.
+from fatelib.widgets import explore
+
+sigmas = np.linspace(0, 1, 21)
+angles, ratios = np.linspace(0, np.pi / 2, 61), np.linspace(0.025, 2, 80)
+grid = xr.DataArray(
+    theory.linear_transferability(ratios, angles[:, None], sigmas[:, None, None]),
+    coords={"sigma": sigmas, "theta": angles, "gamma": ratios},
+    name="transferability",
+)
+explore(grid, x="theta", y="gamma")
+
+# %% [markdown]
+# ## Exercises
+#
+# :::{exercise} Break-even
+# :label: ex-break-even
+#
+# You know nothing about the noise, but you do know $n = 0.3\, d$. Up to which angle is it safe to transfer? Answer
+# for $\sigma = 0$, then argue that noise can only help your case.
 # :::
 #
-# :::{solution} ex-help
-# :label: sol-help
+# :::{solution-start} ex-break-even
+# :label: sol-break-even
 # :class: dropdown
-# Set the derivative to zero: $\gamma = 1 - \sigma$.
-#
-# ```python
-# 1 - 0.2
-# ```
 # :::
 #
-# {numref}`ex-help` has a folded solution.
+# At $\sigma = 0$ and $\gamma < 1$, {eq}`transferability-limit` gives $\mathcal T = \cos^2\theta - \gamma$, so the
+# break-even angle is $\arccos \sqrt{\gamma}$. The noise term $\gamma \sigma^2 / (1 - \gamma)$ is positive: noise hurts scratch
+# training, which fits $d$ numbers, but not transfer, which fits one.
+
+# %%
+safe = jnp.arccos(jnp.sqrt(0.3))
+print(f"break-even at sigma = 0: {jnp.degrees(safe):.1f} degrees")
+for noise in (0.0, 0.2, 0.5):
+    print(f"sigma = {noise}: T = {theory.linear_transferability(0.3, safe, noise):+.3f}")
+
+# %% [markdown]
+# :::{solution-end}
+# :::
 #
-# (what-to-remember-help)=
+# :::{exercise} Ten features or one
+# :label: ex-k-features
+#
+# A different source left *ten* orthonormal features behind, and the target lies within 30° of their
+# span. For which $n$ does this beat the single feature at 45°? Use {eq}`least-squares` at $d = 500$, $\sigma = 0.2$.
+# :::
+#
+# :::{solution-start} ex-k-features
+# :label: sol-k-features
+# :class: dropdown
+# :::
+#
+# Ten features leave a residual $\rho = \sin^2 30° = 1/4$ instead of $1/2$, but ten numbers must be fitted instead of
+# one. More features lose while samples are scarce, and near $n = 10$ badly: their own double descent.
+
+# %%
+few = np.arange(1, 61)
+ten = theory.least_squares_risk(few, 10, residual=0.25, signal=0.75, noise=sigma)
+one = theory.least_squares_risk(few, 1, residual=0.5, signal=0.5, noise=sigma)
+print("ten features win at n =", few[np.asarray(ten < one)])
+
+# %% [markdown]
+# :::{solution-end}
+# :::
 # ## What to remember
 #
-# - One.
-# - Two.
+# 1. Scratch training fits $d$ numbers, linear transfer one. Both risks are the same function,
+#    {eq}`least-squares`, at two arguments.
+# 2. Linear transfer loses once $\gamma$ exceeds what the missing $\sin^2\theta$ is worth. The boundaries are in closed form.
+# 3. Part of the apparent gain, the band at $\gamma = 1$, belongs to a bad baseline and not to the features.
