@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 import fatelib
-from fatelib import plot, theory
+from fatelib import theory
 
 plt.style.use("fatelib.style")
 
@@ -28,9 +28,9 @@ tasks = fatelib.LinearTasks.at_angle(jax.random.key(0), d, theta=0.0)
 beta_s = tasks.beta_source
 
 
-def strength(network):
-    """Amount of the source task in the network's linear map."""
-    return network.end_to_end() @ beta_s
+def strength_along(beta):
+    """Observe how much of a task a network's linear map holds."""
+    return lambda network: network.end_to_end() @ beta
 
 
 keys = jax.random.split(jax.random.key(1), 20)
@@ -38,7 +38,7 @@ networks = jax.vmap(lambda key: fatelib.DeepLinear.init(key, d, depth=2, scale=s
 _, history = jax.vmap(
     lambda network: fatelib.pretrain(
         network, beta_s, learning_rate=rate, steps=4_000, tolerance=0.0,
-        record_every=20, observe=strength,
+        record_every=20, observe=strength_along(beta_s),
     )
 )(networks)  # fmt: skip
 time = rate * history.steps[0]
@@ -226,11 +226,7 @@ fatelib.agreement_table({"strength": (measured, predicted)}, over=None, toleranc
 # %%
 #| tags: [hide-input]
 settings = {2: (1e-5, 0.005, 8.0), 3: (0.01, 0.01, 25.0), 4: (0.03, 0.01, 100.0)}
-
-
-def strength(network):
-    """Amount of the source task in the network's linear map."""
-    return network.end_to_end() @ beta_s
+strength = strength_along(beta_s)
 
 
 def strengths(depth, scale, rate, duration):
