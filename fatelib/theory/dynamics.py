@@ -51,7 +51,10 @@ def strength_growth_rate(strength: ArrayLike, *, depth: ArrayLike = 2) -> Float[
     check_domain(strength=strength, depth=depth)
     _check_finite(depth)
     strength, depth = broadcast_floats(strength, depth)
-    return 2 * depth * strength ** (2 - 2 / depth) * (1 - strength)
+    power = 2 - 2 / depth
+    # 0^0 = 1 at the saddle of one layer, written so that its gradient exists.
+    base = jnp.where((strength == 0) & (power == 0), 1.0, strength)
+    return 2 * depth * base**power * (1 - strength)
 
 
 @functools.cache

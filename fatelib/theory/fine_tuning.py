@@ -63,10 +63,11 @@ def _scale(seen: Array, ratio: Array, depth: Array) -> Array:
         lambda linear, y: y / linear(jnp.ones_like(y)),
     )
     scale = jnp.exp((log_ratio - z) / 2)
-    # An infinite interpolator carries the scale along unless there is one layer; from an infinite
-    # source nothing but the unseen part counts: r = (1 - seen) scale^2.
+    # An infinite interpolator carries the scale along unless there is one layer; next to an
+    # infinite source only the unseen part counts: r = unseen * scale^2.
     unseen_only = jnp.where(depth > 1, unseen ** ((depth - 1) / 2), 1.0)
     extreme = jnp.where(ratio > 0, jnp.where(depth > 1, jnp.inf, 1.0), unseen_only)
+    extreme = jax.lax.stop_gradient(extreme)
     return jnp.where(regular, scale, extreme)
 
 
@@ -210,7 +211,8 @@ def fine_tuning_transferability(
     with κ the :func:`fine_tuning_scale` and N the squared norm of the pretrained vector. For an
     unlimited source this is :math:`(1 - \gamma)(2 \kappa \cos\theta - \kappa^2)`. It tends to 0 as
     γ tends to 1 for every finite depth; for ``depth=inf`` it jumps from :math:`-\sigma^2` to 0.
-    Minus infinity at γ_s = 1 with source noise, where the pretrained vector is infinite.
+    At γ_s = 1 with source noise, where the pretrained vector is infinite, it is minus infinity for
+    finite depth and :math:`-(1 - \gamma + \sigma^2)` for ``depth=inf``.
 
     Args:
         gamma: Target samples per dimension γ = n / d, ``(...)``.
@@ -250,17 +252,23 @@ def fine_tuning_transferability(
     )
     unseen = jnp.maximum(1 - gamma, 0.0)
     partial = unseen > 0
-    # Any gamma below 1 keeps the branch not taken finite.
+    infinite = jnp.isinf(noise_gain(source_gamma, source_sigma))
+    # Any values away from the peaks keep the branches not taken finite.
     gamma = jnp.where(partial, gamma, 0.5)
+    source_gamma = jnp.where(infinite, 0.5, source_gamma)
+    lowest = jnp.full_like(gamma, -jnp.inf)
     if paper:
         scale = jnp.ones_like(gamma)
     else:
         scale = fine_tuning_scale(
             gamma, sigma, depth=depth, source_gamma=source_gamma, source_sigma=source_sigma
         )
+        bounded = -unseen * (1 + noise_gain(gamma, sigma))
+        lowest = jnp.where(depth < jnp.inf, lowest, bounded)
     source_seen = jnp.minimum(source_gamma, 1.0)
     gain = 2 * jnp.cos(theta) - scale * (1 + noise_gain(source_gamma, source_sigma))
-    return jnp.where(partial, unseen * scale * source_seen * gain, 0.0)
+    value = jnp.where(infinite, lowest, unseen * scale * source_seen * gain)
+    return jnp.where(partial, value, 0.0)
 
 
 def fine_tuning_break_even(
@@ -307,6 +315,7 @@ def fine_tuning_break_even(
         gamma, source_gamma, source_sigma, scale
     )
     cosine = scale * (1 + noise_gain(source_gamma, source_sigma)) / 2
+    # Beyond 1 there is no such angle: transfer loses at all of them.
     possible = cosine < 1
     angle = jnp.where(possible, jnp.arccos(jnp.where(possible, cosine, 0.0)), 0.0)
     return jnp.where(gamma < 1, angle, jnp.nan)

@@ -69,7 +69,9 @@ def learned_angle(
     lost = 1 - alignment2
     is_lossy = lost > 0
     across2 = jnp.where(is_lossy, jnp.sin(theta) ** 2 + lost * jnp.cos(theta) ** 2, 1.0)
-    across = jnp.where(is_lossy, jnp.sqrt(across2), jnp.sin(theta))
+    sine = jnp.sin(theta)
+    # The sine of float32's pi is negative.
+    across = jnp.where(is_lossy, jnp.sqrt(across2), jnp.where(sine < 0, -sine, sine))
     return jnp.arctan2(across, alignment * jnp.cos(theta))
 
 

@@ -6,35 +6,36 @@ import numpy as np
 import pytest
 
 
-def directional(function, arguments, direction, step):
-    """Central difference along a direction, exact to fourth order in the step."""
-
-    def at(h):
-        return function(*(a + h * step * v for a, v in zip(arguments, direction, strict=True)))
-
-    return (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * step)
-
-
 def check_derivatives(function, *arguments):
-    """Check gradient and second derivatives of a scalar function, forward over reverse."""
+    """Check first and second derivatives of an elementwise function, forward and in reverse.
+
+    The arguments are numbers or arrays of cases, each with further axes at will; the derivatives
+    are taken along one random direction of relative change, which keeps every sign.
+    """
     rng = np.random.default_rng(0)
-    arguments = tuple(jnp.asarray(a, float) for a in arguments)
-    # Relative perturbations, so that arguments keep their sign.
-    direction = tuple(a * jnp.asarray(rng.uniform(-1, 1, a.shape)) for a in arguments)
-    function = jax.jit(function)
-    gradient = jax.jit(jax.grad(function, argnums=tuple(range(len(arguments)))))
+    arguments = [jnp.asarray(a, float) for a in arguments]
+    direction = [a * jnp.asarray(rng.uniform(-1, 1, a.shape)) for a in arguments]
 
-    def slope(*arguments):
-        pairs = zip(gradient(*arguments), direction, strict=True)
-        return sum((g * v).sum() for g, v in pairs)
+    def along(h):
+        return function(*(a + h * v for a, v in zip(arguments, direction, strict=True)))
 
-    _, forward = jax.jvp(function, arguments, direction)
-    np.testing.assert_allclose(forward, slope(*arguments), rtol=1e-10, atol=1e-13)
-    difference = directional(function, arguments, direction, 1e-4)
-    np.testing.assert_allclose(forward, difference, rtol=1e-6, atol=1e-9)
-    _, second = jax.jit(lambda a, v: jax.jvp(slope, a, v))(arguments, direction)
-    difference = directional(slope, arguments, direction, 1e-4)
-    np.testing.assert_allclose(second, difference, rtol=1e-6, atol=1e-9)
+    def slope(h):
+        return jax.jvp(along, (h,), (1.0,))[1]
+
+    @jax.jit
+    @jax.vmap
+    def derivatives(h):
+        return along(h), slope(h), jax.jvp(slope, (h,), (1.0,))[1]
+
+    step = 1e-4
+    values, slopes, curvatures = derivatives(step * jnp.arange(-2.0, 3.0))
+    for differentiated, exact in ((values, slopes[2]), (slopes, curvatures[2])):
+        difference = 8 * (differentiated[3] - differentiated[1])
+        difference = (difference - (differentiated[4] - differentiated[0])) / (12 * step)
+        np.testing.assert_allclose(exact, difference, rtol=1e-6, atol=1e-8)
+    reverse = jax.grad(lambda *a: function(*a).sum(), argnums=tuple(range(len(arguments))))
+    total = sum((g * v).sum() for g, v in zip(jax.jit(reverse)(*arguments), direction, strict=True))
+    np.testing.assert_allclose(total, slopes[2].sum(), rtol=1e-9, atol=1e-12)
 
 
 @pytest.fixture

@@ -205,9 +205,9 @@ def ridge_risk(n, l, t, residual, noise, ridge):
     return theory.ridge_risk(n, l, t, residual=residual, noise=noise, ridge=ridge)
 
 
-@pytest.mark.parametrize(("n", "ridge"), [(12.0, 0.0), (12.0, 0.02), (60.0, 0.0), (60.0, 0.02)])
-def test_derivatives_of_ridge_risk(n, ridge, derivatives):
-    l = np.arange(1, 31.0) ** -1.3
+def test_derivatives_of_ridge_risk(derivatives):
+    n, ridge = np.array([12.0, 12.0, 60.0, 60.0]), np.array([0.0, 0.02, 0.0, 0.02])
+    l = np.tile(np.arange(1, 31.0) ** -1.3, (4, 1))
     derivatives(ridge_risk, n, l, l**0.5, 0.1, 0.3, ridge)
     derivatives(lambda n, l, r: theory.effective_ridge(n, l, ridge=r), n, l, ridge)
 
@@ -237,16 +237,12 @@ def test_forward_and_reverse_agree_on_the_effective_ridge(x64):
     np.testing.assert_allclose(jax.jacfwd(kappa)(l), jax.jacrev(kappa)(l), rtol=1e-12)
 
 
-@pytest.mark.parametrize("n", [5.0, 40.0])
-def test_derivatives_of_least_squares_risk(n, derivatives):
+def test_derivatives_of_the_other_risks(derivatives):
     derivatives(
         lambda n, k, r, s, t: theory.least_squares_risk(n, k, residual=r, noise=s, signal=t),
-        *(n, 20.0, 0.2, 0.3, 0.8),
+        *(np.array([5.0, 40.0]), 20.0, 0.2, 0.3, 0.8),
     )
-
-
-@pytest.mark.parametrize("gamma", [0.4, 0.95, 1.05, 3.0])
-def test_derivatives_of_the_limits(gamma, derivatives):
+    gamma = np.array([0.4, 0.95, 1.05, 3.0])
     derivatives(theory.scratch_risk, gamma, 0.5)
     derivatives(theory.interpolator_norm2, gamma, 0.5)
     derivatives(theory.regularised_risk, gamma, 0.5, 0.7)
