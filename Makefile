@@ -1,12 +1,14 @@
 # Two commands do everything, from any state of the checkout:
 #   make book    set up, execute and build the book
 #   make test    set up, check and test everything
+# Slower, before a release:
+#   make notebooks   run every exported notebook where only the wheel and its extras are installed
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: book test clean
+.PHONY: book test notebooks clean
 
 book: $(READY)
 	$(BIN)/jupyter-book build . -W -n --keep-going
@@ -18,6 +20,15 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n auto
+
+notebooks: book
+	rm -rf _build/wheel
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir _build/wheel .
+	$(PYTHON) -m venv --clear _build/wheel/venv
+	_build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check \
+	  "$$(ls _build/wheel/*.whl)[widgets]" ipykernel nbclient
+	cd _build/html/notebooks && for notebook in *.ipynb; do \
+	  $(CURDIR)/_build/wheel/venv/bin/jupyter-execute "$$notebook" || exit 1; done
 
 # The environment is made anew whenever the lock or the project's metadata changes.
 $(READY): requirements.txt pyproject.toml
