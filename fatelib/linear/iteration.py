@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from fatelib.linear.network import DeepLinear
@@ -261,7 +262,8 @@ def _stable_rate(weights: tuple[Array, ...], loss: Quadratic, decay: Array) -> A
 
 def _spectral_norm(matrix: Array) -> Array:
     """Largest singular value by power iteration; a few per cent low at worst."""
-    x = jax.random.normal(jax.random.key(0), (matrix.shape[1],), matrix.dtype)
+    # Any fixed vector in general position will do; a constant keeps the compiled code small.
+    x = jnp.asarray(np.random.default_rng(0).normal(size=matrix.shape[1]), matrix.dtype)
 
     def iterate(_: Any, x: Array) -> Array:
         x = product(product(matrix, x), matrix)
