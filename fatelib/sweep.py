@@ -1,6 +1,7 @@
 """Grids of transfer experiments as labelled data."""
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Literal, get_args
@@ -25,8 +26,8 @@ Method = Literal["linear_transfer", "fine_tuning"]
 
 def phase_diagram(
     method: Method,
-    thetas: Float[ArrayLike, " angles"],
-    gammas: Float[ArrayLike, " ratios"],
+    thetas: Float[ArrayLike, " angles"] | Sequence[float],
+    gammas: Float[ArrayLike, " ratios"] | Sequence[float],
     *,
     d: int,
     sigma: float,
