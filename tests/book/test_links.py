@@ -1,0 +1,36 @@
+"""Every link of the site leads somewhere."""
+
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+
+class Page(HTMLParser):
+    """What a page links to, and the places in it that can be linked to."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.places = set(), set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.places |= {attributes[key] for key in ("id", "name") if attributes.get(key)}
+        self.links |= {attributes[key] for key in ("href", "src") if attributes.get(key)}
+
+
+def test_every_local_link_leads_somewhere(site):
+    pages = {path.resolve(): Page(path) for path in (site / "book").rglob("*.html")}
+    broken = []
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = Path(path.parent, unquote(parts.path)).resolve() if parts.path else path
+            there = target.is_file() and (
+                not parts.fragment or target not in pages or parts.fragment in pages[target].places
+            )
+            if not there:
+                broken.append(f"{path.name}: {link}")
+    assert not broken
