@@ -94,13 +94,13 @@ def _log_odds_gain(time: Array, odds: Array, depth: Array) -> Array:
     most = jnp.log(odds) + 50
     lower, upper = jnp.minimum(lower, most), jnp.minimum(upper, most)
 
-    def bisect(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+    def bisect(_: ArrayLike, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         lower, upper = bracket
         middle = (lower + upper) / 2
         above = excess(middle) > 0
         return jnp.where(above, lower, middle), jnp.where(above, middle, upper)
 
-    def newton(_: int, gain: Array) -> Array:
+    def newton(_: ArrayLike, gain: Array) -> Array:
         return jnp.clip(gain - excess(gain) / slope(gain), 0.0, most)
 
     def solve(_: object, start: Array) -> Array:

@@ -46,7 +46,7 @@ def _scale(seen: Array, ratio: Array, depth: Array) -> Array:
         )
         return shallow * (z - log_ratio) + (1 - shallow) * mixed
 
-    def newton(_: int, z: Array) -> Array:
+    def newton(_: ArrayLike, z: Array) -> Array:
         share = seen * jnp.exp(z) / (unseen + seen * jnp.exp(z))
         return z - excess(z) / (shallow + (1 - shallow) * share)
 

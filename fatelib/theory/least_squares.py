@@ -136,13 +136,13 @@ def _effective_ridge(n: Array, eigenvalues: Array, ridge: Array) -> Array:
     lower = jnp.where(is_zero, 1.0, jnp.maximum(lower, jnp.finfo(n.dtype).tiny))
     upper = jnp.where(is_zero, 1.0, ridge + eigenvalues.sum() / n)
 
-    def bisect(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+    def bisect(_: ArrayLike, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         lower, upper = bracket
         middle = jnp.sqrt(lower) * jnp.sqrt(upper)
         above = excess(middle) > 0
         return jnp.where(above, middle, lower), jnp.where(above, upper, middle)
 
-    def newton(_: int, kappa: Array) -> Array:
+    def newton(_: ArrayLike, kappa: Array) -> Array:
         return kappa * jnp.exp(excess(kappa) / _freedom(n, eigenvalues, ridge, kappa))
 
     # In log(kappa) the logarithm of the slope changes at most as fast as its argument, so Newton

@@ -94,12 +94,12 @@ MAY_BE_NAN = {"negative_transfer_interval", "fine_tuning_break_even"}
 
 def call(name, arguments):
     function = getattr(theory, name)
-    keyword = {
-        key: arguments[key]
-        for key, parameter in inspect.signature(function).parameters.items()
-        if key in arguments and parameter.kind is parameter.KEYWORD_ONLY
-    }
-    positional = [arguments[key] for key in arguments if key not in keyword]
+    positional, keyword = [], {}
+    for key, parameter in inspect.signature(function).parameters.items():
+        if key in arguments and parameter.kind is parameter.KEYWORD_ONLY:
+            keyword[key] = arguments[key]
+        elif key in arguments:
+            positional.append(arguments[key])
     result = function(*positional, **keyword)
     return jnp.stack(result) if isinstance(result, tuple) else result
 
@@ -110,12 +110,16 @@ def test_every_public_function_is_covered():
 
 @pytest.mark.parametrize("name", DOMAINS)
 def test_over_the_whole_domain(name):
-    compiled = jax.jit(lambda arguments: call(name, arguments))
-    one_by_one = jax.jit(jax.vmap(lambda arguments: call(name, arguments), out_axes=-1))
+
+    @jax.jit
+    def compiled(arguments):
+        together = call(name, arguments)
+        return together, jax.vmap(lambda one: call(name, one), out_axes=-1)(arguments)
+
     low, high = RANGES.get(name, (0, np.inf))
     small = 1e-5
 
-    @settings(max_examples=40, deadline=None, derandomize=True)
+    @settings(max_examples=25, deadline=None, derandomize=True)
     @given(st.fixed_dictionaries(DOMAINS[name]))
     def check(arguments):
         value = call(name, arguments)
@@ -128,13 +132,13 @@ def test_over_the_whole_domain(name):
         assert (known >= low - small).all()
         assert (known <= high * (1 + small)).all()
         # Compiled and batched, the rounding may differ; nothing else may.
-        for again in (compiled(arguments), one_by_one(arguments)):
+        for again in compiled(arguments):
             np.testing.assert_allclose(again, value, rtol=1e-3, atol=1e-5)
 
     check()
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(GAMMA, THETA, SIGMA, SIGMA, NORM2)
 def test_inequalities_that_must_hold(gamma, theta, sigma, more, ridge):
     slack = 1 + 1e-5
@@ -153,7 +157,9 @@ def test_inequalities_that_must_hold(gamma, theta, sigma, more, ridge):
     assert (theory.fine_tuning_scale(gamma, sigma) >= 1 / slack).all()
 
 
-SOUND = {name: 0.5 for name in ("gamma", "theta", "sigma", "ridge", "initial", "level", "time")}
+SOUND = {"sigma": 0.1} | {
+    name: 0.5 for name in ("gamma", "theta", "ridge", "initial", "level", "time")
+}
 SOUND |= {"n": 10.0, "k": 3.0, "depth": 2.0, "source_gamma": 2.0, "source_sigma": 0.1}
 SOUND |= {"eigenvalues": np.ones(3), "coefficients2": np.ones(3)}
 SOUND |= {name: 0.5 for name in ("residual", "noise", "signal", "distance2", "strength")}
