@@ -58,7 +58,7 @@ def test_gradient_descent_on_all_layers_ends_on_the_formula(depth):
 @pytest.mark.parametrize("depth", [2, 3])
 @pytest.mark.parametrize(("gamma", "source_gamma"), [(0.5, np.inf), (0.3, 0.5), (0.7, 1.5)])
 def test_transferability_against_simulation(depth, gamma, source_gamma):
-    d, theta, sigma, source_sigma, draws = 150, 0.5, 0.6, 0.3, 60
+    d, theta, sigma, source_sigma, draws = 100, 0.5, 0.6, 0.3, 50
     rng = np.random.default_rng(7)
     source = np.eye(d)[0]
     target = np.cos(theta) * source + np.sin(theta) * np.eye(d)[1]
