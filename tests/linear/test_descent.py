@@ -125,12 +125,12 @@ def test_balancedness_drifts_at_first_order_in_the_rate():
     X, y = problem(10, 6)
     network = network_of(6, 3, scale=0.6)
     drifts = []
-    for rate, steps in ((0.01, 200), (0.005, 400), (0.0025, 800)):
+    for rate, steps in ((0.005, 400), (0.0025, 800)):
         trained, _ = fixed(network, X, y, learning_rate=rate, steps=steps)
         pairs = zip(trained.balancedness(), network.balancedness(), strict=True)
         drifts.append(max(float(jnp.abs(after - before).max()) for after, before in pairs))
     assert drifts[0] < 0.05
-    np.testing.assert_allclose(np.divide(drifts[:-1], drifts[1:]), 2, atol=0.15)
+    assert drifts[0] / drifts[1] == pytest.approx(2, abs=0.1)
 
 
 @pytest.mark.usefixtures("x64")
@@ -189,7 +189,7 @@ def test_batch_of_one_is_a_batch_of_many(dtype):
         return DeepLinear.init(key, d, scale=dtype.type(1e-3)), *tasks.sample(key, n)
 
     # Networks that stop at different records: the early ones must not move on.
-    networks, X, y = jax.vmap(draw)(jax.random.split(jax.random.key(0), count))
+    networks, X, y = jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(0), count))
     run = partial(train, steps=2000, record_every=20, observe=DeepLinear.end_to_end)
     many = jax.vmap(run)(networks, X, y)
     assert len(set(many[1].steps_taken.tolist())) > 1
@@ -297,7 +297,7 @@ def test_divergence_in_a_batch_is_marked_and_has_no_number():
     assert jnp.isfinite(histories.loss[1, 0])
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     d=st.integers(1, 25), n=st.integers(1, 50), depth=st.integers(1, 4), width=st.integers(1, 25)
 )
@@ -319,7 +319,7 @@ def test_the_automatic_rate_is_stable(d, n, depth, width):
     assert (jnp.isnan(after) | (after <= before + rounding)).all()
 
 
-@pytest.mark.parametrize(("depth", "scale"), [(1, 1.0), (2, 1e-5), (2, 1.0), (3, 0.05), (4, 0.2)])
+@pytest.mark.parametrize(("depth", "scale"), [(1, 1.0), (2, 1e-5), (4, 0.2)])
 def test_the_automatic_rate_is_not_timid(depth, scale):
     X, y = problem(80, 20)
     start = network_of(20, depth, scale=scale)

@@ -1,0 +1,217 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fatelib import theory
+from fatelib.linear import DeepLinear, pretrain, train, truncate
+from fatelib.tasks import LinearTasks
+from fatelib.transfer import fine_tune, linear_transfer, scratch
+
+
+def pretrained_on(beta, depth=2, width=3):
+    """The end of pretraining from an infinitesimal scale: balanced, one direction, unit norm."""
+    v = jnp.zeros(width, beta.dtype).at[0].set(1)
+    hidden = (jnp.outer(beta, v), *[jnp.outer(v, v)] * (depth - 2))
+    return DeepLinear((*hidden[: depth - 1], v[:, None] if depth > 1 else beta[:, None]))
+
+
+def within_standard_errors(values, expected, count):
+    error = np.std(values, ddof=1) / np.sqrt(len(values))
+    return abs(np.mean(values) - expected) <= count * error
+
+
+@pytest.mark.parametrize("n", [6, 40])
+def test_linear_transfer_risk_is_the_one_formula(n):
+    d, theta, sigma, count = 12, 0.9, 0.4, 2000
+
+    def run(key):
+        keys = jax.random.split(key)
+        tasks = LinearTasks.at_angle(keys[0], d, theta, sigma)
+        X, y = tasks.sample(keys[1], n)
+        exact = linear_transfer(pretrained_on(tasks.beta_source), tasks, X, y)
+        trained = linear_transfer(
+            pretrained_on(tasks.beta_source), tasks, X, y, solver="descent", tolerance=1e-10
+        )
+        return exact, trained
+
+    exact, trained = jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(0), count))
+    expected = theory.least_squares_risk(
+        n, 1, residual=np.sin(theta) ** 2, signal=np.cos(theta) ** 2, noise=sigma
+    )
+    assert within_standard_errors(exact.risk, expected, 4)
+    assert trained.converged.all()
+    assert exact.converged.all()
+    # The loss is 1e-10 from its minimum and the curvature is |z|^2 / n, rarely below 0.05.
+    np.testing.assert_allclose(trained.risk, exact.risk, atol=2e-3)
+    assert jnp.max(exact.steps) == 0 < jnp.min(trained.steps)
+
+
+@pytest.mark.parametrize("n", [8, 40])
+def test_scratch_risk_is_the_one_formula(n):
+    d, sigma, count = 20, 0.4, 300
+
+    def run(key):
+        keys = jax.random.split(key, 3)
+        tasks = LinearTasks.at_angle(keys[0], d, 0.5, sigma)
+        return scratch(keys[1], tasks, *tasks.sample(keys[2], n), tolerance=1e-7)
+
+    results = jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(0), count))
+    assert results.converged.all()
+    assert within_standard_errors(results.risk, theory.least_squares_risk(n, d, noise=sigma), 4)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("depth", [2, 3, 4])
+def test_fine_tuning_ends_at_the_scaled_source(depth):
+    tasks = LinearTasks.at_angle(jax.random.key(0), 30, 0.8, sigma=2.0)
+    X, y = tasks.sample(jax.random.key(1), 15)
+    source = tasks.beta_source
+    interpolator = jnp.linalg.pinv(X) @ y
+    seen = jnp.linalg.pinv(X) @ (X @ source)
+    kappa = theory.fine_tuning_scale_from_norms(
+        jnp.sum(interpolator**2), 1.0, jnp.sum(seen**2), depth=depth
+    )
+    expected = interpolator + kappa * (source - seen)
+    distances = []
+    for rate in (0.004, 0.002):
+        result = fine_tune(
+            pretrained_on(source, depth),
+            tasks,
+            X,
+            y,
+            learning_rate=rate,
+            steps=100_000,
+            tolerance=1e-16,
+        )
+        assert result.converged
+        distances.append(float(jnp.linalg.norm(result.network.end_to_end() - expected)))
+    # Flow is the limit of small steps: the distance is of first order in the rate.
+    assert distances[1] < 0.01
+    assert distances[0] / distances[1] == pytest.approx(2, abs=0.3)
+    # And the scale matters: kappa = 1 is far away.
+    assert jnp.linalg.norm((kappa - 1) * (source - seen)) > 0.1
+
+
+def test_fine_tuning_from_a_trained_network():
+    tasks = LinearTasks.at_angle(jax.random.key(0), 30, 0.8, sigma=0.2)
+    X, y = tasks.sample(jax.random.key(1), 15)
+    start = DeepLinear.init(jax.random.key(2), 30)
+    pretrained, _ = pretrain(start, tasks.beta_source, tolerance=1e-10)
+    ideal = fine_tune(pretrained_on(tasks.beta_source), tasks, X, y, learning_rate=0.02)
+    result = fine_tune(pretrained, tasks, X, y, learning_rate=0.02)
+    np.testing.assert_allclose(result.risk, ideal.risk, atol=1e-3)
+    np.testing.assert_allclose(result.loss, jnp.mean((X @ result.network.end_to_end() - y) ** 2))
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("n", [5, 30])
+@pytest.mark.parametrize("ridge", [0.03, 2.0])
+def test_ridge_solves_the_normal_equations(n, ridge):
+    tasks = LinearTasks.at_angle(jax.random.key(0), 8, 0.8, sigma=0.5)
+    X, y = tasks.sample(jax.random.key(1), n)
+    network = DeepLinear.init(jax.random.key(2), 8, depth=3, width=6, scale=1.0)
+    Z = X @ network.features()
+    solution = jnp.linalg.solve(Z.T @ Z / n + ridge * jnp.eye(6), Z.T @ y / n)
+    exact = linear_transfer(network, tasks, X, y, ridge=ridge, cutoff=0.0)
+    np.testing.assert_allclose(exact.network.weights[-1][:, 0], solution, atol=1e-12)
+    np.testing.assert_array_equal(exact.network.weights[0], network.weights[0])
+    np.testing.assert_allclose(exact.risk, tasks.risk(network.features() @ solution), atol=1e-12)
+    trained = linear_transfer(
+        network,
+        tasks,
+        X,
+        y,
+        ridge=ridge,
+        cutoff=0.0,
+        solver="descent",
+        tolerance=1e-20,
+        steps=50_000,
+    )
+    assert trained.converged
+    np.testing.assert_allclose(trained.network.weights[-1][:, 0], solution, atol=1e-8)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("n", [5, 30])
+def test_without_ridge_the_solution_has_minimum_norm(n):
+    tasks = LinearTasks.at_angle(jax.random.key(0), 8, 0.8, sigma=0.5)
+    X, y = tasks.sample(jax.random.key(1), n)
+    network = DeepLinear.init(jax.random.key(2), 8, scale=1.0)
+    exact = linear_transfer(network, tasks, X, y)
+    solution = jnp.linalg.pinv(X @ network.features()) @ y
+    np.testing.assert_allclose(exact.network.weights[-1][:, 0], solution, atol=1e-10)
+    # At depth 1 the features are the inputs.
+    exact = linear_transfer(DeepLinear((jnp.ones((8, 1)),)), tasks, X, y)
+    np.testing.assert_allclose(exact.network.end_to_end(), jnp.linalg.pinv(X) @ y, atol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
+def test_remains_of_the_initial_weights_are_no_features():
+    d, n = 40, 20
+    tasks = LinearTasks.at_angle(jax.random.key(0), d, 0.8, sigma=0.5)
+    X, y = tasks.sample(jax.random.key(1), n)
+    start = DeepLinear.init(jax.random.key(2), d)
+    pretrained, _ = pretrain(start, tasks.beta_source, tolerance=1e-12)
+    ideal = linear_transfer(pretrained_on(tasks.beta_source), tasks, X, y)
+    for network in (pretrained, truncate(pretrained, 1)):
+        for solver in ("exact", "descent"):
+            result = linear_transfer(network, tasks, X, y, solver=solver)
+            assert result.converged
+            np.testing.assert_allclose(result.risk, ideal.risk, atol=3e-3)
+    # Without the cutoff they fit the noise.
+    everything = linear_transfer(pretrained, tasks, X, y, cutoff=0.0)
+    assert everything.loss < 1e-10 < ideal.loss
+    assert everything.risk > ideal.risk + 0.1
+
+
+def test_protocols_follow_the_dtype(dtype):
+    tasks = LinearTasks.at_angle(jax.random.key(0), 6, dtype.type(0.8), sigma=0.5)
+    X, y = tasks.sample(jax.random.key(1), 10)
+    network = DeepLinear.init(jax.random.key(2), 6, scale=dtype.type(0.3))
+    new = scratch(jax.random.key(2), tasks, X, y, scale=dtype.type(0.3), steps=100)
+    results = [
+        new,
+        fine_tune(network, tasks, X, y, steps=100),
+        linear_transfer(network, tasks, X, y),
+    ]
+    for result in results:
+        assert {leaf.dtype for leaf in jax.tree.leaves(result.network)} == {dtype}
+        assert result.risk.dtype == result.loss.dtype == dtype
+    same, _ = train(network, X, y, steps=100)
+    np.testing.assert_array_equal(new.network.end_to_end(), same.end_to_end())
+
+
+def test_batches():
+    def draw(key):
+        tasks = LinearTasks.at_angle(key, 6, 0.8, 0.2)
+        return tasks, *tasks.sample(key, 4), pretrained_on(tasks.beta_source)
+
+    tasks, X, y, pretrained = jax.vmap(draw)(jax.random.split(jax.random.key(0), 3))
+    protocols = [
+        partial(fine_tune, steps=300),
+        linear_transfer,
+        partial(linear_transfer, solver="descent", steps=300, ridge=0.1),
+    ]
+    for protocol in protocols:
+        many = jax.vmap(protocol)(pretrained, tasks, X, y)
+        one = protocol(*jax.tree.map(lambda leaf: leaf[2], (pretrained, tasks, X, y)))
+        assert many.risk.shape == many.converged.shape == (3,)
+        np.testing.assert_allclose(many.risk[2], one.risk, rtol=1e-4)
+
+
+def test_impossible_options():
+    tasks = LinearTasks.at_angle(jax.random.key(0), 6, 0.8)
+    X, y = tasks.sample(jax.random.key(1), 10)
+    network = DeepLinear.init(jax.random.key(2), 6)
+    transfer = partial(linear_transfer, network, tasks, X, y)
+    with pytest.raises(ValueError, match=r"ridge must be a number >= 0; got -1\.0"):
+        transfer(ridge=-1.0)
+    with pytest.raises(ValueError, match=r"cutoff must be a number in \[0, 1\); got 1.0"):
+        transfer(cutoff=1.0)
+    with pytest.raises(ValueError, match=r"solver must be 'descent' for the options \['steps'\]"):
+        transfer(steps=5)
+    with pytest.raises(ValueError, match=r"X must be \(n, 6\)"):
+        linear_transfer(network, tasks, X[:, :4], y)
