@@ -56,8 +56,9 @@ def assert_same_weights(network, weights, atol):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("depth", [1, 2, 3, 4])
-@pytest.mark.parametrize("n", [4, 12])
+@pytest.mark.parametrize(
+    ("depth", "n"), [(1, 4), (1, 12), (2, 4), (2, 12), (3, 4), (3, 7), (4, 12)]
+)
 def test_steps_are_those_of_autodiff(depth, n):
     X, y = problem(n, 7)
     network = network_of(7, depth, width=5, scale=0.7)
@@ -134,8 +135,9 @@ def test_balancedness_drifts_at_first_order_in_the_rate():
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("n", [6, 30])
-@pytest.mark.parametrize(("depth", "scale"), [(1, 1e-7), (2, 1e-7), (3, 3e-3)])
+@pytest.mark.parametrize(
+    ("n", "depth", "scale"), [(6, 2, 1e-7), (30, 2, 1e-7), (30, 1, 1e-7), (6, 3, 3e-3)]
+)
 def test_scratch_ends_at_the_minimum_norm_interpolator(n, depth, scale):
     X, y = problem(n, 12)
     start = network_of(12, depth, scale=scale)
@@ -246,8 +248,9 @@ def test_calls_with_the_same_shapes_share_compiled_code():
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize(("depth", "scale"), [(1, 0.1), (2, 1e-3), (3, 0.3)])
-@pytest.mark.parametrize("n", [6, 30])
+@pytest.mark.parametrize(
+    ("n", "depth", "scale"), [(6, 1, 0.1), (6, 2, 1e-3), (30, 2, 1e-3), (6, 3, 0.3)]
+)
 def test_weight_decay_ends_on_the_ridge_path(depth, scale, n):
     X, y = problem(n, 10)
     decay = 0.05
@@ -297,7 +300,7 @@ def test_divergence_in_a_batch_is_marked_and_has_no_number():
     assert jnp.isfinite(histories.loss[1, 0])
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     d=st.integers(1, 25), n=st.integers(1, 50), depth=st.integers(1, 4), width=st.integers(1, 25)
 )

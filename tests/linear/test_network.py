@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fatelib.linear import DeepLinear, alignment, effective_rank, truncate
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(depth=st.integers(1, 5), d=st.integers(1, 6), width=st.integers(1, 6))
 def test_the_network_is_the_product_of_its_weights(depth, d, width):
     network = DeepLinear.init(jax.random.key(depth), d, depth, width, scale=1.0)
