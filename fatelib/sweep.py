@@ -25,7 +25,7 @@ Method = Literal["linear_transfer", "fine_tuning"]
 
 
 def phase_diagram(
-    method: Method,
+    method: str,
     thetas: Float[ArrayLike, " angles"] | Sequence[float],
     gammas: Float[ArrayLike, " ratios"] | Sequence[float],
     *,
@@ -114,10 +114,12 @@ def phase_diagram(
     def tasks_at(instance_key: Array, theta: ArrayLike) -> LinearTasks:
         return LinearTasks.at_angle(jax.random.fold_in(instance_key, 0), d, theta, sigma)
 
+    @partial(jax.jit, static_argnums=1)
+    @partial(jax.vmap, in_axes=(0, None))
     def data_of(instance_key: Array, n: int) -> tuple[Array, Array]:
         # At every angle the target, hence the data, is the same.
         draw = jax.random.fold_in(jax.random.fold_in(instance_key, 1), n)
-        return tasks_at(instance_key, 0.0).sample(draw, n)
+        return _square(*tasks_at(instance_key, 0.0).sample(draw, n))
 
     @jax.jit
     @jax.vmap
@@ -126,19 +128,21 @@ def phase_diagram(
         network, history = pretrain(network, tasks_at(instance_key, 0.0).beta_source, **training)
         return network, history.converged
 
-    @partial(jax.jit, static_argnums=1)
-    @partial(jax.vmap, in_axes=(0, None))
-    def from_scratch(instance_key: Array, n: int) -> _Outcome:
-        init_key = jax.random.fold_in(instance_key, 3)
-        tasks, (X, y) = tasks_at(instance_key, 0.0), data_of(instance_key, n)
+    @jax.jit
+    @jax.vmap
+    def from_scratch(instance_key: Array, data: tuple[Array, Array]) -> _Outcome:
+        init_key, tasks = jax.random.fold_in(instance_key, 3), tasks_at(instance_key, 0.0)
+        X, y = data
         return _outcome(scratch(init_key, tasks, X, y, **shape, **training))
 
-    @partial(jax.jit, static_argnums=3)
-    @partial(jax.vmap, in_axes=(0, 0, None, None))
-    def transferred(instance_key: Array, network: DeepLinear, theta: Array, n: int) -> _Outcome:
-        tasks, (X, y) = tasks_at(instance_key, theta), data_of(instance_key, n)
-        across = tasks_at(instance_key, np.pi / 2).beta_source
-        network = _turn(network, tasks.beta_target, across, theta)
+    @jax.jit
+    @partial(jax.vmap, in_axes=(0, 0, 0, None))
+    def transferred(
+        instance_key: Array, data: tuple[Array, Array], network: DeepLinear, theta: Array
+    ) -> _Outcome:
+        tasks, across = (tasks_at(instance_key, angle) for angle in (theta, np.pi / 2))
+        X, y = data
+        network = _turn(network, tasks.beta_target, across.beta_source, theta)
         if method == "fine_tuning":
             return _outcome(fine_tune(network, tasks, X, y, **training))
         return _outcome(linear_transfer(network, tasks, X, y, solver="descent", **training))
@@ -152,12 +156,13 @@ def phase_diagram(
             sources = _leading_features(sources)
         bar.update()
         for column, n in enumerate(samples.tolist()):
-            outcome = _finite(from_scratch(keys, n), n, learning_rate)
+            data = data_of(keys, n)
+            outcome = _finite(from_scratch(keys, data), n, learning_rate)
             for cell, values in zip(scratch_cells, outcome, strict=True):
                 cell[:, column] = values
             bar.update()
             for row, theta in enumerate(angles):
-                outcome = transferred(keys, sources, jnp.asarray(theta), n)
+                outcome = transferred(keys, data, sources, jnp.asarray(theta))
                 for cell, values in zip(cells, _finite(outcome, n, learning_rate), strict=True):
                     cell[row, column] = values
                 bar.update()
@@ -204,6 +209,20 @@ _Outcome = tuple[Array, Array, Array]
 def _outcome(result: Result) -> _Outcome:
     """Keep the numbers of a result and let the weights go."""
     return result.risk, result.converged, result.steps
+
+
+def _square(X: Float[Array, "n d"], y: Float[Array, " n"]) -> tuple[Array, Array]:
+    """Return d samples with the loss of these n, up to a constant.
+
+    All sample sizes then run one compiled program, and gradient descent takes the same steps.
+    """
+    n, d = X.shape
+    if n > d:
+        Q, X = jnp.linalg.qr(X)
+        y = jnp.matmul(y, Q, precision="highest")
+    else:
+        X, y = jnp.pad(X, ((0, d - n), (0, 0))), jnp.pad(y, (0, d - n))
+    return (d / n) ** 0.5 * X, (d / n) ** 0.5 * y
 
 
 def _finite(outcome: _Outcome, n: int, learning_rate: float) -> _Outcome:

@@ -7,8 +7,8 @@ import pytest
 
 from fatelib import theory
 from fatelib.agreement import agreement_table
-from fatelib.linear import DeepLinear, pretrain
-from fatelib.sweep import _turn, phase_diagram
+from fatelib.linear import DeepLinear, pretrain, train
+from fatelib.sweep import _square, _turn, phase_diagram
 from fatelib.tasks import LinearTasks
 
 SMALL = {"d": 30, "sigma": 0.2, "key": jax.random.key(0), "progress": False}
@@ -61,6 +61,22 @@ def test_one_pretraining_serves_all_angles():
     via_rotation = turn(pretrain(start, first.beta_source)[0])
     for a, b in zip(direct.weights, via_rotation.weights, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+@pytest.mark.parametrize("n", [5, 12, 30])
+def test_resized_data_give_the_same_steps(n):
+    tasks = LinearTasks.at_angle(jax.random.key(1), 12, 0.7, sigma=0.2)
+    X, y = tasks.sample(jax.random.key(2), n)
+    start = DeepLinear.init(jax.random.key(3), 12, scale=0.1)
+    options = {"learning_rate": 0.05, "steps": 50, "tolerance": 0.0}
+    resized = _square(X, y)
+    assert [a.shape for a in resized] == [(12, 12), (12,)]
+    (network, history), (other, other_history) = (
+        train(start, *data, **options) for data in ((X, y), resized)
+    )
+    np.testing.assert_allclose(network.end_to_end(), other.end_to_end(), atol=1e-5)
+    excess = [h.loss - h.minimum for h in (history, other_history)]
+    np.testing.assert_allclose(*excess, atol=1e-5)
 
 
 def test_too_few_steps_are_not_called_converged():
