@@ -1,8 +1,9 @@
 """What this book adds to Jupyter Book: one small Sphinx extension per file.
 
-- `reader`: chapters are Python files; reads one as a notebook.
+- `reader`: chapters are Python files; reads one as a notebook. `prepare` is what it runs first.
 - `freshness`: no chapter ever shows results of an older library.
 - `figures`: every figure has a caption and an alternative text.
-- `bibliography`: an author-year list without labels.
+- `bibliography`: author-year citations and an author-year list.
 - `plain_markdown`, `notebooks`: the notebook that a reader downloads or opens in Colab.
+- `run_times`: the table of the status page.
 """

@@ -14,6 +14,7 @@ They become the metadata that MyST-NB turns into a captioned, numbered figure.
 """
 
 import re
+from pathlib import Path
 from typing import Any
 
 import jupytext
@@ -24,20 +25,14 @@ from nbformat.v4 import new_code_cell
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 OPTIONS = ("name", "caption", "alt", "width", "tags")
 
-# Runs first in every chapter, unseen: figures as SVG that are the same bytes at every build.
-PREPARE = """\
-import matplotlib
-from matplotlib_inline.backend_inline import set_matplotlib_formats
-set_matplotlib_formats("svg", metadata={"Date": None, "Creator": None})
-matplotlib.rcParams["svg.hashsalt"] = "fatelib"
-"""
+PREPARE = Path(__file__).with_name("prepare.py")
 
 
 def reads(text: str) -> NotebookNode:
     """Read a chapter for MyST-NB: with the cell that prepares its figures."""
     notebook = read(text)
-    prepare = new_code_cell(PREPARE, id="prepare", metadata={"tags": ["remove-cell"]})
-    notebook.cells.insert(0, prepare)
+    code = PREPARE.read_text(encoding="utf-8")
+    notebook.cells.insert(0, new_code_cell(code, metadata={"tags": ["remove-cell"]}))
     notebook.metadata["source_map"].insert(0, 0)
     return notebook
 

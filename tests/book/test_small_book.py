@@ -33,7 +33,8 @@ CHAPTER = r'''
 #| alt: A line that rises.
 import matplotlib.pyplot as plt
 
-plt.plot([0, 1]);
+plt.errorbar([0, 1], [0, 1], yerr=0.1, label="line")
+plt.legend()
 
 # %%
 import anywidget
@@ -116,6 +117,14 @@ def book(tmp_path_factory):
 
 
 @pytest.mark.slow
+def test_a_cell_that_draws_shows_its_figure_only(book):
+    page = (book / "_build/html/book/chapter.html").read_text()
+    assert page.count("<figure") == 1
+    assert 'alt="A line that rises."' in page
+    assert "legend.Legend" not in page
+
+
+@pytest.mark.slow
 def test_what_is_executed_anew(book):
     status, printed, executed = build(book)
     assert (status, executed) == (0, 0), printed
@@ -145,7 +154,7 @@ def test_a_fault_fails_the_build_again_until_it_is_mended(book):
         assert "chapter.py:9: WARNING: figure without an alternative text" in printed
     index.write_text(good)
 
-    chapter.write_text(CHAPTER.replace("plt.plot([0, 1]);", "1 / 0"))
+    chapter.write_text(CHAPTER.replace("plt.legend()", "1 / 0"))
     status, printed, _ = build(book)
     assert status != 0
     assert "ZeroDivisionError" in printed
