@@ -34,7 +34,9 @@ def strength_along(beta):
 
 
 keys = jax.random.split(jax.random.key(1), 20)
-networks = jax.vmap(lambda key: fatelib.DeepLinear.init(key, d, depth=2, scale=scale))(keys)
+networks = jax.vmap(
+    lambda key: fatelib.DeepLinear.init(key, d, depth=2, scale=scale)
+)(keys)
 _, history = jax.vmap(
     lambda network: fatelib.pretrain(
         network, beta_s, learning_rate=rate, steps=4_000, tolerance=0.0,
@@ -128,14 +130,24 @@ def train_many(depth, scale, rate, duration, observe, records=250, instances=10)
 def drift(rate):
     """Largest change of a D_l since the start, in Frobenius norm."""
     times, balance = train_many(
-        3, 0.01, rate, 25.0, fatelib.DeepLinear.balancedness, records=50, instances=5
+        3,
+        0.01,
+        rate,
+        25.0,
+        fatelib.DeepLinear.balancedness,
+        records=50,
+        instances=5,
     )
-    change = jnp.stack([jnp.linalg.norm(D - D[:, :1], axis=(2, 3)) for D in balance]).max(axis=0)
+    change = jnp.stack(
+        [jnp.linalg.norm(D - D[:, :1], axis=(2, 3)) for D in balance]
+    ).max(axis=0)
     return xr.DataArray(change, coords={"instance": range(5), "time": times})
 
 
 rates = [0.02, 0.01, 0.005]
-drifts = xr.concat([drift(rate) for rate in rates], dim=xr.DataArray(rates, dims="rate"))
+drifts = xr.concat(
+    [drift(rate) for rate in rates], dim=xr.DataArray(rates, dims="rate")
+)
 drifts = drifts.assign_coords(rate=rates)
 
 # %%
@@ -162,7 +174,10 @@ left.legend()
 per_rate = (drifts / drifts.rate).isel(time=-1).mean("instance")
 fatelib.agreement_table(
     {
-        f"change / rate at {value}": (per_rate.sel(rate=value) / per_rate.sel(rate=0.005), 1.0)
+        f"change / rate at {value}": (
+            per_rate.sel(rate=value) / per_rate.sel(rate=0.005),
+            1.0,
+        )
         for value in (0.02, 0.01)
     },
     over=None,
@@ -211,11 +226,20 @@ fatelib.agreement_table(
 
 # %%
 W, w = networks.weights
-starts = jnp.sum((jnp.einsum("d,idh->ih", tasks.beta_source, W) + w[..., 0]) ** 2, axis=1) / 4
+starts = (
+    jnp.sum(
+        (jnp.einsum("d,idh->ih", tasks.beta_source, W) + w[..., 0]) ** 2, axis=1
+    )
+    / 4
+)
 coords = {"instance": range(20), "time": np.asarray(time)}
 measured = xr.DataArray(history.observed, coords=coords)
-predicted = xr.DataArray(theory.aligned_strength(time, starts[:, None]), coords=coords)
-fatelib.agreement_table({"strength": (measured, predicted)}, over=None, tolerance=0.015)
+predicted = xr.DataArray(
+    theory.aligned_strength(time, starts[:, None]), coords=coords
+)
+fatelib.agreement_table(
+    {"strength": (measured, predicted)}, over=None, tolerance=0.015
+)
 
 # %% [markdown]
 # ## Depth
@@ -261,7 +285,10 @@ for ax, (L, curve) in zip(axes, curves.items(), strict=True):
     solution = curve.copy(data=np.asarray(solution)).where(learned)
     ax.plot(curve.time, solution[0], "k--", linewidth=1)
     ax.set(title=f"$L$ = {L}", xlabel="time $t$")
-    comparisons[f"strength, L = {L}"] = (curve.where(learned, 0), solution.fillna(0))
+    comparisons[f"strength, L = {L}"] = (
+        curve.where(learned, 0),
+        solution.fillna(0),
+    )
 axes[0].set_ylabel("strength $s$")
 # %% [markdown]
 # What remains is the distance of a theory for $\alpha \to 0$ and $\eta \to 0$ from networks of finite scale and finite steps.
@@ -292,7 +319,9 @@ def half_times(depth, scale):
     """Time at which each instance has learned half of the task."""
     duration = {2: 8.0, 3: 0.25 / scale, 4: 0.08 / scale**2}[depth]
     curve = strengths(depth, float(scale), 0.01, duration)
-    return xr.DataArray([np.interp(0.5, s, curve.time) for s in curve.values], dims="instance")
+    return xr.DataArray(
+        [np.interp(0.5, s, curve.time) for s in curve.values], dims="instance"
+    )
 
 
 waits = {
@@ -320,12 +349,19 @@ for i, (L, wait) in enumerate(waits.items()):
     )
     ax.plot(alpha, line, "--", color=f"C{i}", linewidth=1)
     exponents[L] = np.polyfit(np.log(alpha), np.log(mean), 1)[0]
-ax.set(xscale="log", yscale="log", xlabel=r"initial scale $\alpha$", ylabel="time to one half")
+ax.set(
+    xscale="log",
+    yscale="log",
+    xlabel=r"initial scale $\alpha$",
+    ylabel="time to one half",
+)
 ax.legend()
 # %%
 measured = xr.DataArray([exponents[3], exponents[4]], coords={"depth": [3, 4]})
 fatelib.agreement_table(
-    {"exponent of the waiting time": (measured, [-1.0, -2.0])}, over=None, tolerance=0.1
+    {"exponent of the waiting time": (measured, [-1.0, -2.0])},
+    over=None,
+    tolerance=0.1,
 )
 
 # %% [markdown]
@@ -339,9 +375,15 @@ fatelib.agreement_table(
 #| caption: Strength of the learned direction in time, from {eq}`growth`, for depth 1 to 6; the slider sets the initial strength.
 from fatelib.widgets import explore
 
-times, depths, starts = np.linspace(0, 10, 201), np.arange(1, 7), np.arange(-8.0, 0.0, 0.5)
+times, depths, starts = (
+    np.linspace(0, 10, 201),
+    np.arange(1, 7),
+    np.arange(-8.0, 0.0, 0.5),
+)
 growth = xr.DataArray(
-    theory.aligned_strength(times, 10 ** starts[:, None, None], depth=depths[:, None]),
+    theory.aligned_strength(
+        times, 10 ** starts[:, None, None], depth=depths[:, None]
+    ),
     coords={"log10_start": starts, "depth": depths, "time": times},
     name="strength",
 )
@@ -368,7 +410,10 @@ explore(growth, x="time", lines="depth")
 
 # %%
 for alpha in (1e-3, 1e-6):
-    two, three = theory.escape_time(alpha**2 * 500 / 4), theory.escape_time(alpha**3, depth=3)
+    two, three = (
+        theory.escape_time(alpha**2 * 500 / 4),
+        theory.escape_time(alpha**3, depth=3),
+    )
     print(f"alpha = {alpha:g}:  two layers {two:6.2f}   three layers {three:12.0f}")
 
 # %% [markdown]
@@ -393,9 +438,13 @@ for alpha in (1e-3, 1e-6):
 
 # %%
 lazy = fatelib.DeepLinear((jnp.zeros((d, 1)), jnp.ones((1, 1))))
-lazy, lazy_history = fatelib.pretrain(lazy, beta_s, learning_rate=0.01, record_every=10)
+lazy, lazy_history = fatelib.pretrain(
+    lazy, beta_s, learning_rate=0.01, record_every=10
+)
 half = lazy_history.steps[jnp.argmax(lazy_history.loss < 0.25)] * 0.01
-print(f"half learned by time {half:.1f}; imbalance {lazy.balancedness()[0][0, 0]:.3f}")
+print(
+    f"half learned by time {half:.1f}; imbalance {lazy.balancedness()[0][0, 0]:.3f}"
+)
 
 # %% [markdown]
 # :::{solution-end}

@@ -25,7 +25,9 @@ plt.style.use("fatelib.style")
 # %%
 #| tags: [hide-input]
 d = 500
-tasks = fatelib.LinearTasks.at_angle(jax.random.key(0), d, theta=jnp.pi / 4, sigma=0.2)
+tasks = fatelib.LinearTasks.at_angle(
+    jax.random.key(0), d, theta=jnp.pi / 4, sigma=0.2
+)
 
 
 def spectrum(network):
@@ -52,7 +54,12 @@ fig, ax = plt.subplots()
 ax.plot(time, history.observed[:, 1::7], color="C0", alpha=0.3, linewidth=0.7)
 ax.plot(time, history.observed[:, 0], color="C1", label="largest")
 ax.plot([], [], color="C0", label="every seventh of the others")
-ax.set(yscale="log", ylim=(1e-7, 3), xlabel="time $t$", ylabel="singular value of $W_1$")
+ax.set(
+    yscale="log",
+    ylim=(1e-7, 3),
+    xlabel="time $t$",
+    ylabel="singular value of $W_1$",
+)
 ax.legend(loc="center right")
 # %% [markdown]
 # Before training the layer used almost all of its directions, afterwards one, and that one is the task:
@@ -110,7 +117,9 @@ for name, net in {"before": start, "after": network}.items():
 
 # %%
 d, n, ridge = 200, 100, 1e-3
-tasks = fatelib.LinearTasks.at_angle(jax.random.key(2), d, theta=jnp.pi / 4, sigma=0.2)
+tasks = fatelib.LinearTasks.at_angle(
+    jax.random.key(2), d, theta=jnp.pi / 4, sigma=0.2
+)
 scales = np.geomspace(1e-4, 3, 12)
 
 
@@ -124,7 +133,9 @@ def experiment(scale, key):
         network, tasks.beta_source, learning_rate=rate, steps=20_000
     )
     X, y = tasks.sample(data_key, n)
-    transfer = fatelib.linear_transfer(network, tasks, X, y, ridge=ridge, cutoff=0.0)
+    transfer = fatelib.linear_transfer(
+        network, tasks, X, y, ridge=ridge, cutoff=0.0
+    )
     U, S, _ = jnp.linalg.svd(network.features())
     predicted = theory.ridge_risk(
         n, S**2, (tasks.beta_target @ U) ** 2, noise=tasks.sigma, ridge=ridge
@@ -138,9 +149,14 @@ def experiment(scale, key):
 
 
 keys = jax.random.split(jax.random.key(3), 20)
-results = [jax.vmap(lambda key, a=scale: experiment(a, key))(keys) for scale in scales]
+results = [
+    jax.vmap(lambda key, a=scale: experiment(a, key))(keys) for scale in scales
+]
 sweep = xr.concat(
-    [xr.Dataset({k: ("instance", np.asarray(v)) for k, v in r.items()}) for r in results],
+    [
+        xr.Dataset({k: ("instance", np.asarray(v)) for k, v in r.items()})
+        for r in results
+    ],
     dim=xr.DataArray(scales, dims="scale", name="scale"),
 )
 print("all converged:", bool(sweep.converged.all()))
@@ -159,11 +175,15 @@ def ideal_spectrum(alpha, d):
     # Quantiles of the quarter circle on [0, 2], the singular values of a large random matrix.
     grid = np.linspace(0, 2, 4001)
     cdf = (grid / 2 * np.sqrt(4 - grid**2) + 2 * np.arcsin(grid / 2)) / np.pi
-    return np.append(learned, alpha * np.interp((np.arange(d - 1) + 0.5) / (d - 1), cdf, grid))
+    return np.append(
+        learned, alpha * np.interp((np.arange(d - 1) + 0.5) / (d - 1), cdf, grid)
+    )
 
 
 fine = np.geomspace(scales[0], scales[-1], 80)
-ideal = np.array([effective_rank(jnp.diag(jnp.asarray(ideal_spectrum(a, d)))) for a in fine])
+ideal = np.array(
+    [effective_rank(jnp.diag(jnp.asarray(ideal_spectrum(a, d)))) for a in fine]
+)
 rank = sweep["rank"].mean("instance")
 error = sweep["rank"].std("instance", ddof=1) / np.sqrt(20)
 fig, ax = plt.subplots()
@@ -214,17 +234,22 @@ one_feature = theory.linear_transfer_risk(jnp.pi / 4, n=n, sigma=0.2, ridge=ridg
 fig, ax = plt.subplots()
 ax.plot(scales, sweep["predicted"].mean("instance"))
 ax.errorbar(scales, risk, error, fmt="o", color="C0")
-ax.axhline(one_feature, color="black", linestyle="--", linewidth=1, label="one feature")
+ax.axhline(
+    one_feature, color="black", linestyle="--", linewidth=1, label="one feature"
+)
 ax.axhline(theory.optimal_scratch_risk(n / d, 0.2), color="black", linestyle=":", linewidth=1,
            label="regularised scratch")  # fmt: skip
-ax.set(xscale="log", xlabel=r"initial scale $\alpha$", ylabel="risk of linear transfer")
+ax.set(
+    xscale="log", xlabel=r"initial scale $\alpha$", ylabel="risk of linear transfer"
+)
 ax.legend()
 # %% [markdown]
 # Each prediction uses the weights of one network, so it is compared with the risk of that network:
 
 # %%
 fatelib.agreement_table(
-    {"measured minus predicted risk": (sweep["risk"] - sweep["predicted"], 0.0)}, tolerance=4
+    {"measured minus predicted risk": (sweep["risk"] - sweep["predicted"], 0.0)},
+    tolerance=4,
 )
 
 # %%
@@ -256,7 +281,9 @@ alphas, ratios = np.geomspace(1e-4, 3, 28), np.linspace(0.1, 2, 39)
 angles, ridges = np.arange(5) * np.pi / 8, np.array([-4.0, -3.0, -2.0, -1.0])
 spectra = np.array([ideal_spectrum(a, d) ** 2 for a in alphas])
 inside = np.cos(angles[:, None]) ** 2
-shares = np.concatenate([inside, np.repeat((1 - inside) / (d - 1), d - 1, axis=1)], axis=1)
+shares = np.concatenate(
+    [inside, np.repeat((1 - inside) / (d - 1), d - 1, axis=1)], axis=1
+)
 grid = xr.DataArray(
     theory.ridge_risk(
         ratios * d,
@@ -325,7 +352,9 @@ net, _ = fatelib.pretrain(net, tasks.beta_source, learning_rate=0.02)
 X, y = tasks.sample(jax.random.key(6), n)
 for cutoff in (1e-2, 0.0):
     result = fatelib.linear_transfer(net, tasks, X, y, cutoff=cutoff)
-    print(f"cutoff {cutoff}: risk {result.risk:.3f}, training loss {result.loss:.1e}")
+    print(
+        f"cutoff {cutoff}: risk {result.risk:.3f}, training loss {result.loss:.1e}"
+    )
 
 # %% [markdown]
 # :::{solution-end}

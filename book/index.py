@@ -53,7 +53,12 @@ right.legend()
 # %%
 #| tags: [remove-input]
 fatelib.agreement_table(
-    {"transferability": (data.transferability, exact.sel(gamma=data.gamma, method="nearest"))}
+    {
+        "transferability": (
+            data.transferability,
+            exact.sel(gamma=data.gamma, method="nearest"),
+        )
+    }
 )
 
 # %% [markdown]

@@ -20,11 +20,17 @@ device = jax.devices()[0]
 rows = {
     "fatelib": version("fatelib"),
     "Python": platform.python_version(),
-    **{name: version(name) for name in ["jax", "jaxlib", "equinox", "numpy", "xarray"]},
+    **{
+        name: version(name)
+        for name in ["jax", "jaxlib", "equinox", "numpy", "xarray"]
+    },
     "system": f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores",
     "device": f"{device.platform}: {device.device_kind}",
 }
-Markdown("| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows.items()))
+Markdown(
+    "| | |\n|---|---|\n"
+    + "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+)
 
 # %% [markdown]
 # ## Time per chapter

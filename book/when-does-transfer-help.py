@@ -79,9 +79,13 @@ ax = plot.phase_diagram(T, limit=1)
 
 # %%
 d = 500
-tasks = fatelib.LinearTasks.at_angle(jax.random.key(0), d, theta=jnp.pi / 4, sigma=sigma)
+tasks = fatelib.LinearTasks.at_angle(
+    jax.random.key(0), d, theta=jnp.pi / 4, sigma=sigma
+)
 X, y = tasks.sample(jax.random.key(1), n=250)
-print(f"beta_s . beta_t = {tasks.beta_source @ tasks.beta_target:.4f},  X {X.shape},  y {y.shape}")
+print(
+    f"beta_s . beta_t = {tasks.beta_source @ tasks.beta_target:.4f},  X {X.shape},  y {y.shape}"
+)
 
 # %% [markdown]
 # ## Two ways to spend the samples
@@ -113,8 +117,8 @@ print(f"beta_s . beta_t = {tasks.beta_source @ tasks.beta_target:.4f},  X {X.sha
 # $$
 # R(n, k; \rho, s) =
 # \begin{cases}
-# \rho + (\sigma^2 + \rho)\, \dfrac{k}{n - k - 1} & n > k + 1, \\[2ex]
-# \rho + s \left(1 - \dfrac nk\right) + (\sigma^2 + \rho)\, \dfrac{n}{k - n - 1} & n < k - 1,
+# \rho + \frac{(\sigma^2 + \rho)\, k}{n - k - 1} & n > k + 1, \\[1.5ex]
+# \rho + s \left(1 - \frac nk\right) + \frac{(\sigma^2 + \rho)\, n}{k - n - 1} & n < k - 1,
 # \end{cases}
 # $$ (least-squares)
 #
@@ -164,7 +168,7 @@ print(f"beta_s . beta_t = {tasks.beta_source @ tasks.beta_target:.4f},  X {X.sha
 # \gamma_\pm = \tfrac12 \left( B \pm \sqrt{B^2 - 4 \cos^2\theta} \right), \qquad B = 1 + \cos^2\theta - \sigma^2 ,
 # $$ (boundaries)
 #
-# which exist exactly when $\theta > \arccos(1 - \sigma)$.
+# which exist exactly when $\sigma < 1 - \lvert \cos\theta \rvert$.
 # :::
 #
 # The corollary turns the question of this chapter into a function call. At $45°$ and $\sigma = 0.2$:
@@ -172,7 +176,9 @@ print(f"beta_s . beta_t = {tasks.beta_source @ tasks.beta_target:.4f},  X {X.sha
 # %%
 low, high = theory.negative_transfer_interval(jnp.pi / 4, sigma)
 onset = theory.negative_transfer_onset(jnp.pi / 4, sigma)
-print(f"transfer loses for {low:.3f} < gamma < {high:.3f} and for gamma > {onset:.3f}")
+print(
+    f"transfer loses for {low:.3f} < gamma < {high:.3f} and for gamma > {onset:.3f}"
+)
 
 # %% [markdown]
 # ## Train it
@@ -185,11 +191,16 @@ key_init, key_scratch = jax.random.split(jax.random.key(2))
 network = fatelib.DeepLinear.init(key_init, d, depth=2)
 network, history = fatelib.pretrain(network, tasks.beta_source, learning_rate=0.1)
 
-transfer = fatelib.linear_transfer(network, tasks, X, y, solver="descent", learning_rate=0.1)
+transfer = fatelib.linear_transfer(
+    network, tasks, X, y, solver="descent", learning_rate=0.1
+)
 scratch = fatelib.scratch(key_scratch, tasks, X, y, depth=2, learning_rate=0.1)
 
 singular_values = jnp.linalg.svd(network.features(), compute_uv=False)
-print("three largest singular values of the hidden layer:", singular_values[:3].round(5))
+print(
+    "three largest singular values of the hidden layer:",
+    singular_values[:3].round(5),
+)
 for name, result in {"scratch": scratch, "linear transfer": transfer}.items():
     print(f"{name:16} risk {result.risk:.3f} after {int(result.steps)} steps")
 print(f"theory says      scratch {theory.least_squares_risk(250, d, noise=sigma):.3f}, "
@@ -207,10 +218,17 @@ print(f"theory says      scratch {theory.least_squares_risk(250, d, noise=sigma)
 # networks that were *trained*, scratch and transfer alike.
 
 # %%
+#| tags: [remove-output]
 thetas = np.pi * np.array([1, 2, 3]) / 8
 gammas = np.arange(1, 21) / 10
 data = fatelib.phase_diagram(
-    "linear_transfer", thetas, gammas, d=d, sigma=sigma, instances=20, key=jax.random.key(3)
+    "linear_transfer",
+    thetas,
+    gammas,
+    d=d,
+    sigma=sigma,
+    instances=20,
+    key=jax.random.key(3),
 )
 
 # %%
@@ -242,8 +260,14 @@ ax.legend()
 away = abs(data.n - d) > 25
 fatelib.agreement_table(
     {
-        "scratch": (data.risk_scratch, theory.least_squares_risk(data.n.values, d, noise=sigma)),
-        "transferability": (data.transferability, exact.sel(gamma=data.gamma, method="nearest")),
+        "scratch": (
+            data.risk_scratch,
+            theory.least_squares_risk(data.n.values, d, noise=sigma),
+        ),
+        "transferability": (
+            data.transferability,
+            exact.sel(gamma=data.gamma, method="nearest"),
+        ),
     },
     where=away,
 )
@@ -255,10 +279,14 @@ fatelib.agreement_table(
 
 # %%
 floor = np.sin(thetas[:, None]) ** 2
-expected = theory.linear_transfer_risk(thetas[:, None], n=data.n.values, sigma=sigma) - floor
+expected = (
+    theory.linear_transfer_risk(thetas[:, None], n=data.n.values, sigma=sigma)
+    - floor
+)
 excess = (data.risk - floor[..., None]) / np.asarray(expected)[..., None]
 fatelib.agreement_table(
-    {"cost of fitting one number": (excess.stack(draw=["gamma", "instance"]), 1.0)}, over="draw"
+    {"cost of fitting one number": (excess.stack(draw=["gamma", "instance"]), 1.0)},
+    over="draw",
 )
 
 # %%
@@ -298,10 +326,20 @@ print("gamma with networks that had not converged:", unconverged)
 #|   The scratch risk falls, spikes at gamma equal to one and falls again. The transfer risk is flat at one. The
 #|   regularised scratch risk is a smooth falling curve without spike, below the flat line everywhere.
 single = data.isel(theta=0)
-curve = xr.DataArray(theory.least_squares_risk(n, d, noise=sigma), coords={"gamma": n / d})
-ax = plot.slices(single.risk_scratch, curve, by=None, converged=single.converged)
-ax.plot(n / d, theory.optimal_scratch_risk(n / d, sigma), "k--", label="regularised scratch")
-ax.plot(n / d, theory.linear_transfer_risk(np.pi / 2, n=n, sigma=sigma), label="linear transfer")
+curve = xr.DataArray(
+    theory.least_squares_risk(n, d, noise=sigma), coords={"gamma": n / d}
+)
+ax = plot.slices(
+    single.risk_scratch, curve, by=None, converged=single.converged, label="scratch"
+)
+ax.plot(
+    n / d,
+    theory.optimal_scratch_risk(n / d, sigma),
+    "k--",
+    label="regularised scratch",
+)
+useless = theory.linear_transfer_risk(np.pi / 2, n=n, sigma=sigma)
+ax.plot(n / d, useless, color="C1", label="linear transfer")
 ax.set(ylim=(0, 2), ylabel="risk $R$")
 ax.legend()
 # %% [markdown]
@@ -314,7 +352,7 @@ ax.legend()
 #
 # ## Turn the noise yourself
 #
-# The wedge of negative transfer at $\gamma < 1$ exists only for $\theta > \arccos(1 - \sigma)$: less noise opens it towards
+# The wedge of negative transfer at $\gamma < 1$ begins at $\theta = \arccos(1 - \sigma)$: less noise opens it towards
 # smaller angles, until at $\sigma = 0$ it is everything above the curve $\gamma = \cos^2\theta$. Drag the slider and watch the
 # two regions move.
 
@@ -328,13 +366,20 @@ ax.legend()
 from fatelib.widgets import explore
 
 sigmas = np.linspace(0, 1, 21)
-angles, ratios = np.linspace(0, np.pi / 2, 61), np.linspace(0.025, 2, 80)
+angles = xr.DataArray(
+    np.linspace(0, np.pi / 2, 61), dims="theta", attrs={"units": "rad"}
+)
+ratios = np.linspace(0.025, 2, 80)
+gain = theory.linear_transferability(
+    ratios, angles.values[:, None], sigmas[:, None, None]
+)
 grid = xr.DataArray(
-    theory.linear_transferability(ratios, angles[:, None], sigmas[:, None, None]),
+    gain,
     coords={"sigma": sigmas, "theta": angles, "gamma": ratios},
     name="transferability",
 )
-explore(grid, x="theta", y="gamma")
+start = {"sigma": 0.2, "theta": np.pi / 4, "gamma": 0.7}
+explore(grid, x="theta", y="gamma", at=start, limit=1)
 
 # %% [markdown]
 # ## Exercises
@@ -359,7 +404,9 @@ explore(grid, x="theta", y="gamma")
 safe = jnp.arccos(jnp.sqrt(0.3))
 print(f"break-even at sigma = 0: {jnp.degrees(safe):.1f} degrees")
 for noise in (0.0, 0.2, 0.5):
-    print(f"sigma = {noise}: T = {theory.linear_transferability(0.3, safe, noise):+.3f}")
+    print(
+        f"sigma = {noise}: T = {theory.linear_transferability(0.3, safe, noise):+.3f}"
+    )
 
 # %% [markdown]
 # :::{solution-end}

@@ -77,15 +77,13 @@ def phase_diagram(
     theta, gamma, values = mean.theta.values, mean.gamma.values, mean.values
     finite = values[np.isfinite(values)]
     limit = float(np.quantile(np.abs(finite), 0.95)) if limit is None else limit
+    values = np.clip(values, -limit, limit)  # an infinite value has a colour, too
     mesh = ax.pcolormesh(
         theta, gamma, values, vmin=-limit, vmax=limit, cmap="RdBu", shading="nearest"
     )
     mesh.set_rasterized(True)
     if finite.min() < 0 < finite.max():
-        ax.contour(
-            theta, gamma, np.clip(values, -limit, limit), levels=[0.0], colors="black",
-            linewidths=0.9,
-        )  # fmt: skip
+        ax.contour(theta, gamma, values, levels=[0.0], colors="black", linewidths=0.9)
     if converged is not None:
         all_converged = converged.all(INSTANCE) if INSTANCE in converged.dims else converged
         row, column = np.nonzero(~all_converged.transpose("gamma", "theta").values)
@@ -106,6 +104,7 @@ def slices(
     x: str = "gamma",
     by: str | None = "theta",
     converged: xr.DataArray | None = None,
+    label: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw an experiment over its theory along `x`, one colour for each value of `by`.
@@ -118,6 +117,7 @@ def slices(
         by: Dimension that tells the curves apart, or None for a single curve.
         converged: Booleans of the dimensions of `measured`; points with an unconverged instance
             are hollow.
+        label: Name of a single curve in the legend.
         ax: Axes to draw into.
 
     Returns:
@@ -128,13 +128,13 @@ def slices(
     if reference is None:
         raise ValueError("slices needs `measured`, `theory` or both; got neither")
     curves: list[tuple[dict[str, Any], str | None]] = (
-        [({}, None)] if by is None else [({by: v}, _label(by, v)) for v in reference[by].values]
+        [({}, label)] if by is None else [({by: v}, _label(by, v)) for v in reference[by].values]
     )
-    for i, (pick, label) in enumerate(curves):
+    for i, (pick, name) in enumerate(curves):
         color = f"C{i}"
         if theory is not None:
             line = theory.sel(pick)
-            ax.plot(line[x], line, color=color, label=label if measured is None else None)
+            ax.plot(line[x], line, color=color, label=name if measured is None else None)
         if measured is not None:
             points = measured.sel(pick)
             mean = points.mean(INSTANCE)
@@ -144,7 +144,7 @@ def slices(
                 filled = converged.sel(pick).all(INSTANCE)
             bars = {"yerr": error.values, "linestyle": "none", "color": color}
             at = mean[x].values
-            ax.errorbar(at, mean.where(filled).values, marker="o", label=label, **bars)
+            ax.errorbar(at, mean.where(filled).values, marker="o", label=name, **bars)
             if not bool(filled.all()):
                 ax.errorbar(at, mean.where(~filled).values, marker="o", mfc="white", **bars)
     if x == "theta":

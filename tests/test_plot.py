@@ -41,7 +41,8 @@ def test_phase_diagram_is_symmetric_about_zero_and_marks_unconverged_cells(exper
     low, high = mesh.get_clim()
     assert low == -high
     np.testing.assert_allclose(
-        mesh.get_array().reshape(4, 3), experiment.mean("instance").transpose("gamma", "theta")
+        mesh.get_array().reshape(4, 3),
+        experiment.mean("instance").transpose("gamma", "theta").clip(low, high),
     )
     (dots,) = ax.lines
     assert [tuple(p) for p in dots.get_xydata()] == [(0.8, 1.0)]
@@ -59,6 +60,18 @@ def test_slices_draw_means_with_standard_errors_and_hollow_points(experiment):
     assert np.isfinite(hollow.lines[0].get_ydata()).sum() == 1
     labels = ax.get_legend_handles_labels()[1]
     assert labels == [f"$\\theta$ = {plot.format_angle(t)}" for t in (0.4, 0.8, 1.2)]
+
+
+def test_infinite_cells_take_the_strongest_colour(experiment):
+    values = experiment.mean("instance")
+    values.loc[{"theta": 0.8, "gamma": 1.0}] = np.inf
+    ax = plot.phase_diagram(values, limit=1.0)
+    assert ax.collections[0].get_array().reshape(4, 3)[1, 1] == 1.0
+
+
+def test_a_single_curve_has_its_own_label(experiment):
+    ax = plot.slices(experiment.sel(theta=0.4), by=None, label="scratch")
+    assert ax.get_legend_handles_labels()[1] == ["scratch"]
 
 
 def test_slices_need_something_to_draw():

@@ -15,14 +15,19 @@ def check_figures(app: Sphinx, doctree: nodes.document) -> None:
         above = list(ancestors(image))
         place = next((node for node in above if node.line), image)
         if not image.get("alt"):
-            logger.warning("figure without an alternative text: add '#| alt: ...'", location=place)
+            logger.warning(
+                "figure without an alternative text: add '#| alt: ...'",
+                location=place,
+            )
         if not any(
             isinstance(child, nodes.caption)
             for node in above
             if isinstance(node, nodes.figure)
             for child in node.children
         ):
-            logger.warning("figure without a caption: add '#| caption: ...'", location=place)
+            logger.warning(
+                "figure without a caption: add '#| caption: ...'", location=place
+            )
 
 
 def ancestors(node: nodes.Node) -> Iterator[nodes.Node]:

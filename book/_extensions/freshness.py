@@ -29,10 +29,16 @@ def digest(root: Path, patterns: Iterable[str], *facts: str) -> str:
     result = hashlib.sha256()
     for part in [
         *facts,
-        *(part for path in files for part in (path.relative_to(root).as_posix(), path)),
+        *(
+            part
+            for path in files
+            for part in (path.relative_to(root).as_posix(), path)
+        ),
     ]:
         content = part.read_bytes() if isinstance(part, Path) else part.encode()
-        result.update(hashlib.sha256(content).digest())  # hashed apart, so that none run together
+        result.update(
+            hashlib.sha256(content).digest()
+        )  # hashed apart, so that none run together
     return result.hexdigest()[:16]
 
 
@@ -59,7 +65,9 @@ def key_cache(app: Sphinx, config: Config) -> None:
                 shutil.rmtree(other) if other.is_dir() else other.unlink()
     config.nb_execution_cache_path = str(folder / key)
     # The extensions shape pages, not results: a change reads the pages again, executes nothing.
-    config.book_extensions_digest = digest(root, ["book/_extensions/*.py", "book/*.bib"])
+    config.book_extensions_digest = digest(
+        root, ["book/_extensions/*.py", "book/*.bib"]
+    )
 
 
 def forget_failed_build(app: Sphinx, exception: Exception | None) -> None:

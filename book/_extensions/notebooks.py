@@ -44,7 +44,9 @@ def install_cell(repository: str) -> str:
     return INSTALL.format(install=install)
 
 
-def export(source: str, references: References, repository: str, report: Any) -> str:
+def export(
+    source: str, references: References, repository: str, report: Any
+) -> str:
     """Write a chapter as an unexecuted notebook.
 
     Args:
@@ -63,7 +65,11 @@ def export(source: str, references: References, repository: str, report: Any) ->
             if text:
                 cells.append(new_markdown_cell(text))
             continue
-        hide = {"cellView": "form", "jupyter": {"source_hidden": True}} if tags & HIDDEN else {}
+        hide = (
+            {"cellView": "form", "jupyter": {"source_hidden": True}}
+            if tags & HIDDEN
+            else {}
+        )
         cells.append(new_code_cell(cell.source, metadata=hide))
         figure = cell.metadata.get("mystnb", {}).get("figure", {})
         if "caption" in figure:
@@ -91,7 +97,9 @@ def references(env: BuildEnvironment, builder: Builder, page: str) -> References
     def add(label: str, title: str, docname: str, anchor: str) -> None:
         result.titles[label] = title
         if base:
-            result.urls[label] = base.rstrip("/") + "/" + builder.get_target_uri(docname) + anchor
+            result.urls[label] = (
+                base.rstrip("/") + "/" + builder.get_target_uri(docname) + anchor
+            )
         if docname == page and anchor:
             result.here.add(label)
 
@@ -111,11 +119,19 @@ def references(env: BuildEnvironment, builder: Builder, page: str) -> References
                     add(label, f"({number})", docname, f"#{anchor}")
                     result.equations[label] = f"({number})"
                 else:
-                    add(anchor, f"{kind.capitalize()} {number}", docname, f"#{anchor}")
+                    add(
+                        anchor,
+                        f"{kind.capitalize()} {number}",
+                        docname,
+                        f"#{anchor}",
+                    )
     for key, entry in env.get_domain("cite").bibdata.data.entries.items():
         names = [" ".join(person.last_names) for person in entry.persons["author"]]
         authors = " and ".join(names) if len(names) < 3 else f"{names[0]} et al."
-        result.citations[key] = (authors.replace("{", "").replace("}", ""), entry.fields["year"])
+        result.citations[key] = (
+            authors.replace("{", "").replace("}", ""),
+            entry.fields["year"],
+        )
     glued = Path(builder.outdir).parent / "jupyter_execute" / f"{page}.glue.json"
     if glued.is_file():
         for name, output in json.loads(glued.read_text()).items():
@@ -133,7 +149,9 @@ def fill_repository(app: Sphinx, config: Config) -> None:
         config.html_baseurl = f"https://{owner}.github.io/{name}/"
 
 
-def add_notebook(app: Sphinx, page: str, template: str, context: dict, doctree: Any) -> None:
+def add_notebook(
+    app: Sphinx, page: str, template: str, context: dict, doctree: Any
+) -> None:
     """Write a chapter's notebook and add its buttons."""
     if doctree is None or page not in app.env.toc_secnumbers:
         return
@@ -180,5 +198,7 @@ def add_notebook(app: Sphinx, page: str, template: str, context: dict, doctree: 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.connect("config-inited", fill_repository)
-    app.connect("html-page-context", add_notebook, priority=600)  # after the theme's own buttons
+    app.connect(
+        "html-page-context", add_notebook, priority=600
+    )  # after the theme's own buttons
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -9,7 +9,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-ADMONITIONS = {"note", "tip", "hint", "warning", "caution", "important", "attention", "seealso"}
+ADMONITIONS = {
+    "note",
+    "tip",
+    "hint",
+    "warning",
+    "caution",
+    "important",
+    "attention",
+    "seealso",
+}
 PROOFS = {
     "algorithm", "assumption", "axiom", "conjecture", "corollary", "criterion", "definition",
     "example", "lemma", "notation", "observation", "property", "proposition", "remark", "theorem",
@@ -23,7 +32,9 @@ OPEN = re.compile(
 CODE = re.compile(r"^\s*(?P<fence>`{3,}|~{3,})")
 TARGET = re.compile(r"^\([\w:.-]+\)=\s*$")
 END_OF_MATH = re.compile(r"\$\$\s*(?:\((?P<label>[\w:.-]+)\))?\s*$")
-ROLE = re.compile(r"\{(?P<name>[\w:+.-]+)\}(?P<ticks>`+)(?P<text>.+?)(?P=ticks)", re.DOTALL)
+ROLE = re.compile(
+    r"\{(?P<name>[\w:+.-]+)\}(?P<ticks>`+)(?P<text>.+?)(?P=ticks)", re.DOTALL
+)
 EXPLICIT = re.compile(r"^(?P<title>.+?)\s*<(?P<target>[^<>]+)>$", re.DOTALL)
 
 
@@ -48,7 +59,9 @@ class References:
     here: set[str] = field(default_factory=set)
 
 
-def convert(text: str, references: References, report: Callable[[str], None]) -> str:
+def convert(
+    text: str, references: References, report: Callable[[str], None]
+) -> str:
     """Convert one text cell.
 
     Args:
@@ -82,22 +95,36 @@ class _Converter:
                 flush()
                 end = _end_of_fence(lines, i, (directive or code)["fence"])  # type: ignore[index]
                 if directive:
-                    body = [text.removeprefix(directive["indent"]) for text in lines[i + 1 : end]]
-                    done.append(self.directive(directive["name"], directive["rest"].strip(), body))
+                    body = [
+                        text.removeprefix(directive["indent"])
+                        for text in lines[i + 1 : end]
+                    ]
+                    done.append(
+                        self.directive(
+                            directive["name"], directive["rest"].strip(), body
+                        )
+                    )
                 else:
                     done.extend(lines[i : end + 1])
                 i = end
             elif line.lstrip().startswith("$$"):
                 flush()
                 end = i
-                while not (END_OF_MATH.search(lines[end]) and (end > i or line.count("$$") > 1)):
+                while not (
+                    END_OF_MATH.search(lines[end])
+                    and (end > i or line.count("$$") > 1)
+                ):
                     end += 1
                     if end == len(lines):
                         self.report("displayed mathematics without its closing $$")
                         return "\n".join([*done, *lines[i:]])
                 label = END_OF_MATH.search(lines[end])["label"]  # type: ignore[index]
                 body = "\n".join(lines[i : end + 1])
-                done.append(self.mathematics(body[: body.rindex("$$")].split("$$", 1)[1], label))
+                done.append(
+                    self.mathematics(
+                        body[: body.rindex("$$")].split("$$", 1)[1], label
+                    )
+                )
                 i = end
             elif TARGET.match(line) or line.startswith("%"):
                 flush()
@@ -133,12 +160,18 @@ class _Converter:
         if name == "prf:proof":
             return f"*Proof.* {body} $\\square$"
         if name.startswith("prf:") and kind in PROOFS:
-            return _quote(f"{self.numbered(label, kind.capitalize(), title)} {body}")
+            return _quote(
+                f"{self.numbered(label, kind.capitalize(), title)} {body}"
+            )
         if kind in {"exercise", "exercise-start"}:
             return f"{self.numbered(label, 'Exercise', title)} {body}".rstrip()
         if kind in {"solution", "solution-start"}:
             heading = f"Solution to {self.references.titles.get(argument, 'the exercise')}"
-            return _fold(heading, body) if kind == "solution" else f"**{heading}.** {body}".rstrip()
+            return (
+                _fold(heading, body)
+                if kind == "solution"
+                else f"**{heading}.** {body}".rstrip()
+            )
         if kind in {"exercise-end", "solution-end"} or name in DROPPED:
             return ""
         if name == "dropdown":
@@ -166,14 +199,17 @@ class _Converter:
     def inline(self, text: str) -> str:
         """Replace the roles in a paragraph."""
         return ROLE.sub(
-            lambda match: self.role(match["name"], " ".join(match["text"].split())), text
+            lambda match: self.role(match["name"], " ".join(match["text"].split())),
+            text,
         )
 
     def role(self, name: str, text: str) -> str:
         """Convert one role."""
         references = self.references
         explicit = EXPLICIT.match(text)
-        title, target = (explicit["title"], explicit["target"]) if explicit else ("", text)
+        title, target = (
+            (explicit["title"], explicit["target"]) if explicit else ("", text)
+        )
         if name.startswith("cite"):
             return self.citation(name, text)
         if name == "eq":
@@ -181,7 +217,9 @@ class _Converter:
         if name in {"ref", "numref", "doc", "prf:ref"}:
             return self.link(title or references.titles.get(target, target), target)
         if name.startswith("py:"):
-            shown = title or (target[1:].rpartition(".")[2] if target[0] == "~" else target)
+            shown = title or (
+                target[1:].rpartition(".")[2] if target[0] == "~" else target
+            )
             return self.link(f"`{shown}`", target.lstrip("~"))
         if name == "math":
             return f"${text}$"
@@ -197,7 +235,9 @@ class _Converter:
         parts = []
         for key in text.split(","):
             authors, year = self.references.citations.get(key.strip(), (key, "?"))
-            parts.append(f"{authors} ({year})" if name == "cite:t" else f"{authors}, {year}")
+            parts.append(
+                f"{authors} ({year})" if name == "cite:t" else f"{authors}, {year}"
+            )
         return ", ".join(parts) if name == "cite:t" else f"({'; '.join(parts)})"
 
     def value(self, text: str) -> str:
@@ -212,7 +252,11 @@ class _Converter:
 
     def link(self, title: str, target: str) -> str:
         """Link to the published book, unless the target is in this notebook or there is none."""
-        url = "" if target in self.references.here else self.references.urls.get(target, "")
+        url = (
+            ""
+            if target in self.references.here
+            else self.references.urls.get(target, "")
+        )
         if target.startswith(("http://", "https://")):
             url = target
         return f"[{title}]({url})" if url else title
@@ -220,7 +264,10 @@ class _Converter:
 
 def _end_of_fence(lines: list[str], start: int, fence: str) -> int:
     close = re.compile(rf"^\s*{fence[0]}{{{len(fence)},}}\s*$")
-    return next((i for i in range(start + 1, len(lines)) if close.match(lines[i])), len(lines))
+    return next(
+        (i for i in range(start + 1, len(lines)) if close.match(lines[i])),
+        len(lines),
+    )
 
 
 def _options(lines: list[str]) -> tuple[dict[str, str], list[str]]:

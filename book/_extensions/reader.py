@@ -32,7 +32,9 @@ def reads(text: str) -> NotebookNode:
     """Read a chapter for MyST-NB: with the cell that prepares its figures."""
     notebook = read(text)
     code = PREPARE.read_text(encoding="utf-8")
-    notebook.cells.insert(0, new_code_cell(code, metadata={"tags": ["remove-cell"]}))
+    notebook.cells.insert(
+        0, new_code_cell(code, metadata={"tags": ["remove-cell"]})
+    )
     notebook.metadata["source_map"].insert(0, 0)
     return notebook
 
@@ -46,7 +48,9 @@ def read(text: str) -> NotebookNode:
     notebook = jupytext.reads(text, fmt="py:percent")
     notebook.metadata.setdefault("kernelspec", KERNEL)
     # MyST-NB adds one to these for the line below the marker: warnings then point into the file.
-    lines = [i for i, line in enumerate(text.splitlines()) if re.match(r"# ?%%", line)]
+    lines = [
+        i for i, line in enumerate(text.splitlines()) if re.match(r"# ?%%", line)
+    ]
     if len(lines) != len(notebook.cells):
         raise ValueError(
             f"{len(notebook.cells)} cells but {len(lines)} lines that start with '# %%': "
@@ -68,17 +72,25 @@ def split_options(source: str, line: int) -> tuple[dict[str, Any], str]:
         line: Where it starts in its file, for messages.
     """
     lines = source.splitlines()
-    count = next((i for i, text in enumerate(lines) if not text.startswith("#|")), len(lines))
+    count = next(
+        (i for i, text in enumerate(lines) if not text.startswith("#|")), len(lines)
+    )
     block = "\n".join(text[2:].removeprefix(" ") for text in lines[:count])
     try:
         options = yaml.safe_load(block) or {}
     except yaml.YAMLError as error:
-        raise ValueError(f"line {line}: the cell's options are not YAML: {error}") from None
+        raise ValueError(
+            f"line {line}: the cell's options are not YAML: {error}"
+        ) from None
     if not isinstance(options, dict):
-        raise ValueError(f"line {line}: an option is written '#| name: value'; got {block!r}")
+        raise ValueError(
+            f"line {line}: an option is written '#| name: value'; got {block!r}"
+        )
     for key in options:
         if key not in OPTIONS:
-            raise ValueError(f"line {line}: unknown option {key!r}; choose from {OPTIONS}")
+            raise ValueError(
+                f"line {line}: unknown option {key!r}; choose from {OPTIONS}"
+            )
     return options, "\n".join(lines[count:]).lstrip("\n")
 
 

@@ -49,16 +49,22 @@ def in_order(env: BuildEnvironment, page: str) -> list[str]:
 
 def table(rows: list[tuple[nodes.Node, str]]) -> nodes.table:
     """Build a table of two columns."""
-    group = nodes.tgroup("", nodes.colspec(colwidth=80), nodes.colspec(colwidth=20), cols=2)
+    group = nodes.tgroup(
+        "", nodes.colspec(colwidth=80), nodes.colspec(colwidth=20), cols=2
+    )
     head = [nodes.Text("chapter"), nodes.Text("seconds")]
-    body = nodes.tbody("", *(row(first, nodes.Text(second)) for first, second in rows))
+    body = nodes.tbody(
+        "", *(row(first, nodes.Text(second)) for first, second in rows)
+    )
     group += [nodes.thead("", row(*head)), body]
     return nodes.table("", group)
 
 
 def row(*cells: nodes.Node) -> nodes.row:
     """Build a row of a table."""
-    return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in cells))
+    return nodes.row(
+        "", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in cells)
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
