@@ -37,6 +37,12 @@ plt.errorbar([0, 1], [0, 1], yerr=0.1, label="line")
 plt.legend()
 
 # %%
+from tqdm.auto import tqdm
+
+for _ in tqdm(range(3), disable=False):
+    pass
+
+# %%
 import anywidget
 import ipywidgets
 import traitlets
@@ -122,6 +128,7 @@ def test_a_cell_that_draws_shows_its_figure_only(book):
     assert page.count("<figure") == 1
     assert 'alt="A line that rises."' in page
     assert "legend.Legend" not in page
+    assert "100%" not in page, "a progress bar"
 
 
 @pytest.mark.slow
