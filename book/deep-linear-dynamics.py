@@ -388,7 +388,7 @@ growth = xr.DataArray(
     name="strength",
 )
 growth.log10_start.attrs["long_name"] = "log10 of the initial strength"
-explore(growth, x="time", lines="depth")
+explore(growth, x="time", lines="depth", at={"log10_start": -3.0, "time": 2.0})
 
 # %% [markdown]
 # ## Exercises

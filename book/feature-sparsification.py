@@ -273,34 +273,37 @@ glue("lazy-risk", float(risk[-1]), display=False)
 
 # %%
 #| name: fig-explore-laziness
-#| caption: Risk of linear transfer, {eq}`general-risk`, over initial scale and samples per dimension for the ideal spectrum of a two-layer network
-#|   ($d = 200$, $\sigma = 0.2$). The sliders set the angle between the tasks and the ridge.
+#| caption: What the faint remainder is worth, namely the risk of linear transfer with one ideal feature minus that with the
+#|   ideal spectrum of a two-layer network, {eq}`general-risk`, over initial scale and samples per dimension
+#|   ($d = 200$, $\sigma = 0.2$). Blue, the remainder helps. The sliders set the angle between the tasks and the ridge.
 from fatelib.widgets import explore
 
 alphas, ratios = np.geomspace(1e-4, 3, 28), np.linspace(0.1, 2, 39)
 angles, ridges = np.arange(5) * np.pi / 8, np.array([-4.0, -3.0, -2.0, -1.0])
 spectra = np.array([ideal_spectrum(a, d) ** 2 for a in alphas])
 inside = np.cos(angles[:, None]) ** 2
-shares = np.concatenate(
-    [inside, np.repeat((1 - inside) / (d - 1), d - 1, axis=1)], axis=1
+outside = np.repeat((1 - inside) / (d - 1), d - 1, axis=1)
+shares = np.concatenate([inside, outside], axis=1)[:, None, None, None]
+penalty = 10 ** ridges[:, None, None]
+network_risk = theory.ridge_risk(
+    ratios * d, spectra[:, None], shares, noise=0.2, ridge=penalty
 )
-grid = xr.DataArray(
-    theory.ridge_risk(
-        ratios * d,
-        spectra[:, None],
-        shares[:, None, None, None],
-        noise=0.2,
-        ridge=10 ** ridges[:, None, None],
-    ),
+ideal_risk = theory.linear_transfer_risk(
+    angles[:, None, None, None], n=ratios * d, sigma=0.2, ridge=penalty
+)
+theta = xr.DataArray(angles, dims="theta", attrs={"units": "rad"})
+gain = xr.DataArray(
+    ideal_risk - network_risk,
     coords={
-        "theta": angles,
+        "theta": theta,
         "log10_ridge": ridges,
         "log10_scale": np.log10(alphas),
         "gamma": ratios,
     },
-    name="risk",
+    name="gain",
 )
-explore(grid, x="log10_scale", y="gamma")
+start = {"theta": np.pi / 4, "log10_ridge": -3.0, "log10_scale": -1.5, "gamma": 0.5}
+explore(gain, x="log10_scale", y="gamma", at=start, limit=0.5)
 
 # %% [markdown]
 # ## Exercises
