@@ -376,7 +376,8 @@ gain = theory.linear_transferability(
 grid = xr.DataArray(
     gain,
     coords={"sigma": sigmas, "theta": angles, "gamma": ratios},
-    name="transferability",
+    name="T_lt",
+    attrs={"long_name": "transferability"},
 )
 start = {"sigma": 0.2, "theta": np.pi / 4, "gamma": 0.7}
 explore(grid, x="theta", y="gamma", at=start, limit=1)
