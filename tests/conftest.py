@@ -17,6 +17,13 @@ except AttributeError:  # JAX before 0.8
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _forget_compiled_programs():
+    """Keep the memory of a long test run bounded."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
     """Run a test once in each precision; 64-bit types exist only inside the test."""
