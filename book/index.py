@@ -39,9 +39,15 @@ exact = xr.DataArray(
     coords={"theta": cuts, "gamma": n / d},
 )
 data = fatelib.phase_diagram(
-    "linear_transfer", cuts, [0.2, 0.4, 0.6, 0.8, 1.2, 1.4, 1.6, 1.8], d=d, sigma=sigma,
-    instances=20, key=jax.random.key(0), progress=False,
-)  # fmt: skip
+    "linear_transfer",
+    cuts,
+    [0.2, 0.4, 0.6, 0.8, 1.2, 1.4, 1.6, 1.8],
+    d=d,
+    sigma=sigma,
+    instances=20,
+    key=jax.random.key(0),
+    progress=False,
+)
 fig, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.6), width_ratios=[1.1, 1])
 plot.phase_diagram(T, limit=1, ax=left)
 for i, cut in enumerate(cuts):
@@ -68,7 +74,7 @@ fatelib.agreement_table(
 #
 # ## Who it is for
 #
-# You know linear algebra and have trained a network or two.
+# You know linear algebra and some probability, have trained a network or two, and read Python; a little JAX helps.
 #
 # ::::{grid} 1 1 3 3
 # :gutter: 3
@@ -97,5 +103,5 @@ fatelib.agreement_table(
 # | {doc}`deep-linear-dynamics` | Why does nothing happen, and then everything? | A saddle, a conserved quantity and a logistic curve. |
 # | {doc}`feature-sparsification` | What does a network keep of what it saw? | From small weights a single feature; how many in general, the initial scale decides. |
 #
-# Results that are not in the paper are marked as ours where they are derived. If you use the book or the library, please
+# The library also computes fine-tuning, finite source data and regularised baselines; their chapters are being written. Results that are not in the paper are marked as ours where they are derived. If you use the book or the library, please
 # {doc}`cite <cite>` them together with the paper.

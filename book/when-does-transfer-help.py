@@ -92,7 +92,8 @@ print(
 #
 # Both contestants are deep linear networks, $f(x) = x W_1 W_2 \cdots W_L$: linear in $x$, but not in
 # their weights, and it is the weights that are trained. Despite their looks they learn features, which is what
-# we need them for {cite:p}`saxe2014`.
+# we need them for {cite:p}`saxe2014`. A **feature** is what one hidden unit of the last layer computes, a linear function of the input: a column of
+# $W_1 \cdots W_{L-1}$. The last layer combines them.
 #
 # - **Scratch.** Start from small random weights and run gradient descent on the $n$ target
 #   samples, all layers at once. It ends at the interpolator of smallest norm when $n < d$, and at
@@ -111,7 +112,7 @@ print(
 # :label: thm-least-squares
 #
 # Fit $n$ samples by least squares (of minimum norm where it is not unique) on $k$ orthonormal Gaussian
-# features. Let the target have squared norm $s$ inside the span of the features and $\rho$
+# features of Gaussian inputs. Let the target, linear in the inputs, have squared norm $s$ inside the span of the features and $\rho$
 # outside. Then the expected risk is
 #
 # $$
@@ -122,7 +123,7 @@ print(
 # \end{cases}
 # $$ (least-squares)
 #
-# and infinite when $|n - k| \le 1$.
+# and, unless $\sigma = \rho = 0$, infinite when $|n - k| \le 1$.
 # :::
 #
 # :::{prf:proof}
@@ -168,7 +169,7 @@ print(
 # \gamma_\pm = \tfrac12 \left( B \pm \sqrt{B^2 - 4 \cos^2\theta} \right), \qquad B = 1 + \cos^2\theta - \sigma^2 ,
 # $$ (boundaries)
 #
-# which exist exactly when $\sigma < 1 - \lvert \cos\theta \rvert$.
+# which lie between 0 and 1 exactly when $\sigma < 1 - \lvert \cos\theta \rvert$.
 # :::
 #
 # The corollary turns the question of this chapter into a function call. At $45°$ and $\sigma = 0.2$:
@@ -203,11 +204,13 @@ print(
 )
 for name, result in {"scratch": scratch, "linear transfer": transfer}.items():
     print(f"{name:16} risk {result.risk:.3f} after {int(result.steps)} steps")
-print(f"theory says      scratch {theory.least_squares_risk(250, d, noise=sigma):.3f}, "
-      f"linear transfer {theory.linear_transfer_risk(jnp.pi / 4, n=250, sigma=sigma):.3f}")  # fmt: skip
+print(
+    f"theory says      scratch {theory.least_squares_risk(250, d, noise=sigma):.3f}, "
+    f"linear transfer {theory.linear_transfer_risk(jnp.pi / 4, n=250, sigma=sigma):.3f}"
+)
 
 # %% [markdown]
-# One singular value is 1 and the others are at the scale of the initial weights: of 500 possible
+# (One data set of this size scatters visibly round its mean.) One singular value is 1 and the others are at the scale of the initial weights: of 500 possible
 # features, the network kept the one it was trained on.
 #
 # ## Figure 1 of the paper
@@ -253,7 +256,7 @@ ax.set(ylim=(-1, 2), ylabel=r"transferability $\mathcal{T}$")
 ax.legend()
 # %% [markdown]
 # How well do they agree? Not by eye: in every cell, the distance between the mean over instances and
-# the theory, in standard errors. The build of this book fails if any cell with $|n - d| > 25$ is off by more
+# the theory, in standard errors. (Scratch training does not know the source, so all angles share its networks.) The build of this book fails if any cell with $|n - d| > 25$ is off by more
 # than four.
 
 # %%
@@ -261,7 +264,7 @@ away = abs(data.n - d) > 25
 fatelib.agreement_table(
     {
         "scratch": (
-            data.risk_scratch,
+            data.risk_scratch.isel(theta=0, drop=True),
             theory.least_squares_risk(data.n.values, d, noise=sigma),
         ),
         "transferability": (
@@ -307,7 +310,7 @@ print("gamma with networks that had not converged:", unconverged)
 # %% [markdown]
 # As $n \to d$ the smallest eigenvalue of $X^\top X / n$ goes to zero, and gradient descent along that direction would need
 # ever more steps. Stopped early, it avoids the very noise that the formula punishes with an infinite
-# risk, so the measured spike is finite. Whenever training is cut short, `fatelib` says so, and hollow points carry
+# risk, so the measured spike is finite. Every result of `fatelib` carries whether its training converged, and hollow points carry
 # it into the figures.
 #
 # ## The band at $\gamma = 1$ is not a merit of the features
@@ -347,8 +350,21 @@ ax.legend()
 # nothing* near $\gamma = 1$, because there it interpolates noise with barely enough parameters to do so: this
 # is double descent {cite:p}`belkin2019,hastie2022`. The blue band of
 # {numref}`fig-phase-diagram` measures the failure of an unregularised baseline. Against the dashed line, an optimally
-# regularised scratch network, it disappears, and one boundary remains: linear transfer wins exactly for
-# $\gamma < \cos^2\theta \, (1 + \sigma^2 / \sin^2\theta)$. A comparison is only as good as its baseline.
+# regularised scratch network, it disappears. That line is the best any ridge can do, which is also the best
+# weight decay can do on a deep linear network {cite:p}`dobriban2018`:
+#
+# $$
+# R_{\text{reg}} = \tfrac12 \left( 1 - \gamma - \sigma^2 + \sqrt{(1 - \gamma - \sigma^2)^2 + 4 \sigma^2} \right) .
+# $$ (regularised-scratch)
+#
+# $R_{\text{reg}}$ is the positive root of $R^2 - (1 - \gamma - \sigma^2) R - \sigma^2 = 0$ and falls with $\gamma$, so linear transfer wins
+# exactly until $R = \sin^2\theta$ solves it (ours):
+#
+# $$
+# \gamma < \cos^2\theta \left( 1 + \frac{\sigma^2}{\sin^2\theta} \right) .
+# $$ (regularised-boundary)
+#
+# One boundary, no band, no island. A comparison is only as good as its baseline.
 #
 # ## Turn the noise yourself
 #
@@ -427,6 +443,7 @@ for noise in (0.0, 0.2, 0.5):
 #
 # Ten features leave a residual $\rho = \sin^2 30° = 1/4$ instead of $1/2$, but ten numbers must be fitted instead of
 # one. More features lose while samples are scarce, and near $n = 10$ badly: their own double descent.
+# (The single feature has its own pole, at $n \leq 2$, where anything beats it; $n = 3$ still feels it.)
 
 # %%
 few = np.arange(1, 61)
@@ -441,5 +458,5 @@ print("ten features win at n =", few[np.asarray(ten < one)])
 #
 # 1. Scratch training fits $d$ numbers, linear transfer one. Both risks are the same function,
 #    {eq}`least-squares`, at two arguments.
-# 2. Linear transfer loses once $\gamma$ exceeds what the missing $\sin^2\theta$ is worth. The boundaries are in closed form.
+# 2. Where linear transfer loses is known in closed form: at most two regions, one on each side of $\gamma = 1$.
 # 3. Part of the apparent gain, the band at $\gamma = 1$, belongs to a bad baseline and not to the features.

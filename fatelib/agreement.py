@@ -153,6 +153,12 @@ def _compare(
         scale = measured.std(over, ddof=1) / np.sqrt(repetitions)
     if not isinstance(theory, xr.DataArray):
         theory = mean.copy(data=np.broadcast_to(np.asarray(theory, dtype=float), mean.shape))
+    try:
+        mean, theory, scale = xr.align(mean, theory, scale, join="exact")
+        if where is not None:
+            mean, where = xr.align(mean, where, join="exact")
+    except ValueError as error:
+        raise ValueError(f"{name}: measured, theory and where differ in coordinates") from error
     distance = abs(mean - theory)
     # Repetitions that agree to the last bit leave no error bar: only equality is agreement then.
     deviation = xr.where(distance == 0, 0.0, distance / scale).transpose(*mean.dims)
@@ -165,7 +171,7 @@ def _compare(
     ranked = xr.where(keep & kept.isnull(), np.inf, kept).fillna(-1.0)
     worst = ranked.isel(ranked.argmax(...)) if ranked.ndim else ranked
     location = ", ".join(
-        f"{k} = {float(worst[k]):.3g}" for k in deviation.dims if k in worst.coords
+        f"{k} = {_short(worst[k].item())}" for k in deviation.dims if k in worst.coords
     )
     return Comparison(
         quantity=name,
@@ -176,3 +182,7 @@ def _compare(
         unit="absolute" if over is None else "standard errors",
         tolerance=float(tolerance),
     )
+
+
+def _short(coordinate: Any) -> str:
+    return f"{coordinate:.3g}" if isinstance(coordinate, int | float) else str(coordinate)

@@ -33,7 +33,10 @@ def check(name: str, value: Any, valid: Callable[[np.ndarray], Any], accepted: s
     if isinstance(value, jax.core.Tracer):
         return
     try:
-        array = np.asarray(value, dtype=float)
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":  # text that reads as a number is not one
+            raise TypeError
+        array = array.astype(float)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be {accepted}; got {value!r}") from None
     bad = ~np.asarray(valid(array), dtype=bool)
@@ -53,5 +56,6 @@ def broadcast_floats(*values: Any) -> list[Array]:
     Returns:
         One array per argument, all of the same shape and dtype.
     """
+    values = tuple(np.asarray(v) if isinstance(v, list | tuple) else v for v in values)
     dtype = jnp.result_type(*values, float)
     return jnp.broadcast_arrays(*(jnp.asarray(value, dtype=dtype) for value in values))

@@ -60,9 +60,12 @@ def phase_diagram(
 ) -> Axes:
     """Draw transferability over (theta, gamma) with its zero contour.
 
+    The experiment of `fatelib.phase_diagram` is drawn by
+    ``plot.phase_diagram(data.transferability, converged=data.converged)``.
+
     Args:
-        transferability: T with dimensions ``theta`` (radians), ``gamma`` and, if it is an
-            experiment, ``instance`` (averaged over).
+        transferability: An `xarray.DataArray` of T with dimensions ``theta`` (radians),
+            ``gamma`` and, if it is an experiment, ``instance`` (averaged over).
         converged: Booleans of the same dimensions; cells with an unconverged instance get a dot.
         limit: Colours saturate at -limit and +limit; by default at the 95th percentile of ``|T|``.
         colorbar: Whether to draw the colour bar.
@@ -71,6 +74,7 @@ def phase_diagram(
     Returns:
         The axes.
     """
+    _require_labels(transferability=transferability, converged=converged)
     ax = plt.gca() if ax is None else ax
     mean = transferability.mean(INSTANCE) if INSTANCE in transferability.dims else transferability
     mean = mean.transpose("gamma", "theta")
@@ -109,6 +113,9 @@ def slices(
 ) -> Axes:
     """Draw an experiment over its theory along `x`, one colour for each value of `by`.
 
+    Both are an `xarray.DataArray`; theory that has no labels yet gets them by
+    ``xr.DataArray(values, coords={"theta": thetas, "gamma": gammas})``.
+
     Args:
         measured: Values with dimensions `x`, `by` and ``instance``; drawn as means with bars of
             one standard error over instances.
@@ -123,6 +130,7 @@ def slices(
     Returns:
         The axes.
     """
+    _require_labels(measured=measured, theory=theory, converged=converged)
     ax = plt.gca() if ax is None else ax
     reference = measured if measured is not None else theory
     if reference is None:
@@ -151,6 +159,15 @@ def slices(
         angle_axis(ax.xaxis)
     ax.set_xlabel(_axis_name(x))
     return ax
+
+
+def _require_labels(**arrays: xr.DataArray | None) -> None:
+    for name, array in arrays.items():
+        if array is not None and not isinstance(array, xr.DataArray):
+            raise TypeError(
+                f"{name} must be an xarray.DataArray, such as data.transferability; "
+                f"got {type(array).__name__}"
+            )
 
 
 _SYMBOLS = {

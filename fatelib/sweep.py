@@ -43,6 +43,8 @@ def phase_diagram(
 ) -> xr.Dataset:
     r"""Train scratch and transfer networks over a grid of angles and sample sizes.
 
+    `fatelib.plot.phase_diagram` draws the result.
+
     In every cell and instance a network pretrained on the source (from unlimited data) and a new
     one learn the same :math:`n = \operatorname{round}(\gamma d)` samples of the target by
     gradient descent, with the same learning rate and at most the same number of steps.
@@ -150,7 +152,8 @@ def phase_diagram(
     keys = jax.random.split(key, instances)
     grid = (len(angles), len(ratios), instances)
     scratch_cells, cells = ([np.empty(grid) for _ in range(3)] for _ in range(2))
-    with tqdm(total=1 + len(ratios) * (1 + len(angles)), disable=not progress) as bar:
+    total = 1 + len(ratios) * (1 + len(angles))
+    with tqdm(desc="training", unit="batch", total=total, disable=not progress) as bar:
         sources, learned = pretrained(keys)
         if method == "linear_transfer":
             sources = _leading_features(sources)

@@ -59,7 +59,12 @@ class LinearTasks(eqx.Module):
         check("source_sigma", source_sigma, lambda s: (s >= 0) & (s < np.inf), "a number >= 0")
         check("beta_source", beta_source, np.isfinite, "finite")
         check("beta_target", beta_target, np.isfinite, "finite")
-        dtype = jnp.result_type(beta_source, beta_target)
+        if np.ndim(beta_source) != 1 or np.shape(beta_source) != np.shape(beta_target):
+            raise ValueError(
+                "beta_source and beta_target must be vectors of one length; "
+                f"got shapes {np.shape(beta_source)} and {np.shape(beta_target)}"
+            )
+        dtype = jnp.result_type(jnp.asarray(beta_source), jnp.asarray(beta_target), float)
         self.beta_source = jnp.asarray(beta_source, dtype)
         self.beta_target = jnp.asarray(beta_target, dtype)
         self.sigma = jnp.asarray(sigma, dtype)
@@ -156,8 +161,8 @@ class LinearTasks(eqx.Module):
             (self.beta_source, self.source_sigma) if source else (self.beta_target, self.sigma)
         )
         input_key, noise_key = jax.random.split(key)
-        X = inputs(input_key, (n, self.d), beta.dtype)
-        noise = jax.random.normal(noise_key, (n,), beta.dtype)
+        X = inputs(input_key, (int(n), self.d), beta.dtype)
+        noise = jax.random.normal(noise_key, (int(n),), beta.dtype)
         return X, jnp.matmul(X, beta, precision="highest") + sigma * noise
 
     def risk(self, beta: Float[Array, " d"]) -> Float[Array, ""]:

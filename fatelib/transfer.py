@@ -97,7 +97,8 @@ def fine_tune(
 
     .. math:: \beta = X^+ y + \kappa (I - P) \beta_s
 
-    with the scale :math:`\kappa` of `fatelib.theory.fine_tuning_scale`.
+    with the scale :math:`\kappa` of `fatelib.theory.fine_tuning_scale_from_norms`, from a balanced
+    start and in the limit of small steps (`fatelib.theory.fine_tuning_scale` for large d).
 
     Args:
         pretrained: The pretrained network.
@@ -154,8 +155,11 @@ def linear_transfer(
         y: Target labels, (n,).
         ridge: Coefficient of the squared norm of the last layer.
         solver: "exact" solves the least-squares problem; "descent" trains the last layer from zero
-            by gradient descent, to the same end.
-        cutoff: Relative size below which a feature counts as absent.
+            by gradient descent, which converges to the same solution, slowly where features differ
+            much in size.
+        cutoff: Relative size below which a feature counts as absent. The remainder of the initial
+            weights reaches about twice their scale in a two-layer network: the default suits
+            scales up to 3e-4. For larger ones raise it or use a ridge.
         **options: Passed on to `fatelib.train`, with ``solver="descent"`` only.
 
     Returns:
@@ -181,6 +185,11 @@ def linear_transfer(
     check("cutoff", cutoff, lambda c: (c >= 0) & (c < 1), "a number in [0, 1)")
     if solver not in ("exact", "descent"):
         raise ValueError(f"solver must be 'exact' or 'descent'; got {solver!r}")
+    for name in ("layers", "weight_decay"):
+        if name in options:
+            raise ValueError(
+                f"{name} is not an option of linear_transfer: it trains the last layer"
+            )
     if solver == "exact" and options:
         raise ValueError(f"solver must be 'descent' for the options {sorted(options)}")
     X, y = read_data(pretrained, X, y)

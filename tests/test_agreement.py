@@ -70,3 +70,15 @@ def test_the_table_displays_itself(measured):
     table = agreement_table({"a <b>": (measured, 0.0)})
     assert "a &lt;b&gt;" in table._repr_html_()
     assert "4 s.e." in repr(table)
+
+
+def test_coordinates_that_differ_are_refused_not_dropped(measured):
+    theory = xr.zeros_like(measured.isel(instance=0, drop=True))
+    theory = theory.assign_coords(gamma=[0.5, 1.0, 1.5, 2.0000001])
+    with pytest.raises(ValueError, match="noise: measured, theory and where differ"):
+        agreement_table({"noise": (measured, theory)})
+
+
+def test_text_coordinates_are_written_as_they_are(measured):
+    named = measured.assign_coords(theta=["a", "b", "c"])
+    assert "theta = " in agreement_table({"noise": (named, 0.0)}).comparisons[0].location

@@ -77,3 +77,8 @@ def test_a_single_curve_has_its_own_label(experiment):
 def test_slices_need_something_to_draw():
     with pytest.raises(ValueError, match="measured"):
         plot.slices()
+
+
+def test_unlabelled_arrays_are_refused_by_name(experiment):
+    with pytest.raises(TypeError, match=r"transferability must be an xarray\.DataArray"):
+        plot._require_labels(transferability=experiment.to_dataset(name="T"))

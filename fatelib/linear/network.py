@@ -97,7 +97,12 @@ class DeepLinear(eqx.Module):
         return len(self.weights)
 
     def __call__(self, x: Float[Array, " d"]) -> Float[Array, ""]:
-        """Return the output for one input (d,)."""
+        """Return the output for one input (d,); a batch is ``X @ network.end_to_end()``."""
+        if x.ndim != 1:
+            raise ValueError(
+                "x must be one input (d,); for a batch X (n, d) use X @ network.end_to_end(); "
+                f"got shape {x.shape}"
+            )
         for weight in self.weights:
             x = product(x, weight)
         return x[0]
