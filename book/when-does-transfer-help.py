@@ -350,8 +350,8 @@ ax.legend()
 # nothing* near $\gamma = 1$, because there it interpolates noise with barely enough parameters to do so: this
 # is double descent {cite:p}`belkin2019,hastie2022`. The blue band of
 # {numref}`fig-phase-diagram` measures the failure of an unregularised baseline. Against the dashed line, an optimally
-# regularised scratch network, it disappears. That line is the best any ridge can do, which is also the best
-# weight decay can do on a deep linear network {cite:p}`dobriban2018`:
+# regularised scratch network, it disappears. That line is the best any ridge can do
+# {cite:p}`dobriban2018`, and so the best that weight decay can do on a deep linear network, which ends on the ridge path:
 #
 # $$
 # R_{\text{reg}} = \tfrac12 \left( 1 - \gamma - \sigma^2 + \sqrt{(1 - \gamma - \sigma^2)^2 + 4 \sigma^2} \right) .
