@@ -49,7 +49,7 @@ def visit(browser):
     """Open a page of files without a network; returns it with everything that went wrong."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
 
-    def open_page(path):
+    def open_page(path, query=""):
         page, problems = context.new_page(), []
 
         def answer(route):
@@ -67,7 +67,7 @@ def visit(browser):
         page.on("console", listen)
         page.on("pageerror", lambda error: problems.append(f"script: {error}"))
         page.on("requestfailed", lambda request: problems.append(f"failed: {request.url}"))
-        page.goto(path.as_uri())
+        page.goto(path.as_uri() + query)
         page.evaluate("window.MathJax?.startup ? MathJax.startup.promise.then(() => 0) : 0")
         return page, problems
 

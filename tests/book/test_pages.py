@@ -72,7 +72,6 @@ def test_every_page(site, visit):
 
 
 def test_the_search_finds(site, visit):
-    page, problems = visit(site / "search.html")
-    page.goto((site / "search.html").as_uri() + "?q=transfer")
+    page, problems = visit(site / "search.html", "?q=transfer")
     page.locator("#search-results li").first.wait_for()
     assert problems == []
