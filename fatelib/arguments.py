@@ -8,6 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+# What an angle between two tasks may be: `check("theta", theta, *ANGLE)`. The float32 nearest to
+# pi lies above pi, and both must count as pi.
+ANGLE = (lambda t: (t >= 0) & (t <= float(np.float32(np.pi))), "an angle in [0, pi]")
+
 
 def check(name: str, value: Any, valid: Callable[[np.ndarray], Any], accepted: str) -> None:
     """Raise unless `value` is numeric and `valid` everywhere.
@@ -42,6 +46,40 @@ def check(name: str, value: Any, valid: Callable[[np.ndarray], Any], accepted: s
     bad = ~np.asarray(valid(array), dtype=bool)
     if bad.any():
         raise ValueError(f"{name} must be {accepted}; got {array[bad].flat[0]}")
+
+
+def check_key(name: str, key: Any) -> None:
+    """Raise unless `key` is one random key of JAX, typed or raw.
+
+    Keys that JAX is tracing pass, as in `check`; under `vmap` each traced key is one of a batch.
+
+    Args:
+        name: The argument's name, as the caller wrote it.
+        key: What `jax.random.key` returns, or the older `jax.random.PRNGKey`.
+
+    Raises:
+        TypeError: `key` is something else, such as a seed, None or a batch of keys.
+
+    Example:
+        >>> check_key("key", 3)
+        Traceback (most recent call last):
+        TypeError: key must be a JAX random key, e.g. jax.random.key(0); got 3
+    """
+    if isinstance(key, jax.core.Tracer):
+        return
+    shape, dtype = getattr(key, "shape", None), getattr(key, "dtype", None)
+    if shape is None or dtype is None:
+        got = repr(key)
+    elif jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        if shape == ():
+            return
+        got = f"{shape} of them: use jax.vmap, or take one"
+    else:
+        # Raw keys are two words; four with the generators other than JAX's default.
+        if dtype == np.uint32 and shape in ((2,), (4,)):
+            return
+        got = f"an array of shape {shape} and dtype {dtype}"
+    raise TypeError(f"{name} must be a JAX random key, e.g. jax.random.key(0); got {got}")
 
 
 def broadcast_floats(*values: Any) -> list[Array]:

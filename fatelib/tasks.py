@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.arguments import check
+from fatelib.arguments import ANGLE, check, check_key
 
 __all__ = ["LinearTasks", "Sampler"]
 
@@ -99,6 +99,7 @@ class LinearTasks(eqx.Module):
 
         Raises:
             ValueError: d < 2, theta outside [0, pi] or a negative noise.
+            TypeError: `key` is not a random key.
 
         Example:
             >>> import jax
@@ -106,9 +107,9 @@ class LinearTasks(eqx.Module):
             >>> round(float(tasks.beta_source @ tasks.beta_target), 3)  # cos(1)
             0.54
         """
+        check_key("key", key)
         check("d", d, lambda d: (d >= 2) & (d == np.floor(d)), "an integer >= 2")
-        # One float32 rounding of pi lies above pi.
-        check("theta", theta, lambda t: (t >= 0) & (t <= np.pi + 1e-6), "an angle in [0, pi]")
+        check("theta", theta, *ANGLE)
         theta = jnp.asarray(theta, jnp.result_type(theta, float))
         target_key, other_key = jax.random.split(key)
         target = jax.random.normal(target_key, (d,), theta.dtype)
@@ -148,6 +149,7 @@ class LinearTasks(eqx.Module):
 
         Raises:
             ValueError: n < 1.
+            TypeError: `key` is not a random key.
 
         Example:
             >>> import jax
@@ -156,6 +158,7 @@ class LinearTasks(eqx.Module):
             >>> bool((abs(X) == 1).all())
             True
         """
+        check_key("key", key)
         check("n", n, lambda n: (n >= 1) & (n == np.floor(n)), "an integer >= 1")
         beta, sigma = (
             (self.beta_source, self.source_sigma) if source else (self.beta_target, self.sigma)

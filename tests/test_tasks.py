@@ -86,3 +86,26 @@ def test_impossible_tasks(arguments, message):
 def test_impossible_samples():
     with pytest.raises(ValueError, match="n must be an integer >= 1; got 0"):
         LinearTasks.at_angle(jax.random.key(0), 5, 0.5).sample(jax.random.key(0), 0)
+
+
+@pytest.mark.parametrize("seed", [3, None])
+def test_a_seed_is_not_a_key(seed):
+    with pytest.raises(TypeError, match=f"key must be a JAX random key, .*; got {seed}"):
+        LinearTasks.at_angle(seed, 5, 0.5)
+    tasks = LinearTasks.at_angle(jax.random.key(0), 5, 0.5)
+    with pytest.raises(TypeError, match=f"key must be a JAX random key, .*; got {seed}"):
+        tasks.sample(seed, 4)
+
+
+def test_raw_keys_draw_what_typed_ones_do():
+    raw, typed = jax.random.PRNGKey(4), jax.random.key(4)
+    one, other = (LinearTasks.at_angle(key, 5, 0.5) for key in (raw, typed))
+    np.testing.assert_array_equal(one.beta_source, other.beta_source)
+    np.testing.assert_array_equal(one.sample(raw, 3)[0], other.sample(typed, 3)[0])
+
+
+def test_opposite_tasks_in_float32():
+    tasks = LinearTasks.at_angle(jax.random.key(0), 50, np.float32(np.pi))
+    np.testing.assert_allclose(tasks.beta_source, -tasks.beta_target, atol=1e-6)
+    with pytest.raises(ValueError, match=r"theta must be an angle in \[0, pi\]"):
+        LinearTasks.at_angle(jax.random.key(0), 50, np.pi + 1e-6)

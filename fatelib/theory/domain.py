@@ -5,10 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fatelib.arguments import check
-
-# The float32 nearest to pi lies above pi: both must count as pi.
-_PI = float(np.float32(np.pi))
+from fatelib.arguments import ANGLE, check
 
 _AT_LEAST_0 = (lambda x: (x >= 0) & np.isfinite(x), "a finite number >= 0")
 _ABOVE_0 = (lambda x: (x > 0) & np.isfinite(x), "a finite number > 0")
@@ -19,7 +16,7 @@ _DOMAINS: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
     "k": _AT_LEAST_1,
     "gamma": _ABOVE_0,
     "source_gamma": (lambda x: x > 0, "a number > 0 (inf: unlimited source data)"),
-    "theta": (lambda x: (x >= 0) & (x <= _PI), "an angle in [0, pi]"),
+    "theta": ANGLE,
     "sigma": _AT_LEAST_0,
     "source_sigma": _AT_LEAST_0,
     "noise": _AT_LEAST_0,
