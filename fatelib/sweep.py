@@ -14,8 +14,8 @@ from jaxtyping import Array, ArrayLike, Float
 from tqdm.auto import tqdm
 
 from fatelib.arguments import check
-from fatelib.linear.descent import pretrain
 from fatelib.linear.network import DeepLinear, truncate
+from fatelib.linear.training import pretrain
 from fatelib.tasks import LinearTasks
 from fatelib.transfer import Result, fine_tune, linear_transfer, scratch
 
@@ -147,7 +147,7 @@ def phase_diagram(
         network = _turn(network, tasks.beta_target, across.beta_source, theta)
         if method == "fine_tuning":
             return _outcome(fine_tune(network, tasks, X, y, **training))
-        return _outcome(linear_transfer(network, tasks, X, y, solver="descent", **training))
+        return _outcome(linear_transfer(network, tasks, X, y, engine="descent", **training))
 
     keys = jax.random.split(key, instances)
     grid = (len(angles), len(ratios), instances)

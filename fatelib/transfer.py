@@ -13,10 +13,11 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from fatelib.arguments import check
-from fatelib.linear.descent import read_data, train
+from fatelib.linear.bidiagonal import Bidiagonal, BidiagonalLoss
 from fatelib.linear.iteration import History
 from fatelib.linear.network import DeepLinear
 from fatelib.linear.quadratic import Quadratic, product
+from fatelib.linear.training import Engine, loss_of, read_data, train
 from fatelib.tasks import LinearTasks
 
 __all__ = ["Result", "fine_tune", "linear_transfer", "scratch"]
@@ -31,6 +32,7 @@ class Result(eqx.Module):
         loss: Its mean squared training loss.
         converged: Whether training met its tolerance; always true of an exact solution.
         steps: Steps of gradient descent taken; 0 for an exact solution.
+        engine: The engine that trained it; see `fatelib.train`.
     """
 
     network: DeepLinear
@@ -38,23 +40,28 @@ class Result(eqx.Module):
     loss: Float[Array, ""]
     converged: Bool[Array, ""]
     steps: Int[Array, ""]
+    engine: str = eqx.field(static=True)
 
 
 def scratch(
     key: Any,
     tasks: LinearTasks,
-    X: Float[ArrayLike, "n d"],
+    X: Float[ArrayLike, "n d"] | Bidiagonal,
     y: Float[ArrayLike, " n"],
     *,
     depth: int = 2,
     width: int | None = None,
     scale: ArrayLike = 1e-5,
+    engine: Engine = "auto",
     **options: Any,
 ) -> Result:
     r"""Train a new network on the target data alone.
 
     From a small scale it ends at the minimum-norm interpolator :math:`X^+ y`, whose risk is
     `fatelib.theory.least_squares_risk` with n samples and d features.
+
+    The engines ``spectral``, ``flow`` and ``limit`` start from the state that a small random
+    network reaches first: one balanced direction along :math:`X^T y`, all matrices of norm `scale`.
 
     Args:
         key: A JAX random key for the initial weights.
@@ -64,6 +71,8 @@ def scratch(
         depth: Number of weight matrices.
         width: Hidden width; by default d.
         scale: Scale of the initial weights.
+        engine: As in `fatelib.train`; bidiagonal inputs need one that starts in one direction, and
+            ``auto`` takes ``spectral`` for them.
         **options: Passed on to `fatelib.train`.
 
     Returns:
@@ -80,14 +89,20 @@ def scratch(
         >>> bool(result.converged), round(float(result.risk), 3)
         (True, 0.0)
     """
-    network = DeepLinear.init(key, tasks.d, depth, width, scale)
-    return _result(tasks, X, y, *train(network, X, y, **options))
+    if engine == "auto" and isinstance(X, Bidiagonal):
+        engine = "spectral"
+    if engine in ("spectral", "flow", "limit"):
+        check("scale", scale, lambda s: (s > 0) & (s < np.inf), f"a number > 0 for {engine!r}")
+        network = DeepLinear.balanced(scale**depth * _direction(X, y), depth)
+    else:
+        network = DeepLinear.init(key, tasks.d, depth, width, scale)
+    return _result(tasks, X, y, *train(network, X, y, engine=engine, **options))
 
 
 def fine_tune(
     pretrained: DeepLinear,
     tasks: LinearTasks,
-    X: Float[ArrayLike, "n d"],
+    X: Float[ArrayLike, "n d"] | Bidiagonal,
     y: Float[ArrayLike, " n"],
     **options: Any,
 ) -> Result:
@@ -129,11 +144,11 @@ def fine_tune(
 def linear_transfer(
     pretrained: DeepLinear,
     tasks: LinearTasks,
-    X: Float[ArrayLike, "n d"],
+    X: Float[ArrayLike, "n d"] | Bidiagonal,
     y: Float[ArrayLike, " n"],
     *,
     ridge: ArrayLike = 0.0,
-    solver: Literal["exact", "descent"] = "exact",
+    engine: Literal["auto", "limit", "descent"] = "auto",
     cutoff: ArrayLike = 1e-3,
     **options: Any,
 ) -> Result:
@@ -154,19 +169,19 @@ def linear_transfer(
         X: Target inputs, (n, d).
         y: Target labels, (n,).
         ridge: Coefficient of the squared norm of the last layer.
-        solver: "exact" solves the least-squares problem; "descent" trains the last layer from zero
-            by gradient descent, which converges to the same solution, slowly where features differ
-            much in size.
+        engine: "limit" solves the least-squares problem, and "auto" takes it; "descent" trains the
+            last layer from zero by gradient descent, which converges to the same solution, slowly
+            where features differ much in size.
         cutoff: Relative size below which a feature counts as absent. The remainder of the initial
             weights reaches about twice their scale in a two-layer network: the default suits
             scales up to 3e-4. For larger ones raise it or use a ridge.
-        **options: Passed on to `fatelib.train`, with ``solver="descent"`` only.
+        **options: Passed on to `fatelib.train`, with ``engine="descent"`` only.
 
     Returns:
         The result; its network has the pretrained features and the new last layer.
 
     Raises:
-        ValueError: A negative ridge or cutoff, or an unknown solver.
+        ValueError: A negative ridge or cutoff, or an unknown engine.
 
     Source:
         Theorem 3.7 (eq. 10 and 13) of Tahir et al. (2025).
@@ -183,28 +198,28 @@ def linear_transfer(
     """
     check("ridge", ridge, lambda r: (r >= 0) & (r < np.inf), "a number >= 0")
     check("cutoff", cutoff, lambda c: (c >= 0) & (c < 1), "a number in [0, 1)")
-    if solver not in ("exact", "descent"):
-        raise ValueError(f"solver must be 'exact' or 'descent'; got {solver!r}")
+    if engine not in ("auto", "limit", "descent"):
+        raise ValueError(f"engine must be 'auto', 'limit' or 'descent'; got {engine!r}")
     for name in ("layers", "weight_decay"):
         if name in options:
             raise ValueError(
                 f"{name} is not an option of linear_transfer: it trains the last layer"
             )
-    if solver == "exact" and options:
-        raise ValueError(f"solver must be 'descent' for the options {sorted(options)}")
-    X, y = read_data(pretrained, X, y)
-    features, basis = _leading(pretrained, jnp.asarray(cutoff, X.dtype))
+    if engine != "descent" and options:
+        raise ValueError(f"engine must be 'descent' for the options {sorted(options)}")
+    inputs, labels = read_data(pretrained, X, y)
+    features, basis = _leading(pretrained, jnp.asarray(cutoff, labels.dtype))
     history = None
-    if solver == "exact":
-        last = _solve(features, X, y, jnp.asarray(ridge, X.dtype))
+    if engine != "descent":
+        last = _solve(features, inputs, labels, jnp.asarray(ridge, labels.dtype))
     else:
         head = jnp.zeros((features.shape[1], 1), features.dtype)
         # The gradient of ridge * |b|^2 is 2 * ridge * b.
-        options = {**options, "layers": "last", "weight_decay": 2 * ridge}
-        trained, history = train(DeepLinear((features, head)), X, y, **options)
+        options = {**options, "engine": engine, "layers": "last", "weight_decay": 2 * ridge}
+        trained, history = train(DeepLinear((features, head)), inputs, labels, **options)
         last = trained.weights[-1]
     network = DeepLinear((*pretrained.weights[:-1], product(basis.T, last)))
-    return _result(tasks, X, y, network, history)
+    return _result(tasks, inputs, labels, network, history)
 
 
 @eqx.filter_jit
@@ -216,12 +231,24 @@ def _leading(network: DeepLinear, cutoff: Array) -> tuple[Array, Array]:
 
 
 @eqx.filter_jit
-def _solve(features: Array, X: Array, y: Array, ridge: Array) -> Array:
+def _solve(features: Array, X: Array | Bidiagonal, y: Array, ridge: Array) -> Array:
     """Ridge regression on the features, by singular value decomposition."""
-    root = y.shape[0] ** 0.5
-    loss = Quadratic.of(product(X / root, features), y / root)
+    loss = loss_of(X, y, features)
+    assert isinstance(loss, Quadratic)
     shrinkage = loss.curvature / jnp.where(loss.curvature > 0, loss.curvature + ridge, 1)
     return loss.lift(shrinkage * loss.minimiser)[:, None]
+
+
+@eqx.filter_jit
+def _direction(X: Any, y: Any) -> Array:
+    """Return the unit vector along X^T y: minus the gradient at the zero map."""
+    if isinstance(X, Bidiagonal):
+        loss = BidiagonalLoss.of(X, y)
+        pull = -loss.gradient(loss.zero)
+    else:
+        X, y = (jnp.asarray(array, jnp.result_type(X, y, float)) for array in (X, y))
+        pull = product(y, X)
+    return pull / jnp.linalg.norm(pull)
 
 
 @eqx.filter_jit
@@ -229,10 +256,13 @@ def _result(
     tasks: LinearTasks, X: Any, y: Any, network: DeepLinear, history: History | None
 ) -> Result:
     beta = network.end_to_end()
+    sparse = isinstance(X, Bidiagonal)
+    images, samples = (X @ beta, X.samples) if sparse else (product(X, beta), len(y))
     return Result(
         network=network,
         risk=tasks.risk(beta),
-        loss=jnp.mean((product(X, beta) - y) ** 2),
+        loss=jnp.sum((images - y) ** 2) / samples,
         converged=jnp.array(True) if history is None else history.converged,
         steps=jnp.array(0) if history is None else history.steps_taken,
+        engine="limit" if history is None else history.engine,
     )

@@ -33,7 +33,7 @@ def test_linear_transfer_risk_is_the_one_formula(n):
         X, y = tasks.sample(keys[1], n)
         exact = linear_transfer(pretrained_on(tasks.beta_source), tasks, X, y)
         trained = linear_transfer(
-            pretrained_on(tasks.beta_source), tasks, X, y, solver="descent", tolerance=1e-10
+            pretrained_on(tasks.beta_source), tasks, X, y, engine="descent", tolerance=1e-10
         )
         return exact, trained
 
@@ -126,7 +126,7 @@ def test_ridge_solves_the_normal_equations(n, ridge):
         y,
         ridge=ridge,
         cutoff=0.0,
-        solver="descent",
+        engine="descent",
         tolerance=1e-20,
         steps=50_000,
     )
@@ -157,8 +157,8 @@ def test_remains_of_the_initial_weights_are_no_features():
     pretrained, _ = pretrain(start, tasks.beta_source, tolerance=1e-12)
     ideal = linear_transfer(pretrained_on(tasks.beta_source), tasks, X, y)
     for network in (pretrained, truncate(pretrained, 1)):
-        for solver in ("exact", "descent"):
-            result = linear_transfer(network, tasks, X, y, solver=solver)
+        for solver in ("limit", "descent"):
+            result = linear_transfer(network, tasks, X, y, engine=solver)
             assert result.converged
             np.testing.assert_allclose(result.risk, ideal.risk, atol=3e-3)
     # Without the cutoff they fit the noise.
@@ -193,7 +193,7 @@ def test_batches():
     protocols = [
         partial(fine_tune, steps=300),
         linear_transfer,
-        partial(linear_transfer, solver="descent", steps=300, ridge=0.1),
+        partial(linear_transfer, engine="descent", steps=300, ridge=0.1),
     ]
     for protocol in protocols:
         many = jax.vmap(protocol)(pretrained, tasks, X, y)
@@ -211,7 +211,7 @@ def test_impossible_options():
         transfer(ridge=-1.0)
     with pytest.raises(ValueError, match=r"cutoff must be a number in \[0, 1\); got 1.0"):
         transfer(cutoff=1.0)
-    with pytest.raises(ValueError, match=r"solver must be 'descent' for the options \['steps'\]"):
+    with pytest.raises(ValueError, match=r"engine must be 'descent' for the options \['steps'\]"):
         transfer(steps=5)
     with pytest.raises(ValueError, match=r"X must be \(n, 6\)"):
         linear_transfer(network, tasks, X[:, :4], y)

@@ -1,42 +1,29 @@
-r"""The loop of full-batch gradient descent on deep linear networks: the plain iterates, cheaper.
+"""The loop of full-batch gradient descent, whatever state it acts on.
 
-With :math:`\beta = W_1 \cdots W_L` and the gradient G of the loss in :math:`\beta`, a step is
+The engines (`fatelib.linear.descent`, `gram`, `spectral`) say what a block of steps does to their
+state. This loop makes records, decides when to stop and notices divergence.
 
-.. math::
-    W_l \leftarrow W_l - \eta \big[ (W_1 \cdots W_{l-1})^T G \, (W_{l+1} \cdots W_L)^T
-    + \text{decay} \, W_l \big].
-
-Three facts make it cheap; none changes the iterates:
-
-- Every gradient is an outer product, so matrix-vector products are enough: O(L d^2).
-- Gradient descent commutes with rotations. In the singular basis of the inputs (`Quadratic`) the
-  gradient costs O(d), and only min(n, d) rows of :math:`W_1` ever feel the data.
-- Memory traffic is the limit. The outer products of several steps are kept as factors and written
-  into the weights in one matrix product.
-
-The loop stands still only at records, every `record_every` steps: in a batch, where a `while_loop`
-must select between old and new for the networks that have finished, the selection then costs
-nothing beside the steps.
+It stands still only at records, every `record_every` steps: in a batch, where a `while_loop` must
+select between old and new for the networks that have finished, the selection then costs nothing
+beside the steps.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from fatelib.linear.network import DeepLinear
-from fatelib.linear.quadratic import Quadratic, product
+from fatelib.linear.quadratic import Loss
 
-__all__ = ["History", "descend"]
+__all__ = ["History", "Iteration", "descend"]
 
 # Loss this many times that of the zero network (or of the start, if larger): diverged.
 _GROWTH = 10.0
-# Outer products held back before they are written; more cost more than they save.
-_DELAY = 16
 
 
 class History(eqx.Module):
@@ -46,14 +33,15 @@ class History(eqx.Module):
     must be fixed: the records after the stop are NaN.
 
     Attributes:
-        steps: Step of each record, (r,), as floats.
+        steps: Step of each record, (r,), as floats; gradient flow counts its time in steps.
         loss: Training loss at each record, (r,); without the weight-decay penalty.
         observed: What `observe` returned, with a leading axis of r records; or None.
-        steps_taken: Number of steps taken.
+        steps_taken: Number of steps taken; 0 for the limit, which takes none.
         converged: Whether the tolerance was met.
         diverged: Whether the loss grew beyond bounds; the trained weights are then NaN.
         learning_rate: The learning rate used. Gradient-flow time is learning_rate * steps.
         minimum: The smallest training loss that any weights can reach.
+        engine: The engine that did it.
     """
 
     steps: Float[Array, " r"]
@@ -64,12 +52,50 @@ class History(eqx.Module):
     diverged: Bool[Array, ""]
     learning_rate: Float[Array, ""]
     minimum: Float[Array, ""]
+    engine: str = eqx.field(static=True)
 
 
-class _State(NamedTuple):
-    hidden: tuple[Array, ...]  # W_1 in the coordinates of the loss
-    last: Array  # W_L as a vector; at depth 1 it is W_1
-    shrink: Array  # what weight decay has left of the part of W_1 that the data never see
+class Iteration(eqx.Module):
+    """Gradient descent on one state: what the loop needs to know.
+
+    Attributes:
+        loss: The loss of the linear map.
+        engine: Name of the engine.
+        block: The largest number of steps that `advance` should take at once.
+    """
+
+    loss: eqx.AbstractVar[Loss]
+    engine: ClassVar[str]
+    block: ClassVar[int]
+
+    @property
+    @abstractmethod
+    def depth(self) -> int:
+        """Number of weight matrices."""
+
+    @abstractmethod
+    def start(self) -> Any:
+        """Return the initial state."""
+
+    @abstractmethod
+    def advance(self, state: Any, rates: Float[Array, " steps"], decay: Array) -> Any:
+        """Take one step with each learning rate; a rate of zero is no step."""
+
+    @abstractmethod
+    def coordinates(self, state: Any) -> Array:
+        """Return the linear map in the coordinates of the loss."""
+
+    @abstractmethod
+    def norms2(self, state: Any) -> tuple[Array, Array]:
+        """Return squared norms: of the map's part that the loss never sees, of all weights."""
+
+    @abstractmethod
+    def network(self, state: Any) -> DeepLinear:
+        """Return the network in this state."""
+
+
+class _Progress(NamedTuple):
+    state: Any
     step: Array
     record: Array
     converged: Array
@@ -77,196 +103,94 @@ class _State(NamedTuple):
     series: tuple[Array, Array, Any]  # steps, loss, observed
 
 
-@eqx.filter_jit
 def descend(
-    network: DeepLinear,
-    inputs: Array | None,
-    targets: Array,
-    learning_rate: Array | None,
+    iteration: Iteration,
+    rate: Array,
     tolerance: Array,
     decay: Array,
     steps: int,
     record_every: int,
-    layers: str,
     observe: Callable[[DeepLinear], Any] | None,
-) -> tuple[DeepLinear, History, Array]:
-    """Descend ``|inputs @ beta - targets|^2`` in one loop on the device."""
-    depth, dtype = network.depth, targets.dtype
-    frozen = network.weights[:-1] if layers == "last" else ()
-    if frozen:
-        depth = 1
-        features = network.features()
-        inputs = features if inputs is None else product(inputs, features)
-    trained = network.weights[len(frozen) :]
-    loss = Quadratic.of(inputs, targets)
-    stable_rate = _stable_rate(trained, loss, decay)
-    rate = stable_rate if learning_rate is None else learning_rate
-    start = loss.project(trained[0])
-    zero = jnp.zeros_like(loss.minimiser)
+) -> tuple[DeepLinear, History]:
+    """Run gradient descent in one loop on the device; `fatelib.train` says what stops it."""
+    loss, depth, dtype = iteration.loss, iteration.depth, rate.dtype
+    zero = loss.zero
 
-    def rebuild(state: _State) -> DeepLinear:
-        first, *others = (*state.hidden, state.last[:, None])
-        if loss.basis is not None:
-            first = state.shrink * trained[0] + loss.lift(first - state.shrink * start)
-        return DeepLinear((*frozen, first, *others))
-
-    def stationary(state: _State) -> Array:
+    def stationary(state: Any) -> Array:
         """Whether data and weight decay are in balance, or the decay has won."""
-        beta, rest = _suffixes(state)[:2]
-        outside = state.shrink * (product(trained[0], rest) - loss.lift(product(start, rest)))
-        norm = jnp.sqrt(jnp.sum(beta**2) + jnp.sum(outside**2))
+        beta = iteration.coordinates(state)
+        outside2, squares = iteration.norms2(state)
+        norm = jnp.sqrt(jnp.sum(beta**2) + outside2)
         pull = decay * norm ** (2 / depth - 2)
         residual = jnp.sum((loss.gradient(beta) + pull * beta) ** 2)
-        balance = residual + jnp.sum((pull * outside) ** 2) <= tolerance
+        balance = residual + pull**2 * outside2 <= tolerance
         if depth == 1:
             return balance
         # The sum N of the squared weights obeys dN/dt <= 2 N (|G| (N/L)^(L/2 - 1) - decay), with
         # G the gradient at zero: where the bracket is negative, zero is where this ends.
-        squares = sum(jnp.sum(weight**2) for weight in (*state.hidden, state.last))
-        squares += state.shrink**2 * (jnp.sum(trained[0] ** 2) - jnp.sum(start**2))
         push = jnp.linalg.norm(loss.gradient(zero)) * (squares / depth) ** (depth / 2 - 1)
-        return balance | ((push <= decay) & (jnp.max(loss.curvature) * norm**2 <= tolerance))
+        return balance | ((push <= decay) & (loss.top * norm**2 <= tolerance))
 
-    def examine(state: _State, bound: ArrayLike) -> _State:
+    def examine(progress: _Progress, bound: ArrayLike) -> _Progress:
         """Make a record and decide whether to stop."""
-        excess = loss.excess(_suffixes(state)[0])
+        state = progress.state
+        excess = loss.excess(iteration.coordinates(state))
         diverged = ~(excess <= bound)  # true also where the loss is not a number
         converged = jnp.where(decay > 0, stationary(state), excess <= tolerance) & ~diverged
-        seen = None if observe is None else observe(rebuild(state))
+        seen = None if observe is None else observe(iteration.network(state))
         values = jax.tree.map(
             lambda value: jnp.where(diverged, jnp.nan, value), (excess + loss.minimum, seen)
         )
         series = jax.tree.map(
-            lambda column, value: column.at[state.record].set(value),
-            state.series,
-            (state.step, *values),
+            lambda column, value: column.at[progress.record].set(value),
+            progress.series,
+            (progress.step, *values),
         )
-        record = state.record + 1
-        return state._replace(record=record, converged=converged, diverged=diverged, series=series)
+        return progress._replace(
+            record=progress.record + 1, converged=converged, diverged=diverged, series=series
+        )
+
+    longest = min(iteration.block, record_every)
+    block = max(k for k in range(1, longest + 1) if record_every % k == 0)
+
+    def advance(_: Any, progress: _Progress) -> _Progress:
+        # Steps beyond the last one do nothing, so that every block has one length.
+        left = progress.step + jnp.arange(block) < steps
+        state = iteration.advance(progress.state, jnp.where(left, rate, 0), decay)
+        return progress._replace(state=state, step=jnp.minimum(progress.step + block, steps))
 
     records = -(-steps // record_every) + 1
-    count = jnp.zeros((), int)
-    no = jnp.zeros((), bool)
-    one = jnp.ones((), dtype)
-    state = _State(
-        (start, *trained[1:-1])[: depth - 1],
-        jnp.ravel((start, *trained[1:])[-1]),
+    state = iteration.start()
+    count, no, one = jnp.zeros((), int), jnp.zeros((), bool), jnp.ones((), dtype)
+    kinds = (
         one,
-        count,
-        count,
-        no,
-        no,
-        (count, one, None),
+        one,
+        None
+        if observe is None
+        else jax.eval_shape(lambda state: observe(iteration.network(state)), state),
     )
-    series = (one, one, None if observe is None else jax.eval_shape(observe, network))
-    empty = jax.tree.map(
+    series = jax.tree.map(
         lambda value: jnp.full((records, *value.shape), jnp.nan, jnp.result_type(value, dtype)),
-        series,
+        kinds,
     )
-    bound = _GROWTH * jnp.maximum(loss.excess(_suffixes(state)[0]), loss.excess(zero))
-    state = examine(state._replace(series=empty), bound)
-
-    delay = max(k for k in range(1, _DELAY + 1) if record_every % k == 0)
-
-    def block(state: _State) -> _State:
-        state = jax.lax.fori_loop(
-            0,
-            record_every // delay,
-            lambda _, state: _advance(state, loss, rate, decay, steps, delay),
-            state,
-        )
-        return examine(state, bound)
-
-    state = jax.lax.while_loop(
-        lambda state: (state.step < steps) & ~state.converged & ~state.diverged, block, state
+    bound = _GROWTH * jnp.maximum(loss.excess(iteration.coordinates(state)), loss.excess(zero))
+    progress = examine(_Progress(state, count, count, no, no, series), bound)
+    progress = jax.lax.while_loop(
+        lambda p: (p.step < steps) & ~p.converged & ~p.diverged,
+        lambda p: examine(jax.lax.fori_loop(0, record_every // block, advance, p), bound),
+        progress,
     )
     network = jax.tree.map(
-        lambda weight: jnp.where(state.diverged, jnp.nan, weight), rebuild(state)
+        lambda weight: jnp.where(progress.diverged, jnp.nan, weight),
+        iteration.network(progress.state),
     )
     history = History(
-        *state.series, state.step, state.converged, state.diverged, rate, loss.minimum
+        *progress.series,
+        steps_taken=progress.step,
+        converged=progress.converged,
+        diverged=progress.diverged,
+        learning_rate=rate,
+        minimum=loss.minimum,
+        engine=iteration.engine,
     )
-    return network, history, stable_rate
-
-
-def _suffixes(state: _State) -> list[Array]:
-    """Return W_1...W_L (in coordinates), W_2...W_L, ..., W_L and 1, as vectors."""
-    products = [jnp.ones(1, state.last.dtype), state.last]
-    for weight in reversed(state.hidden):
-        products.append(product(weight, products[-1]))
-    return products[::-1]
-
-
-def _advance(
-    state: _State, loss: Quadratic, rate: Array, decay: Array, steps: int, delay: int
-) -> _State:
-    """Take `delay` steps, and write their outer products into the weights at once.
-
-    In between, a hidden weight is ``scale * weight - left.T @ right``.
-    """
-
-    def step(j: Any, carry: Any) -> Any:
-        factors, last, scale, count = carry
-        # Steps beyond the last one do nothing, so that every block has one length.
-        eta = jnp.where(count < steps, rate, 0)
-        keep = 1 - eta * decay
-        suffixes = [last]
-        for weight, (left, right) in zip(reversed(state.hidden), reversed(factors), strict=True):
-            x = suffixes[-1]
-            suffixes.append(scale * product(weight, x) - product(product(right, x), left))
-        gradient = loss.gradient(suffixes.pop())
-        grown = []
-        for weight, (left, right) in zip(state.hidden, factors, strict=True):
-            grown.append(((keep * left).at[j].set(eta * gradient), right.at[j].set(suffixes.pop())))
-            gradient = scale * product(gradient, weight) - product(product(left, gradient), right)
-        last = keep * last - eta * gradient
-        return tuple(grown), last, keep * scale, jnp.minimum(count + 1, steps)
-
-    factors = tuple(
-        tuple(jnp.zeros((delay, size), rate.dtype) for size in weight.shape)
-        for weight in state.hidden
-    )
-    carry = (factors, state.last, jnp.ones_like(rate), state.step)
-    factors, last, scale, count = jax.lax.fori_loop(0, delay, step, carry)
-    hidden = tuple(
-        scale * weight - product(left.T, right)
-        for weight, (left, right) in zip(state.hidden, factors, strict=True)
-    )
-    return state._replace(hidden=hidden, last=last, shrink=scale * state.shrink, step=count)
-
-
-def _stable_rate(weights: tuple[Array, ...], loss: Quadratic, decay: Array) -> Array:
-    """Return half of the largest stable learning rate; the formula is in `train`."""
-    depth = len(weights)
-    norms = [_spectral_norm(weight) for weight in weights]
-    beta = DeepLinear(weights).end_to_end()
-    inside = loss.project(beta)
-    outside = jnp.maximum(jnp.sum(beta**2) - jnp.sum(inside**2), 0)
-    reach = jnp.maximum(jnp.sum(loss.minimiser**2), jnp.sum(inside**2))
-    balanced = jnp.sqrt(reach + outside) ** (1 / depth)
-
-    def without(norms: list[Array], *left_out: int) -> Array:
-        kept = [norm for layer, norm in enumerate(norms) if layer not in left_out]
-        return jnp.prod(jnp.stack([jnp.ones_like(decay), *kept]))
-
-    def jacobian(norms: list[Array]) -> Array:
-        return jnp.sum(jnp.stack([without(norms, l) ** 2 for l in range(depth)]))
-
-    pairs = [without(norms, l, m) for l in range(depth) for m in range(l)]
-    bend = (depth - 1) * jnp.max(jnp.stack([jnp.zeros_like(decay), *pairs]))
-    first = jacobian(norms) + bend * jnp.linalg.norm(inside - loss.minimiser)
-    end = jacobian([jnp.maximum(norm, balanced) for norm in norms])
-    curvature = decay + 2 * jnp.max(loss.curvature) * jnp.maximum(first, end)
-    return jnp.where(curvature > 0, 1 / curvature, 1)
-
-
-def _spectral_norm(matrix: Array) -> Array:
-    """Largest singular value by power iteration; a few per cent low at worst."""
-    # Any fixed vector in general position will do; a constant keeps the compiled code small.
-    x = jnp.asarray(np.random.default_rng(0).normal(size=matrix.shape[1]), matrix.dtype)
-
-    def iterate(_: Any, x: Array) -> Array:
-        x = product(product(matrix, x), matrix)
-        return x / jnp.maximum(jnp.linalg.norm(x), jnp.finfo(x.dtype).tiny)
-
-    return jnp.linalg.norm(product(matrix, jax.lax.fori_loop(0, 30, iterate, x)))
+    return network, history

@@ -91,6 +91,39 @@ class DeepLinear(eqx.Module):
             )
         return cls(tuple(weights))
 
+    @classmethod
+    def balanced(cls, beta: Float[ArrayLike, " d"], depth: int = 2) -> "DeepLinear":
+        r"""Return the network of width one with balanced layers that computes a given map.
+
+        .. math::
+            W_1 = \|\beta\|^{1/L} \hat\beta, \qquad W_l = \|\beta\|^{1/L} \quad (l > 1)
+
+        It is what pretraining on :math:`\beta` ends with in the limit of a small scale and small
+        steps, up to hidden units that do nothing.
+
+        Args:
+            beta: The map, (d,); zero gives the zero network.
+            depth: Number of weight matrices L.
+
+        Returns:
+            The network.
+
+        Raises:
+            ValueError: depth below 1.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> network = DeepLinear.balanced(jnp.array([0.0, 8.0]), depth=3)
+            >>> [weight.tolist() for weight in network.weights]
+            [[[0.0], [2.0]], [[2.0]], [[2.0]]]
+        """
+        check("depth", depth, lambda v: (v >= 1) & (v == np.floor(v)), "an integer >= 1")
+        beta = jnp.asarray(beta, jnp.result_type(beta, float))
+        norm = jnp.linalg.norm(beta)
+        size = norm ** (1 / depth)
+        first = beta * (size / jnp.where(norm > 0, norm, 1))
+        return cls((first[:, None], *[size[None, None]] * (depth - 1)))
+
     @property
     def depth(self) -> int:
         """Number of weight matrices L."""

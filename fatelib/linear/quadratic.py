@@ -1,10 +1,12 @@
 """The squared loss of a linear map, in the coordinates where it is a sum of independent terms."""
 
+from abc import abstractmethod
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-__all__ = ["Quadratic", "product"]
+__all__ = ["Loss", "Quadratic", "product"]
 
 
 def product(a: Array, b: Array) -> Array:
@@ -12,7 +14,47 @@ def product(a: Array, b: Array) -> Array:
     return jnp.matmul(a, b, precision="highest")
 
 
-class Quadratic(eqx.Module):
+class Loss(eqx.Module):
+    """A least-squares loss of a linear map, in coordinates of its own.
+
+    Attributes:
+        minimum: The smallest value.
+    """
+
+    minimum: eqx.AbstractVar[Float[Array, ""]]
+
+    @property
+    @abstractmethod
+    def zero(self) -> Float[Array, " r"]:
+        """The coordinates of the zero map."""
+
+    @property
+    @abstractmethod
+    def top(self) -> Float[Array, ""]:
+        """The largest curvature, or a tight upper bound."""
+
+    @abstractmethod
+    def project(self, vectors: Array) -> Array:
+        """Return the coordinates of a vector (d,), or of the columns of a matrix (d, h)."""
+
+    @abstractmethod
+    def lift(self, coordinates: Array) -> Array:
+        """Return the vectors that have these coordinates."""
+
+    @abstractmethod
+    def excess(self, coordinates: Float[Array, " r"]) -> Float[Array, ""]:
+        """Return the loss above its minimum."""
+
+    @abstractmethod
+    def gradient(self, coordinates: Float[Array, " r"]) -> Float[Array, " r"]:
+        """Return the gradient of the loss, in coordinates."""
+
+    @abstractmethod
+    def split(self, beta: Float[Array, " d"]) -> tuple[Array, Array]:
+        """Return the minimum-norm minimiser and the part of beta that the loss sees, both (d,)."""
+
+
+class Quadratic(Loss):
     r"""A least-squares loss in its own basis.
 
     .. math::
@@ -49,7 +91,8 @@ class Quadratic(eqx.Module):
             The loss in its basis.
         """
         if A is None:
-            return cls(None, jnp.ones_like(t), t, jnp.zeros((), t.dtype))
+            none = jnp.zeros((), t.dtype)
+            return cls(basis=None, curvature=jnp.ones_like(t), minimiser=t, minimum=none)
         # Several times faster than a singular value decomposition. Where A has fewer rows than
         # columns, Q confines the eigenvectors to their span.
         if A.shape[0] < A.shape[1]:
@@ -67,7 +110,17 @@ class Quadratic(eqx.Module):
         minimum = jnp.sum((t - product(images, minimiser)) ** 2)
         if A.shape[0] <= A.shape[1]:
             minimum = jnp.where(jnp.all(curvature > 0), 0, minimum)
-        return cls(basis, curvature, minimiser, minimum)
+        return cls(basis=basis, curvature=curvature, minimiser=minimiser, minimum=minimum)
+
+    @property
+    def zero(self) -> Float[Array, " r"]:
+        """The coordinates of the zero map."""
+        return jnp.zeros_like(self.minimiser)
+
+    @property
+    def top(self) -> Float[Array, ""]:
+        """The largest curvature."""
+        return jnp.max(self.curvature)
 
     def project(self, vectors: Array) -> Array:
         """Return the coordinates of a vector (d,), or of the columns of a matrix (d, h)."""
@@ -84,3 +137,8 @@ class Quadratic(eqx.Module):
     def gradient(self, coordinates: Float[Array, " r"]) -> Float[Array, " r"]:
         """Return the gradient of the loss, in coordinates."""
         return 2 * self.curvature * (coordinates - self.minimiser)
+
+    def split(self, beta: Float[Array, " d"]) -> tuple[Array, Array]:
+        """Return the minimum-norm minimiser and the part of beta that the loss sees, both (d,)."""
+        seen = jnp.where(self.curvature > 0, self.project(beta), 0)
+        return self.lift(self.minimiser), self.lift(seen)

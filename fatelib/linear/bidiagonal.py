@@ -1,0 +1,228 @@
+r"""Gaussian regression in the few coordinates that matter: samples that are never formed.
+
+A Gaussian design :math:`X = U B V^T` of n samples in d dimensions has an upper bidiagonal B with
+independent entries,
+
+.. math:: B_{ii} \sim \chi_{n - i}, \qquad B_{i, i+1} \sim \chi_{d - 1 - i}
+
+(i from 0), while U and V are independent of B; the first column of V is any fixed vector, the
+others are uniform (Householder bidiagonalisation of a rotation-invariant matrix). With the target
+as that vector, a regression in these coordinates is the dense one in distribution, drawn in O(d)
+instead of O(n d) and multiplied in O(min(n, d)): a million dimensions fit a laptop.
+
+Source: Golub and Kahan (1965); Dumitriu and Edelman (2002) for the law of B.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from fatelib.arguments import check
+from fatelib.linear.quadratic import Loss
+from fatelib.tasks import LinearTasks
+
+__all__ = ["Bidiagonal", "BidiagonalLoss", "reduced_tasks"]
+
+
+class Bidiagonal(eqx.Module):
+    r"""An upper bidiagonal matrix of inputs, stored as its two diagonals.
+
+    .. math:: (X \beta)_i = B_{ii} \beta_i + B_{i, i+1} \beta_{i+1}
+
+    It stands for the inputs in `fatelib.train` and the protocols of `fatelib.transfer`. Below its r
+    rows lies one row of zeros, whose label is the norm of what no input can explain.
+
+    Attributes:
+        diagonal: The diagonal, (r,).
+        upper: The entries to its right, (r,).
+        samples: The number n of samples that the rows stand for; the mean of the loss is over n.
+        columns: Number of columns, larger than r; those beyond r + 1 are zero.
+    """
+
+    diagonal: Float[Array, " r"]
+    upper: Float[Array, " r"]
+    samples: Float[Array, ""]
+    columns: int = eqx.field(static=True)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows, the row of zeros included, and of columns."""
+        return len(self.diagonal) + 1, self.columns
+
+    def __matmul__(self, beta: Float[Array, " columns"]) -> Float[Array, " rows"]:
+        """Return X beta."""
+        return jnp.pad(self._times(beta), (0, 1))
+
+    def dense(self) -> Float[Array, "rows columns"]:
+        """Return the matrix with all its zeros."""
+        return jax.vmap(self.__matmul__, 1, 1)(jnp.eye(self.columns, dtype=self.diagonal.dtype))
+
+    def _times(self, beta: Array) -> Array:
+        rows = len(self.diagonal)
+        return self.diagonal * beta[:rows] + self.upper * beta[1 : rows + 1]
+
+    def _transpose_times(self, y: Array) -> Array:
+        rest = self.columns - len(self.diagonal)
+        return jnp.pad(self.diagonal * y, (0, rest)) + jnp.pad(self.upper * y, (1, rest - 1))
+
+    def _solve(self, y: Float[Array, " r"]) -> Float[Array, " columns"]:
+        """Minimum-norm solution of X beta = y by the factorisation B = L Q with plane rotations."""
+
+        def divide(a: Array, b: Array) -> Array:
+            return jnp.where(b > 0, a / jnp.where(b > 0, b, 1), 0)
+
+        def eliminate(carry: Any, row: Any) -> Any:
+            cosine, sine, before = carry
+            diagonal, upper, value = row
+            left, below = cosine * diagonal, sine * diagonal
+            pivot = jnp.hypot(left, upper)
+            solution = divide(value - below * before, pivot)
+            # A row of zeros, beyond the last sample, turns nothing.
+            cosine = jnp.where(pivot > 0, divide(left, pivot), 1)
+            sine = divide(upper, pivot)
+            return (cosine, sine, solution), (cosine, sine, solution)
+
+        def rotate_back(carry: Array, row: Any) -> Any:
+            cosine, sine, solution = row
+            return cosine * solution - sine * carry, sine * solution + cosine * carry
+
+        one, zero = jnp.ones((), y.dtype), jnp.zeros((), y.dtype)
+        _, rotations = jax.lax.scan(eliminate, (one, zero, zero), (self.diagonal, self.upper, y))
+        first, others = jax.lax.scan(rotate_back, zero, rotations, reverse=True)
+        beta = jnp.concatenate([first[None], others])
+        return jnp.pad(beta, (0, self.columns - len(beta)))
+
+
+class BidiagonalLoss(Loss):
+    r"""The mean squared loss on bidiagonal inputs, in the given coordinates.
+
+    .. math:: \tfrac1n \|X \beta - y\|^2
+
+    Attributes:
+        X: The inputs.
+        y: The labels of the r bidiagonal rows.
+        minimum: The mean square of the remaining label.
+    """
+
+    X: Bidiagonal
+    y: Float[Array, " r"]
+    minimum: Float[Array, ""]
+
+    @classmethod
+    def of(cls, X: Bidiagonal, y: Float[Array, " rows"]) -> "BidiagonalLoss":
+        """Return the loss of a data set."""
+        return cls(X=X, y=y[:-1], minimum=y[-1] ** 2 / X.samples)
+
+    @property
+    def zero(self) -> Float[Array, " columns"]:
+        """The zero map."""
+        return jnp.zeros(self.X.columns, self.y.dtype)
+
+    @property
+    def top(self) -> Float[Array, ""]:
+        """An upper bound of the largest curvature; tight in the first, largest entries."""
+        rows = self.X.diagonal + self.X.upper
+        columns = self.X._transpose_times(jnp.ones_like(self.y))
+        return jnp.max(rows) * jnp.max(columns) / self.X.samples
+
+    def project(self, vectors: Array) -> Array:
+        """Return the argument: all coordinates are kept."""
+        return vectors
+
+    def lift(self, coordinates: Array) -> Array:
+        """Return the argument: all coordinates are kept."""
+        return coordinates
+
+    def excess(self, coordinates: Float[Array, " columns"]) -> Float[Array, ""]:
+        """Return the loss above its minimum."""
+        return jnp.sum((self.X._times(coordinates) - self.y) ** 2) / self.X.samples
+
+    def gradient(self, coordinates: Float[Array, " columns"]) -> Float[Array, " columns"]:
+        """Return the gradient of the loss."""
+        residual = self.X._times(coordinates) - self.y
+        return 2 * self.X._transpose_times(residual) / self.X.samples
+
+    def split(self, beta: Float[Array, " columns"]) -> tuple[Array, Array]:
+        """Return the minimum-norm minimiser and the part of beta that the loss sees."""
+        return self.X._solve(self.y), self.X._solve(self.X._times(beta))
+
+
+def reduced_tasks(
+    key: Any,
+    n: ArrayLike,
+    d: int,
+    theta: ArrayLike,
+    sigma: ArrayLike = 0.0,
+    *,
+    largest: int | None = None,
+) -> tuple[LinearTasks, Bidiagonal, Float[Array, " rows"]]:
+    r"""Draw tasks and n Gaussian samples of the target, in the coordinates that the samples see.
+
+    The law of every risk is that of ``LinearTasks.at_angle`` followed by ``sample``. The target is
+    the first coordinate. Where n < d the samples see n + 1 coordinates; one more, the last, holds
+    the length of whatever else the source has.
+
+    Args:
+        key: A JAX random key. One key gives the same target, samples and noise at every angle and,
+            up to its size, the same noise at every `sigma`.
+        n: Number of samples.
+        d: Dimension of the inputs, at least 2.
+        theta: Angle between source and target, radians in [0, pi].
+        sigma: Standard deviation of the label noise.
+        largest: The largest n that shares this compiled program, when n is traced; by default n.
+
+    Returns:
+        The tasks in the new coordinates, the inputs and the labels.
+
+    Raises:
+        ValueError: An argument is impossible.
+
+    Example:
+        >>> import jax
+        >>> from fatelib import fine_tune
+        >>> from fatelib.linear import DeepLinear
+        >>> tasks, X, y = reduced_tasks(jax.random.key(0), 50_000, 100_000, 0.5, 0.2)
+        >>> X.shape
+        (50001, 50002)
+        >>> pretrained = DeepLinear.balanced(tasks.beta_source)
+        >>> result = fine_tune(pretrained, tasks, X, y, learning_rate=0.05, steps=2000)
+        >>> result.engine, round(float(result.risk), 2)
+        ('spectral', 0.16)
+    """
+    largest = int(np.asarray(n)) if largest is None else largest
+    check("n", n, lambda n: (n >= 1) & (n <= largest) & (n == np.floor(n)), "an integer >= 1")
+    check("d", d, lambda d: (d >= 2) & (d == np.floor(d)), "an integer >= 2")
+    check("sigma", sigma, lambda s: (s >= 0) & (s < np.inf), "a number >= 0")
+    check("theta", theta, lambda t: (t >= 0) & (t <= np.pi + 1e-6), "an angle in [0, pi]")
+    dtype = jnp.result_type(theta, sigma, float)
+    theta, sigma = jnp.asarray(theta, dtype), jnp.asarray(sigma, dtype)
+    rows = min(largest, d)
+    seen = min(largest + 1, d)
+    diagonal_key, upper_key, noise_key, source_key, rest_key = jax.random.split(key, 5)
+    place = jnp.arange(rows)
+    X = Bidiagonal(
+        _chi(diagonal_key, jnp.asarray(n) - place, dtype),
+        _chi(upper_key, jnp.where(place < n, d - 1 - place, 0), dtype),
+        jnp.asarray(n, dtype),
+        max(seen, rows) + 1,
+    )
+    others = jax.random.normal(source_key, (seen - 1,), dtype)
+    unseen = _chi(rest_key, jnp.asarray([d - seen]), dtype)
+    others = jnp.concatenate([others, jnp.zeros(X.columns - seen - 1, dtype), unseen])
+    others /= jnp.linalg.norm(others)
+    target = jnp.zeros(X.columns, dtype).at[0].set(1)
+    source = jnp.concatenate([jnp.cos(theta)[None], jnp.sin(theta) * others])
+    noise = jax.random.normal(noise_key, (rows,), dtype) * (place < n)
+    rest = _chi(jax.random.fold_in(noise_key, 1), jnp.maximum(jnp.asarray([n]) - d, 0), dtype)
+    y = X @ target + sigma * jnp.concatenate([noise, rest])
+    return LinearTasks(source, target, sigma), X, y
+
+
+def _chi(key: Any, freedom: Array, dtype: Any) -> Array:
+    """Draw chi variables; zero where there is no degree of freedom."""
+    draw = jax.random.chisquare(key, jnp.maximum(freedom, 1).astype(dtype), dtype=dtype)
+    return jnp.where(freedom > 0, jnp.sqrt(draw), 0)

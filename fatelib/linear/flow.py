@@ -1,0 +1,168 @@
+r"""Gradient flow on the end-to-end map of a balanced network, and the limit it tends to.
+
+With balanced layers (:math:`W_l^T W_l = W_{l+1} W_{l+1}^T`) gradient flow, the limit of small
+steps, closes on :math:`\beta = W_1 \cdots W_L`:
+
+.. math::
+    \frac{d\beta}{dt} = - \|\beta\|^{2 - 2/L} \Big( G + (L - 1) \frac{\beta \cdot G}{\|\beta\|^2}
+    \, \beta \Big) - L \, \text{decay} \, \beta ,
+
+with G the gradient of the loss. Outside of what the data see :math:`\beta` keeps its direction: one
+scalar stands for that part, and in the singular basis of the inputs the right-hand side costs
+O(min(n, d)). The limit is :math:`X^+ y + \kappa (I - P) \beta_0`, see
+`fatelib.theory.fine_tuning_scale_from_norms`.
+
+Source: Arora, Cohen and Hazan (2018), Theorem 1, for the flow.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from fatelib.linear.iteration import History
+from fatelib.linear.network import DeepLinear
+from fatelib.linear.quadratic import Loss
+from fatelib.linear.spectral import RankOne
+from fatelib.theory import fine_tuning_scale_from_norms
+
+__all__ = ["flow", "limit"]
+
+
+def flow(
+    loss: Loss,
+    initial: RankOne,
+    rate: Array,
+    tolerance: Array,
+    decay: Array,
+    steps: int,
+    record_every: int,
+    observe: Callable[[DeepLinear], Any] | None,
+) -> tuple[DeepLinear, History]:
+    """Follow gradient flow for the time ``rate * steps``."""
+    import diffrax  # only here: it takes longer to import than all the rest of fatelib
+
+    depth, beta = len(initial.scales) + 1, jnp.prod(initial.scales) * initial.direction
+    start = loss.project(beta)
+    unseen = beta - loss.lift(start)
+    unseen2 = jnp.sum(unseen**2)
+
+    def velocity(_: Any, state: tuple[Array, Array], __: Any) -> tuple[Array, Array]:
+        beta, scale = state
+        norm2 = jnp.sum(beta**2) + scale**2 * unseen2
+        gradient = loss.gradient(beta)
+        factor = norm2 ** (1 - 1 / depth)
+        # The smallest numbers must not divide zero by zero.
+        along = jnp.sum(beta * gradient) / jnp.maximum(norm2, jnp.finfo(norm2.dtype).tiny)
+        radial = (depth - 1) * factor * along + depth * decay
+        return -factor * gradient - radial * beta, -radial * scale
+
+    def whole(state: tuple[Array, Array]) -> DeepLinear:
+        return _balanced(initial, state[1] * unseen + loss.lift(state[0]))
+
+    def excess(state: tuple[Array, Array]) -> Array:
+        return loss.excess(state[0])
+
+    def moving(state: tuple[Array, Array]) -> Array:
+        """Squared norm of the force left, in the units of `train`."""
+        beta, scale = state
+        outside2 = scale**2 * unseen2
+        pull = decay * (jnp.sum(beta**2) + outside2) ** (1 / depth - 1)
+        return jnp.sum((loss.gradient(beta) + pull * beta) ** 2) + pull**2 * outside2
+
+    def finished(state: tuple[Array, Array]) -> Array:
+        return jnp.where(decay > 0, moving(state), excess(state)) <= tolerance
+
+    def record(time: Any, state: tuple[Array, Array], _: Any) -> Any:
+        return time / rate, excess(state) + loss.minimum, observe and observe(whole(state))
+
+    precision = float(jnp.finfo(rate.dtype).eps) ** 0.7
+    records = -(-steps // record_every) + 1
+    places = jnp.minimum(jnp.arange(records) * record_every, steps)
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(velocity),
+        diffrax.Tsit5(),
+        t0=0.0 * rate,
+        t1=rate * steps,
+        dt0=None,
+        y0=(start, jnp.ones((), rate.dtype)),
+        saveat=diffrax.SaveAt(
+            subs=[
+                diffrax.SubSaveAt(ts=rate * places, fn=record),
+                diffrax.SubSaveAt(t1=True, fn=lambda time, state, _: (time, state)),
+            ]
+        ),
+        # Relative to the size of each coordinate, so that a small start is followed as well.
+        stepsize_controller=diffrax.PIDController(rtol=precision, atol=precision**3),
+        event=diffrax.Event(lambda t, y, args, **_: finished(y)),
+        max_steps=None,
+        adjoint=diffrax.ForwardMode(),
+        throw=False,
+    )
+    series, (time, state) = solution.ys
+    time, state = time[0], jax.tree.map(lambda value: value[0], state)
+    # After the stop diffrax saves infinities.
+    seen = jnp.arange(records) * record_every * rate <= time
+    at, losses, observed = jax.tree.map(
+        lambda value: jnp.where(seen.reshape(-1, *[1] * (value.ndim - 1)), value, jnp.nan), series
+    )
+    diverged = ~jnp.isfinite(excess(state))
+    history = History(
+        at,
+        losses,
+        observed,
+        steps_taken=jnp.ceil(time / rate).astype(int),
+        converged=finished(state) & ~diverged,
+        diverged=diverged,
+        learning_rate=rate,
+        minimum=loss.minimum,
+        engine="flow",
+    )
+    return whole(state), history
+
+
+def limit(
+    loss: Loss, initial: RankOne, observe: Callable[[DeepLinear], Any] | None
+) -> tuple[DeepLinear, History]:
+    """Return the network at infinite time."""
+    beta = jnp.prod(initial.scales) * initial.direction
+    depth = len(initial.scales) + 1
+    minimiser, seen = loss.split(beta)
+    norms = [jnp.sum(vector**2) for vector in (minimiser, beta, seen)]
+    norms[2] = jnp.minimum(norms[2], norms[1])
+    scale = fine_tuning_scale_from_norms(*norms, depth=depth)
+    networks = [_balanced(initial, vector) for vector in (beta, minimiser + scale * (beta - seen))]
+    losses, observed = jax.tree.map(
+        lambda *values: jnp.stack(values),
+        *[
+            (
+                loss.excess(loss.project(network.end_to_end())) + loss.minimum,
+                None if observe is None else observe(network),
+            )
+            for network in networks
+        ],
+    )
+    history = History(
+        jnp.asarray([0, jnp.inf], beta.dtype),
+        losses,
+        observed,
+        steps_taken=jnp.zeros((), int),
+        converged=jnp.ones((), bool),
+        diverged=jnp.zeros((), bool),
+        learning_rate=jnp.zeros((), beta.dtype),
+        minimum=loss.minimum,
+        engine="limit",
+    )
+    return networks[1], history
+
+
+def _balanced(initial: RankOne, beta: Array) -> DeepLinear:
+    """Return the balanced network that computes beta, in the frames and with the signs it has."""
+    depth = len(initial.scales) + 1
+    norm = jnp.linalg.norm(beta)
+    size = norm ** (1 / depth)
+    signs = jnp.where(initial.scales < 0, -1, 1).astype(beta.dtype)
+    direction = beta * jnp.prod(signs) * size / jnp.maximum(norm, jnp.finfo(norm.dtype).tiny)
+    return initial.network(direction, size * signs)
