@@ -193,7 +193,7 @@ network = fatelib.DeepLinear.init(key_init, d, depth=2)
 network, history = fatelib.pretrain(network, tasks.beta_source, learning_rate=0.1)
 
 transfer = fatelib.linear_transfer(
-    network, tasks, X, y, solver="descent", learning_rate=0.1
+    network, tasks, X, y, engine="descent", learning_rate=0.1
 )
 scratch = fatelib.scratch(key_scratch, tasks, X, y, depth=2, learning_rate=0.1)
 
@@ -210,8 +210,8 @@ print(
 )
 
 # %% [markdown]
-# (One data set of this size scatters visibly round its mean.) One singular value is 1 and the others are at the scale of the initial weights: of 500 possible
-# features, the network kept the one it was trained on.
+# (One data set of this size scatters visibly round its mean.) One singular value has grown to the norm of the task and the others are at the scale of
+# the initial weights: of $d$ possible features, the network kept the one it was trained on.
 #
 # ## Figure 1 of the paper
 #
@@ -326,8 +326,9 @@ print("gamma with networks that had not converged:", unconverged)
 #|   20 instances, bars: one standard error, hollow: not converged). The dashed line is the best
 #|   *regularised* scratch training.
 #| alt: >-
-#|   The scratch risk falls, spikes at gamma equal to one and falls again. The transfer risk is flat at one. The
-#|   regularised scratch risk is a smooth falling curve without spike, below the flat line everywhere.
+#|   The scratch risk falls, spikes at gamma equal to one and falls again. The transfer risk is a flat line, that of
+#|   predicting nothing, but for the very fewest samples. The regularised scratch risk is a smooth falling curve without
+#|   spike, below the flat line everywhere.
 single = data.isel(theta=0)
 curve = xr.DataArray(
     theory.least_squares_risk(n, d, noise=sigma), coords={"gamma": n / d}
@@ -443,7 +444,7 @@ for noise in (0.0, 0.2, 0.5):
 #
 # Ten features leave a residual $\rho = \sin^2 30° = 1/4$ instead of $1/2$, but ten numbers must be fitted instead of
 # one. More features lose while samples are scarce, and near $n = 10$ badly: their own double descent.
-# (The single feature has its own pole, at $n \leq 2$, where anything beats it; $n = 3$ still feels it.)
+# (The single feature has its own pole, at $n \leq 2$, where anything beats it and just above which it is still felt.)
 
 # %%
 few = np.arange(1, 61)
