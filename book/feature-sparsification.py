@@ -151,7 +151,7 @@ def learned_strength2(alpha):
 
 
 def ideal_features(unit, alpha):
-    """Features without training: of a network at scale 1, learned one plus remainder."""
+    """Learned feature plus remainder, from a fresh network of scale 1."""
     W, w = unit.weights[0], unit.weights[1][:, 0]
     w /= jnp.linalg.norm(w)
     learned = jnp.sqrt(learned_strength2(alpha)) * jnp.outer(tasks.beta_source, w)
