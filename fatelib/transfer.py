@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from fatelib.arguments import check
+from fatelib.arguments import check, check_key
 from fatelib.linear.bidiagonal import Bidiagonal, BidiagonalLoss
 from fatelib.linear.iteration import History
 from fatelib.linear.network import DeepLinear
@@ -89,6 +89,7 @@ def scratch(
         >>> bool(result.converged), round(float(result.risk), 3)
         (True, 0.0)
     """
+    check_key("key", key)
     if engine == "auto" and isinstance(X, Bidiagonal):
         engine = "spectral"
     if engine in ("spectral", "flow", "limit"):

@@ -21,11 +21,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.arguments import check
+from fatelib.arguments import ANGLE, check, check_key
 from fatelib.linear.quadratic import Loss
 from fatelib.tasks import LinearTasks
 
-__all__ = ["Bidiagonal", "BidiagonalLoss", "reduced_tasks"]
+__all__ = ["Bidiagonal", "BidiagonalLoss", "chi", "reduced_tasks"]
 
 
 class Bidiagonal(eqx.Module):
@@ -69,7 +69,7 @@ class Bidiagonal(eqx.Module):
         rest = self.columns - len(self.diagonal)
         return jnp.pad(self.diagonal * y, (0, rest)) + jnp.pad(self.upper * y, (1, rest - 1))
 
-    def _solve(self, y: Float[Array, " r"]) -> Float[Array, " columns"]:
+    def solve(self, y: Float[Array, " r"]) -> Float[Array, " columns"]:
         """Minimum-norm solution of X beta = y by the factorisation B = L Q with plane rotations."""
 
         def divide(a: Array, b: Array) -> Array:
@@ -148,7 +148,7 @@ class BidiagonalLoss(Loss):
 
     def split(self, beta: Float[Array, " columns"]) -> tuple[Array, Array]:
         """Return the minimum-norm minimiser and the part of beta that the loss sees."""
-        return self.X._solve(self.y), self.X._solve(self.X._times(beta))
+        return self.X.solve(self.y), self.X.solve(self.X._times(beta))
 
 
 def reduced_tasks(
@@ -197,7 +197,8 @@ def reduced_tasks(
     check("n", n, lambda n: (n >= 1) & (n <= largest) & (n == np.floor(n)), "an integer >= 1")
     check("d", d, lambda d: (d >= 2) & (d == np.floor(d)), "an integer >= 2")
     check("sigma", sigma, lambda s: (s >= 0) & (s < np.inf), "a number >= 0")
-    check("theta", theta, lambda t: (t >= 0) & (t <= np.pi + 1e-6), "an angle in [0, pi]")
+    check("theta", theta, *ANGLE)
+    check_key("key", key)
     dtype = jnp.result_type(theta, sigma, float)
     theta, sigma = jnp.asarray(theta, dtype), jnp.asarray(sigma, dtype)
     rows = min(largest, d)
@@ -205,24 +206,24 @@ def reduced_tasks(
     diagonal_key, upper_key, noise_key, source_key, rest_key = jax.random.split(key, 5)
     place = jnp.arange(rows)
     X = Bidiagonal(
-        _chi(diagonal_key, jnp.asarray(n) - place, dtype),
-        _chi(upper_key, jnp.where(place < n, d - 1 - place, 0), dtype),
+        chi(diagonal_key, jnp.asarray(n) - place, dtype),
+        chi(upper_key, jnp.where(place < n, d - 1 - place, 0), dtype),
         jnp.asarray(n, dtype),
         max(seen, rows) + 1,
     )
     others = jax.random.normal(source_key, (seen - 1,), dtype)
-    unseen = _chi(rest_key, jnp.asarray([d - seen]), dtype)
+    unseen = chi(rest_key, jnp.asarray([d - seen]), dtype)
     others = jnp.concatenate([others, jnp.zeros(X.columns - seen - 1, dtype), unseen])
     others /= jnp.linalg.norm(others)
     target = jnp.zeros(X.columns, dtype).at[0].set(1)
     source = jnp.concatenate([jnp.cos(theta)[None], jnp.sin(theta) * others])
     noise = jax.random.normal(noise_key, (rows,), dtype) * (place < n)
-    rest = _chi(jax.random.fold_in(noise_key, 1), jnp.maximum(jnp.asarray([n]) - d, 0), dtype)
+    rest = chi(jax.random.fold_in(noise_key, 1), jnp.maximum(jnp.asarray([n]) - d, 0), dtype)
     y = X @ target + sigma * jnp.concatenate([noise, rest])
     return LinearTasks(source, target, sigma), X, y
 
 
-def _chi(key: Any, freedom: Array, dtype: Any) -> Array:
+def chi(key: Any, freedom: Array, dtype: Any) -> Array:
     """Draw chi variables; zero where there is no degree of freedom."""
     draw = jax.random.chisquare(key, jnp.maximum(freedom, 1).astype(dtype), dtype=dtype)
     return jnp.where(freedom > 0, jnp.sqrt(draw), 0)

@@ -15,11 +15,12 @@ Three facts make it cheap; none changes the iterates:
   into the weights in one matrix product.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from fatelib.linear.iteration import Iteration
 from fatelib.linear.network import DeepLinear
@@ -82,7 +83,7 @@ class Descent(Iteration):
         unseen = initial - self.loss.lift(self.loss.project(initial))
         return DeepLinear((state.shrink * unseen + self.loss.lift(first), *others))
 
-    def advance(self, state: Any, rates: Float[Array, " steps"], decay: Array) -> Any:
+    def advance(self, state: Any, length: int, rate: Callable[[Any], Array], decay: Array) -> Any:
         """Take the steps, and write their outer products into the weights at once.
 
         In between, a hidden weight is ``scale * weight - left.T @ right``.
@@ -90,7 +91,7 @@ class Descent(Iteration):
 
         def step(j: Any, carry: Any) -> Any:
             factors, last, scale = carry
-            eta = rates[j]
+            eta = rate(j)
             keep = 1 - eta * decay
             suffixes = [last]
             for weight, (left, right) in zip(
@@ -110,11 +111,11 @@ class Descent(Iteration):
             return tuple(grown), keep * last - eta * gradient, keep * scale
 
         factors = tuple(
-            tuple(jnp.zeros((len(rates), size), rates.dtype) for size in weight.shape)
+            tuple(jnp.zeros((length, size), weight.dtype) for size in weight.shape)
             for weight in state.hidden
         )
-        carry = (factors, state.last, jnp.ones((), rates.dtype))
-        factors, last, scale = jax.lax.fori_loop(0, len(rates), step, carry)
+        carry = (factors, state.last, jnp.ones((), decay.dtype))
+        factors, last, scale = jax.lax.fori_loop(0, length, step, carry)
         hidden = tuple(
             scale * weight - product(left.T, right)
             for weight, (left, right) in zip(state.hidden, factors, strict=True)

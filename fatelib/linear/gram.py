@@ -15,11 +15,12 @@ one product M G is all a step reads. The rank-two updates of a block of steps ar
 so are the weights, which follow from the same factors.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from fatelib.linear.descent import Descent, Weights
 from fatelib.linear.quadratic import product
@@ -57,17 +58,16 @@ class Gram(Descent):
         """Return the network in its original coordinates."""
         return super().network(state.weights)
 
-    def advance(self, state: Any, rates: Float[Array, " steps"], decay: Array) -> Any:
+    def advance(self, state: Any, length: int, rate: Callable[[Any], Array], decay: Array) -> Any:
         """Take the steps, and write their products into the Gram matrix and the weights at once.
 
         In between M is ``scale**2 * gram - G.T @ Q - Q.T @ G`` with the factors as rows.
         """
-        block = len(rates)
-        keeps = 1 - rates * decay
 
         def step(j: Any, carry: Any) -> Any:
             gradients, pulls, beta, square, scale = carry
-            eta, keep = rates[j], keeps[j]
+            eta = rate(j)
+            keep = 1 - eta * decay
             gradient = self.loss.gradient(beta)
             image = scale**2 * product(state.gram, gradient)
             image -= product(product(pulls, gradient), gradients)
@@ -82,11 +82,12 @@ class Gram(Descent):
             square += eta**2 * jnp.sum(gradient * image)
             return gradients, pulls, beta, square, keep * scale
 
-        none = jnp.zeros((block, len(state.beta)), rates.dtype)
-        carry = (none, none, state.beta, state.square, jnp.ones((), rates.dtype))
-        gradients, pulls, beta, square, scale = jax.lax.fori_loop(0, block, step, carry)
+        none = jnp.zeros((length, len(state.beta)), decay.dtype)
+        carry = (none, none, state.beta, state.square, jnp.ones((), decay.dtype))
+        gradients, pulls, beta, square, scale = jax.lax.fori_loop(0, length, step, carry)
+        rates = rate(jnp.arange(length))
         gram = scale**2 * state.gram - product(gradients.T, pulls) - product(pulls.T, gradients)
-        return _State(self._weights(state, gradients, rates, keeps), gram, beta, square)
+        return _State(self._weights(state, gradients, rates, 1 - rates * decay), gram, beta, square)
 
     def _weights(self, state: Any, gradients: Array, rates: Array, keeps: Array) -> Weights:
         """Replay the block on the weights, given its gradients.

@@ -78,8 +78,8 @@ class Iteration(eqx.Module):
         """Return the initial state."""
 
     @abstractmethod
-    def advance(self, state: Any, rates: Float[Array, " steps"], decay: Array) -> Any:
-        """Take one step with each learning rate; a rate of zero is no step."""
+    def advance(self, state: Any, length: int, rate: Callable[[Any], Array], decay: Array) -> Any:
+        """Take `length` steps; the j-th has the learning rate ``rate(j)``, where 0 is no step."""
 
     @abstractmethod
     def coordinates(self, state: Any) -> Array:
@@ -155,8 +155,9 @@ def descend(
 
     def advance(_: Any, progress: _Progress) -> _Progress:
         # Steps beyond the last one do nothing, so that every block has one length.
-        left = progress.step + jnp.arange(block) < steps
-        state = iteration.advance(progress.state, jnp.where(left, rate, 0), decay)
+        left = steps - progress.step
+        rates = lambda j: jnp.where(j < left, rate, 0)  # noqa: E731
+        state = iteration.advance(progress.state, block, rates, decay)
         return progress._replace(state=state, step=jnp.minimum(progress.step + block, steps))
 
     records = -(-steps // record_every) + 1

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.arguments import check
+from fatelib.arguments import check, check_key
 from fatelib.linear.quadratic import product
 
 __all__ = ["DeepLinear", "alignment", "effective_rank", "truncate"]
@@ -76,6 +76,7 @@ class DeepLinear(eqx.Module):
         Raises:
             ValueError: d, depth or width below 1, or a negative scale.
         """
+        check_key("key", key)
         width = d if width is None else width
         for name, value in (("d", d), ("depth", depth), ("width", width)):
             check(name, value, lambda v: (v >= 1) & (v == np.floor(v)), "an integer >= 1")

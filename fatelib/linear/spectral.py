@@ -16,6 +16,8 @@ Pretraining from a small scale ends in this form (`fatelib.linear.network.alignm
 nearly), and G costs O(min(n, d)) in the singular basis of the inputs or for bidiagonal inputs.
 """
 
+import math
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -49,17 +51,19 @@ class RankOne(eqx.Module):
     def of(cls, network: DeepLinear) -> "RankOne":
         """Compress a network."""
         first, *others = network.weights
-        tiny = jnp.finfo(first.dtype).tiny
 
         def unit(vector: Array) -> Array:
             # Scaled to its largest entry first: the squares of a tiny one would underflow.
-            vector = vector / jnp.maximum(jnp.max(jnp.abs(vector)), tiny)
-            return vector / jnp.maximum(jnp.linalg.norm(vector), tiny)
+            largest = jnp.max(jnp.abs(vector))
+            vector = jnp.where(largest > 0, vector, jnp.eye(1, len(vector))[0])
+            vector = vector / jnp.where(largest > 0, largest, 1)
+            return vector / jnp.linalg.norm(vector)
 
         def left_out(matrix: Array, kept: Array) -> Array:
-            size = jnp.maximum(jnp.max(jnp.abs(matrix)), tiny)
+            largest = jnp.max(jnp.abs(matrix))
+            size = jnp.where(largest > 0, largest, 1)
             rest, whole = (jnp.linalg.norm(a / size) for a in (matrix - kept, matrix))
-            return rest / jnp.maximum(whole, tiny)
+            return rest / jnp.where(largest > 0, whole, 1)
 
         if not others:
             none = jnp.zeros(0, first.dtype)
@@ -148,29 +152,28 @@ class Spectral(Iteration):
         direction = state.shrink * self._unseen() + self.loss.lift(state.direction)
         return self.initial.network(direction, state.scales)
 
-    def advance(self, state: Any, rates: Float[Array, " steps"], decay: Array) -> Any:
+    def advance(self, state: Any, length: int, rate: Callable[[Any], Array], decay: Array) -> Any:
         """Take the steps."""
-        layers = range(self.depth - 1)
 
         def step(j: Any, carry: Any) -> Any:
-            direction, scales = carry
-            eta = rates[j]
+            direction, scales, shrink = carry
+            eta = rate(j)
             keep = 1 - eta * decay
-            others = [
-                jnp.prod(jnp.stack([scales[m] for m in layers if m != l] or [jnp.ones_like(eta)]))
-                for l in layers
-            ]
-            whole = jnp.prod(scales)
+            whole = math.prod(scales, start=jnp.ones_like(eta))
             gradient = self.loss.gradient(whole * direction)
-            along = jnp.sum(direction * gradient)
+            along = product(direction, gradient)
             direction = keep * direction - (eta * whole) * gradient
-            if others:
-                scales = keep * scales - (eta * along) * jnp.stack(others)
-            return direction, scales
+            # Scalars one by one: as an array they would cost more than the vectors.
+            scales = tuple(
+                keep * scale - eta * along * math.prod(scales[:l] + scales[l + 1 :])
+                for l, scale in enumerate(scales)
+            )
+            return direction, scales, keep * shrink
 
-        carry = (state.direction, state.scales)
-        direction, scales = jax.lax.fori_loop(0, len(rates), step, carry)
-        return _State(direction, scales, state.shrink * jnp.prod(1 - rates * decay))
+        scales = tuple(state.scales[l] for l in range(self.depth - 1))
+        carry = (state.direction, scales, state.shrink)
+        direction, scales, shrink = jax.lax.fori_loop(0, length, step, carry)
+        return _State(direction, jnp.stack(scales) if scales else state.scales, shrink)
 
     def _unseen(self) -> Array:
         direction = self.initial.direction

@@ -1,0 +1,213 @@
+"""Grids of experiments: chunks, devices, processes, progress; not what a cell holds."""
+
+import itertools
+import os
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array
+from tqdm.auto import tqdm
+
+from fatelib.arguments import check
+from fatelib.store import Memory, Store
+
+__all__ = ["sweep"]
+
+
+def sweep(
+    measure: Callable[..., Mapping[str, Array]],
+    outer: Mapping[str, Sequence[Any]],
+    inner: Mapping[str, Sequence[Any]],
+    *,
+    instances: int,
+    key: Any,
+    prepare: Callable[..., Any] | None = None,
+    static: Sequence[str] = (),
+    common: bool = True,
+    chunk: int | None = None,
+    store: str | os.PathLike[str] | None = None,
+    attrs: Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> xr.Dataset:
+    """Repeat an experiment over a grid, as labelled data.
+
+    One call of `measure` is one instance at one point of the outer dimensions, and fills all cells
+    of the inner ones. A chunk is one outer point and some instances; its instances are spread over
+    all devices of this host, and the chunks over all processes of `jax.distributed`. Every instance
+    has its own key, whatever the chunks, devices and processes.
+
+    Args:
+        measure: ``measure(key, prepared, **point)`` returns a dictionary of arrays whose axes are
+            the inner dimensions; jittable. NaN in a result counts as divergence.
+        outer: Name of each outer dimension -> its values.
+        inner: Name of each inner dimension -> its values.
+        instances: Number of independent repetitions.
+        key: A JAX random key.
+        prepare: ``prepare(keys, **static_point)`` returns what all outer points share that differ
+            in traced dimensions only: a pytree of arrays with a leading axis of instances.
+        static: The outer dimensions that `measure` takes as Python values (a new compilation for
+            each); it takes the others as traced numbers.
+        common: Give all points the same random numbers; otherwise independent ones.
+        chunk: The most instances in a chunk; by default all.
+        store: Directory that the chunks are written to as they finish (zarr). A sweep started anew
+            with the same store does only what is missing. Several processes need one that they
+            share.
+        attrs: Parameters to record, and to compare with those of an existing store.
+        progress: Show a progress bar.
+
+    Returns:
+        A data set with the outer and inner dimensions and ``instance``.
+
+    Raises:
+        ValueError: An argument is impossible, or the store was made with other parameters.
+        FloatingPointError: A result is not a number.
+
+    Example:
+        >>> import jax
+        >>> def dice(key, prepared, sides):
+        ...     return {"eyes": 1 + jax.random.randint(key, (), 0, sides)}
+        >>> data = sweep(dice, {"sides": [6, 20]}, {}, instances=1000, key=jax.random.key(0),
+        ...              progress=False)
+        >>> data.eyes.max("instance").values.tolist()
+        [6, 20]
+    """
+    check("instances", instances, lambda i: (i >= 1) & (i == np.floor(i)), "an integer >= 1")
+    if chunk is not None:
+        check("chunk", chunk, lambda c: (c >= 1) & (c == np.floor(c)), "an integer >= 1")
+    if jax.process_count() > 1 and store is None:
+        raise ValueError("store must be a directory that all processes share; got None")
+    size = min(chunk or instances, instances)
+    blocks = [range(i, min(i + size, instances)) for i in range(0, instances, size)]
+    points = itertools.product(*(range(len(values)) for values in outer.values()))
+    indices = [dict(zip(outer, index, strict=True)) for index in points]
+    # Chunks that share their preparation come one after the other.
+    chunks = sorted(
+        itertools.product(indices, blocks),
+        key=lambda chunk: ([chunk[0][name] for name in static], chunk[1].start),
+    )
+    dims = {**outer, **inner, "instance": range(instances)}
+    coords = {name: np.asarray(values) for name, values in dims.items()}
+    attrs = {
+        **(attrs or {}),
+        "key": np.asarray(jax.random.key_data(key)).tolist(),
+        "common_random_numbers": int(common),
+        "instances_per_chunk": size,
+        "fatelib": version("fatelib"),
+        "jax": jax.__version__,
+        "device": jax.devices()[0].device_kind,
+    }
+    target: Memory | Store
+    if store is None:
+        target = Memory(coords, attrs, len(chunks))
+    else:
+        target = Store(store, coords, attrs, len(chunks), size)
+
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(instances))
+    run = _spread(measure, static)
+
+    @lru_cache(maxsize=1)
+    def shared(fixed: tuple[Any, ...], block: range) -> tuple[Array, Any]:
+        # The last block repeats its end: blocks of one size share one compiled program.
+        part = keys[jnp.minimum(block.start + jnp.arange(size), instances - 1)]
+        named = dict(zip(static, fixed, strict=True))
+        return part, None if prepare is None else prepare(part, **named)
+
+    finished = target.finished()
+    mine = range(jax.process_index(), len(chunks), jax.process_count())
+    todo = [number for number in mine if not finished[number]]
+    with tqdm(
+        desc="sweep",
+        unit="chunk",
+        total=len(mine),
+        initial=len(mine) - len(todo),
+        disable=not progress,
+    ) as bar:
+        for number in todo:
+            started = time.perf_counter()
+            index, block = chunks[number]
+            point = {name: outer[name][i] for name, i in index.items()}
+            part, prepared = shared(tuple(point[name] for name in static), block)
+            if not common:
+                salt = zlib.crc32(repr(sorted(point.items())).encode())
+                part = jax.vmap(jax.random.fold_in, (0, None))(part, salt)
+            values = _collect(run(part, prepared, point), len(block), len(outer), point)
+            region = {name: slice(i, i + 1) for name, i in index.items()}
+            region |= {name: slice(0, len(along)) for name, along in inner.items()}
+            region["instance"] = slice(block.start, block.stop)
+            target.write(number, region, values, time.perf_counter() - started)
+            bar.update()
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("fatelib.sweep")
+    return target.load()
+
+
+def _collect(
+    results: Mapping[str, Array], count: int, axes: int, point: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """Move the axis of instances to the end, add the outer axes and refuse what is no number."""
+    values = {}
+    for name, array in results.items():
+        part = np.moveaxis(np.asarray(array)[:count], 0, -1)
+        if not np.isfinite(part).all():
+            where = ", ".join(f"{dim} = {value}" for dim, value in point.items())
+            raise FloatingPointError(f"{name} is not a number at {where}: training diverged")
+        values[name] = part.reshape((1,) * axes + part.shape)
+    return values
+
+
+def _spread(measure: Callable[..., Any], static: Sequence[str]) -> Callable[..., Any]:
+    """Return `measure` over a batch of instances, divided among the devices of this host."""
+    devices = jax.local_devices()
+    mesh = Mesh(np.array(devices), ("device",))
+    split, same = PartitionSpec("device"), PartitionSpec()
+
+    @lru_cache
+    def program(fixed: tuple[Any, ...]) -> Callable[..., Any]:
+        named = dict(zip(static, fixed, strict=True))
+
+        def batch(keys: Array, prepared: Any, traced: Mapping[str, Any]) -> Any:
+            def one(instance: tuple[Array, Any]) -> Any:
+                return measure(*instance, **named, **traced)
+
+            # On a CPU one after the other: none waits for the slowest, and all stay in the cache.
+            if devices[0].platform == "cpu":
+                return jax.lax.map(one, (keys, prepared))
+            return jax.vmap(one)((keys, prepared))
+
+        if len(devices) == 1:
+            return jax.jit(batch)
+        return jax.jit(_shard_map(batch, mesh, (split, split, same), split))
+
+    def run(keys: Array, prepared: Any, point: Mapping[str, Any]) -> Any:
+        traced = {name: jnp.asarray(v) for name, v in point.items() if name not in static}
+        count = len(keys)
+        extra = -count % len(devices)
+        keys, prepared = jax.tree.map(
+            lambda array: jnp.concatenate([array, array[:1].repeat(extra, 0)]) if extra else array,
+            (keys, prepared),
+        )
+        fixed = tuple(point[name] for name in static)
+        return jax.tree.map(lambda array: array[:count], program(fixed)(keys, prepared, traced))
+
+    return run
+
+
+def _shard_map(function: Any, mesh: Mesh, inputs: Any, outputs: Any) -> Any:
+    """`jax.shard_map`, under its name before JAX 0.6 too; without its check of replication."""
+    if hasattr(jax, "shard_map"):
+        return jax.shard_map(
+            function, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False
+        )
+    from jax.experimental.shard_map import shard_map
+
+    return shard_map(function, mesh=mesh, in_specs=inputs, out_specs=outputs, check_rep=False)

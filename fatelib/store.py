@@ -1,0 +1,176 @@
+"""Where the results of a sweep go, chunk by chunk: to memory, or to disk so that they survive."""
+
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+__all__ = ["Memory", "Store"]
+
+_SECONDS = "chunk_seconds"
+# What may differ between the runs that fill one store.
+_PROVENANCE = {"fatelib", "jax", "device", "seconds"}
+_ZARR: dict[str, Any] = {"consolidated": False, "zarr_format": 2}
+
+Region = Mapping[str, slice]
+
+
+class Memory:
+    """Results in memory, that fill chunk by chunk.
+
+    Args:
+        coords: The values along every dimension of the whole result, in order.
+        attrs: Its attributes.
+        count: Number of chunks.
+    """
+
+    def __init__(
+        self, coords: Mapping[str, np.ndarray], attrs: Mapping[str, Any], count: int
+    ) -> None:
+        self._coords, self._attrs = dict(coords), dict(attrs)
+        self._seconds = np.full(count, np.nan)
+        self._whole = xr.Dataset(coords=self._coords, attrs=self._attrs)
+
+    def finished(self) -> np.ndarray:
+        """Return which chunks are finished, (count,)."""
+        return np.isfinite(self._seconds)
+
+    def write(
+        self, chunk: int, region: Region, values: Mapping[str, np.ndarray], seconds: float
+    ) -> None:
+        """Write the results of one chunk.
+
+        Args:
+            chunk: Its index.
+            region: Its place along every dimension, in order.
+            values: Name of each variable -> its part of the whole.
+            seconds: The wall time it took.
+        """
+        if not self.finished().any():
+            self._whole = _empty(self._coords, self._attrs, values)
+        for name, part in values.items():
+            self._whole[name][dict(region)] = part
+        self._seconds[chunk] = seconds
+
+    def load(self) -> xr.Dataset:
+        """Return the whole result; its attribute ``seconds`` is the wall time of all chunks."""
+        return self._whole.assign_attrs(seconds=float(self._seconds.sum()))
+
+
+class Store:
+    """A zarr directory that fills chunk by chunk.
+
+    A chunk counts as finished when its wall time is written, after its results. A process may be
+    killed at any point: what it leaves is either finished or done again.
+
+    Args:
+        path: The directory; created with the first chunk.
+        coords: The values along every dimension of the whole result, in order.
+        attrs: The parameters; a store found at `path` must have been made with the same.
+        count: Number of chunks.
+        block: Length of all chunks along the last dimension, but for the last.
+
+    Raises:
+        ValueError: `path` is something else, or the store of a sweep with other parameters.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        coords: Mapping[str, np.ndarray],
+        attrs: Mapping[str, Any],
+        count: int,
+        block: int,
+    ) -> None:
+        self.path, self._coords = Path(path), dict(coords)
+        self._count, self._block = count, block
+        self._attrs = {name: _plain(value) for name, value in attrs.items()}
+        if self.path.exists():
+            self._compare()
+
+    def finished(self) -> np.ndarray:
+        """Return which chunks are finished, (count,)."""
+        if not self.path.exists():
+            return np.zeros(self._count, bool)
+        return np.isfinite(self._open()[_SECONDS].values)
+
+    def write(
+        self, chunk: int, region: Region, values: Mapping[str, np.ndarray], seconds: float
+    ) -> None:
+        """Write the results of one chunk, and then that it is finished; see `Memory.write`."""
+        if not self.path.exists():
+            self._create(region, values)
+        part = xr.Dataset({name: (tuple(region), part) for name, part in values.items()})
+        part.to_zarr(self.path, region=dict(region), **_ZARR)
+        done = xr.Dataset({_SECONDS: ("chunk", np.array([seconds]))})
+        done.to_zarr(self.path, region={"chunk": slice(chunk, chunk + 1)}, **_ZARR)
+
+    def load(self) -> xr.Dataset:
+        """Return the whole result; its attribute ``seconds`` is the wall time of all chunks."""
+        whole = self._open().load()
+        seconds = float(whole[_SECONDS].sum())
+        return whole.drop_vars(_SECONDS).assign_attrs(seconds=seconds)
+
+    def _open(self) -> xr.Dataset:
+        return xr.open_zarr(self.path, chunks=None, **_ZARR)
+
+    def _create(self, region: Region, values: Mapping[str, np.ndarray]) -> None:
+        """Make the empty store elsewhere and move it into place at once."""
+        empty = _empty(self._coords, self._attrs, values)
+        empty[_SECONDS] = ("chunk", np.full(self._count, np.nan))
+        sizes = tuple(part.stop - part.start for part in region.values())[:-1]
+        encoding = {name: {"chunks": (*sizes, self._block)} for name in values}
+        encoding[_SECONDS] = {"chunks": (1,)}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", dir=self.path.parent))
+        try:
+            empty.to_zarr(draft / "store", encoding=encoding, **_ZARR)
+            os.rename(draft / "store", self.path)
+        except OSError:
+            if not self.path.exists():  # otherwise another process was first
+                raise
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def _compare(self) -> None:
+        try:
+            found = self._open()
+            size = found[_SECONDS].size
+        except (OSError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"store must be a new directory or that of a sweep; {self.path} is neither"
+            ) from error
+        coords = {name: values.tolist() for name, values in self._coords.items()}
+        new = {**self._attrs, **coords, "number of chunks": self._count}
+        old = {str(name): array.values.tolist() for name, array in found.coords.items()}
+        old = {**found.attrs, **old, "number of chunks": size}
+        for name in sorted({*old, *new} - _PROVENANCE):
+            if old.get(name) != new.get(name):
+                raise ValueError(
+                    f"store {self.path} was made with {name} = {_short(old.get(name))}, not "
+                    f"{_short(new.get(name))}; give the same parameters or another store"
+                )
+
+
+def _empty(
+    coords: Mapping[str, np.ndarray], attrs: Mapping[str, Any], values: Mapping[str, np.ndarray]
+) -> xr.Dataset:
+    shape = tuple(len(along) for along in coords.values())
+    arrays = {name: (tuple(coords), np.zeros(shape, part.dtype)) for name, part in values.items()}
+    return xr.Dataset(arrays, dict(coords), dict(attrs))
+
+
+def _plain(value: Any) -> Any:
+    """Return an attribute as JSON can hold it."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
