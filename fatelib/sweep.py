@@ -39,7 +39,7 @@ def phase_diagram(
     sigma: Values,
     instances: int,
     key: Any,
-    engine: Engine = "auto",
+    engine: str = "auto",
     depth: int | Sequence[int] = 2,
     width: int | None = None,
     scale: float = 1e-5,

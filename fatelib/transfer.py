@@ -5,7 +5,7 @@ on training all layers. Each takes one pretrained network and one data set and r
 batches come from `jax.vmap`.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from fatelib.linear.bidiagonal import Bidiagonal, BidiagonalLoss
 from fatelib.linear.iteration import History
 from fatelib.linear.network import DeepLinear
 from fatelib.linear.quadratic import Quadratic, product
-from fatelib.linear.training import Engine, loss_of, read_data, train
+from fatelib.linear.training import loss_of, read_data, train
 from fatelib.tasks import LinearTasks
 
 __all__ = ["Result", "fine_tune", "linear_transfer", "scratch"]
@@ -52,7 +52,7 @@ def scratch(
     depth: int = 2,
     width: int | None = None,
     scale: ArrayLike = 1e-5,
-    engine: Engine = "auto",
+    engine: str = "auto",
     **options: Any,
 ) -> Result:
     r"""Train a new network on the target data alone.
@@ -149,7 +149,7 @@ def linear_transfer(
     y: Float[ArrayLike, " n"],
     *,
     ridge: ArrayLike = 0.0,
-    engine: Literal["auto", "limit", "descent"] = "auto",
+    engine: str = "auto",
     cutoff: ArrayLike = 1e-3,
     **options: Any,
 ) -> Result:

@@ -104,7 +104,7 @@ def flow(
     series, (time, state) = solution.ys
     time, state = time[0], jax.tree.map(lambda value: value[0], state)
     # After the stop diffrax saves infinities.
-    seen = jnp.arange(records) * record_every * rate <= time
+    seen = rate * places <= time
     at, losses, observed = jax.tree.map(
         lambda value: jnp.where(seen.reshape(-1, *[1] * (value.ndim - 1)), value, jnp.nan), series
     )

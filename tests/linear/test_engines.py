@@ -1,0 +1,255 @@
+"""The engines against one another: each is the test of the next."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fatelib.linear import DeepLinear, pretrain, train
+from fatelib.tasks import LinearTasks
+from fatelib.transfer import fine_tune, linear_transfer, scratch
+
+D = 16
+
+
+def problem(n, dtype=None):
+    dtype = jnp.result_type(float) if dtype is None else dtype
+    tasks = LinearTasks.at_angle(jax.random.key(0), D, jnp.asarray(0.8, dtype), sigma=0.3)
+    return tasks, *tasks.sample(jax.random.key(1), n)
+
+
+def rank_one(beta, depth, width=5, imbalance=1.0):
+    """A network of rank-one matrices in random frames that computes beta."""
+    narrow = DeepLinear.balanced(beta, depth)
+    frames = jax.random.normal(jax.random.key(3), (depth - 1, width), beta.dtype)
+    frames = [frame / jnp.linalg.norm(frame) for frame in frames]
+    ends = [jnp.ones(1, beta.dtype), *frames, jnp.ones(1, beta.dtype)]
+    weights = [jnp.outer(narrow.weights[0], ends[1])]
+    weights += [
+        weight * jnp.outer(left, right)
+        for weight, left, right in zip(narrow.weights[1:], ends[1:], ends[2:], strict=False)
+    ]
+    if depth > 1:
+        weights[0] *= imbalance
+        weights[-1] /= imbalance
+    return DeepLinear(tuple(weights))
+
+
+def close(first, second, rtol):
+    for a, b in zip(first.weights, second.weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=rtol * np.max(np.abs(a)))
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("n", [7, 40])
+@pytest.mark.parametrize("decay", [0.0, 0.05])
+def test_gram_takes_the_steps_of_descent(n, decay):
+    _, X, y = problem(n)
+    start = DeepLinear.init(jax.random.key(2), D, scale=jnp.asarray(0.3))
+    options = {"learning_rate": 0.02, "tolerance": 0.0, "weight_decay": decay}
+    # A number of steps that no block divides, too.
+    for steps in (37, 2000):
+        run = partial(train, start, X, y, steps=steps, **options)
+        (network, history), (other, other_history) = run(engine="descent"), run(engine="gram")
+        close(network, other, 1e-12)
+        excess = np.array([h.loss - h.minimum for h in (history, other_history)])
+        np.testing.assert_allclose(excess[0], excess[1], rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("n", [7, 40])
+@pytest.mark.parametrize("decay", [0.0, 0.05])
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_spectral_takes_the_steps_of_descent(n, decay, depth):
+    tasks, X, y = problem(n)
+    start = rank_one(tasks.beta_source, depth, imbalance=1.3)
+    options = {"learning_rate": 0.02, "tolerance": 0.0, "weight_decay": decay, "steps": 700}
+    network, _ = train(start, X, y, engine="descent", **options)
+    other, history = train(start, X, y, engine="spectral", **options)
+    close(network, other, 1e-12)
+    assert (history.engine, int(history.steps_taken)) == ("spectral", 700)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("decay", [0.0, 0.05])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_flow_is_descent_of_small_steps(depth, decay):
+    """The distance after the same time falls with the learning rate: observed order one."""
+    tasks, X, y = problem(7)
+    start = rank_one(tasks.beta_source, depth)
+
+    def after(engine, rate):
+        options = {"learning_rate": rate, "steps": round(1 / rate), "record_every": 1000}
+        options |= {"tolerance": 0.0, "weight_decay": decay}
+        network, history = train(start, X, y, engine=engine, **options)
+        assert history.steps[-1] == round(1 / rate)
+        return network.end_to_end()
+
+    limit = after("flow", 0.01)
+    errors = [np.linalg.norm(after("spectral", rate) - limit) for rate in (0.02, 0.01, 0.005)]
+    orders = np.log2(np.array(errors[:-1]) / errors[1:])
+    np.testing.assert_allclose(orders, 1, atol=0.1)  # the next order leaves about rate * curvature
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+@pytest.mark.parametrize("n", [7, 40])
+def test_flow_ends_in_the_limit(depth, n):
+    tasks, X, y = problem(n)
+    start = rank_one(1.3 * tasks.beta_source, depth)
+    flow, history = train(
+        start, X, y, engine="flow", learning_rate=1.0, steps=10_000, tolerance=1e-18
+    )
+    limit, limit_history = train(start, X, y, engine="limit")
+    assert history.converged
+    # A loss 1e-18 above its minimum is a distance of 1e-9 over the root of the least curvature.
+    least = np.linalg.svd(X / np.sqrt(n), compute_uv=False).min()
+    distance = np.linalg.norm(flow.end_to_end() - limit.end_to_end())
+    assert distance < 10 * 1e-9 / least
+    np.testing.assert_allclose(limit_history.loss[-1], limit_history.minimum, atol=1e-13)
+    np.testing.assert_allclose(limit_history.loss[0], history.loss[0], rtol=1e-12)
+    np.testing.assert_allclose(limit_history.loss[0], jnp.mean((X @ start.end_to_end() - y) ** 2))
+
+
+@pytest.mark.usefixtures("x64")
+def test_flow_keeps_its_records():
+    """What flow records on the way is what it reaches when it stops there."""
+    tasks, X, y = problem(7)
+    start = rank_one(tasks.beta_source, 2)
+    options = {"engine": "flow", "learning_rate": 0.01, "tolerance": 0.0}
+    _, history = train(
+        start, X, y, steps=250, record_every=100, observe=DeepLinear.end_to_end, **options
+    )
+    assert history.steps.tolist() == [0, 100, 200, 250]
+    for steps, seen in zip((100, 200, 250), history.observed[1:], strict=True):
+        network, _ = train(start, X, y, steps=steps, **options)
+        np.testing.assert_allclose(seen, network.end_to_end(), atol=1e-7)
+
+
+ENGINES = ("descent", "gram", "spectral", "flow", "limit")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_single_precision(engine):
+    """Float32 ends where float64 does, to what rounding makes of the minimum."""
+    options = {"learning_rate": 0.05, "steps": 3000, "tolerance": 1e-12}
+    tasks, X, y = problem(40)
+    single, _ = train(rank_one(tasks.beta_source, 2), X, y, engine=engine, **options)
+    assert single.weights[0].dtype == jnp.float32
+    exact = np.linalg.lstsq(np.float64(X), np.float64(y), rcond=None)[0]
+    # Rounding of the labels, 6e-8 of their size, moves the minimiser by that over the least
+    # singular value.
+    scale = np.linalg.norm(y) / np.linalg.svd(np.float64(X), compute_uv=False).min()
+    np.testing.assert_allclose(single.end_to_end(), exact, atol=100 * 6e-8 * scale)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_batch_is_one_by_one(engine):
+    _, X, y = problem(7)
+    angles = jnp.array([0.3, 0.8, 1.4])
+
+    def run(theta, X, y):
+        tasks = LinearTasks.at_angle(jax.random.key(0), D, theta, sigma=0.3)
+        start = DeepLinear.balanced(tasks.beta_source)
+        network, history = train(start, X, y, engine=engine, learning_rate=0.05, steps=500)
+        return network.end_to_end(), history.steps_taken, history.converged
+
+    batch = jax.vmap(run, (0, None, None))(angles, X, y)
+    again = jax.vmap(run, (0, None, None))(angles, X, y)
+    for i, theta in enumerate(angles):
+        beta, steps, converged = run(theta, X, y)
+        np.testing.assert_allclose(batch[0][i], beta, atol=2e-5)
+        assert (batch[1][i], batch[2][i]) == (steps, converged)
+    for a, b in zip(batch, again, strict=True):  # determinism: to the last bit
+        np.testing.assert_array_equal(a, b)
+
+
+def test_auto_chooses_by_shape():
+    tasks, X, y = problem(7)
+    chosen = {
+        "spectral": DeepLinear.balanced(tasks.beta_source, 3),
+        "gram": DeepLinear.init(jax.random.key(0), D),
+        "descent": DeepLinear.init(jax.random.key(0), D, depth=3),
+    }
+    for engine, network in chosen.items():
+        assert train(network, X, y, steps=1)[1].engine == engine
+    narrow = DeepLinear.init(jax.random.key(0), D, width=2)
+    assert train(narrow, X, y, steps=1)[1].engine == "descent"
+    assert train(chosen["gram"], X, y, steps=1, layers="last")[1].engine == "descent"
+    assert pretrain(chosen["gram"], tasks.beta_source, steps=1)[1].engine == "gram"
+
+
+@pytest.mark.parametrize(
+    ("engine", "depth", "options", "message"),
+    [
+        ("newton", 2, {}, r"engine must be one of \('auto', 'descent'.*got 'newton'"),
+        ("gram", 3, {}, "engine 'gram' must have a network of 2 layers; got 3"),
+        ("spectral", 2, {}, r"rank-one matrices.*a share of 0\.\d+ of a matrix would be lost"),
+        ("flow", 2, {"layers": "last"}, "engine must be 'descent' to train the last layer alone"),
+        ("limit", 2, {"weight_decay": 0.1}, "weight_decay must be 0 for the engine 'limit'"),
+    ],
+)
+def test_what_an_engine_cannot_do_is_said(engine, depth, options, message):
+    _, X, y = problem(7)
+    network = DeepLinear.init(jax.random.key(0), D, depth=depth, scale=0.5)
+    with pytest.raises(ValueError, match=message):
+        train(network, X, y, engine=engine, **options)
+
+
+@pytest.mark.parametrize("engine", ["flow", "limit"])
+def test_flow_needs_balance(engine):
+    tasks, X, y = problem(7)
+    with pytest.raises(ValueError, match=r"balanced layers.*the sizes are \[2\.0, 0\.5\]"):
+        train(rank_one(tasks.beta_source, 2, imbalance=2.0), X, y, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["spectral", "flow", "limit"])
+def test_inside_a_program_what_does_not_fit_is_nan(engine):
+    _, X, y = problem(7)
+    network = DeepLinear.init(jax.random.key(0), D, scale=0.5)
+    run = jax.jit(lambda network: train(network, X, y, engine=engine, steps=5)[0].end_to_end())
+    assert jnp.isnan(run(network)).all()
+
+
+def test_divergence_is_reported():
+    tasks, X, y = problem(7)
+    start = DeepLinear.balanced(tasks.beta_source)
+    for engine in ("descent", "gram", "spectral"):
+        with pytest.raises(FloatingPointError, match=r"at learning rate 2; a stable one is 0\.0"):
+            train(start, X, y, engine=engine, learning_rate=2.0)
+
+
+def test_pretrained_networks_may_be_compressed():
+    """After pretraining from a small scale the rank-one engine does what full training does."""
+    tasks, X, y = problem(7)
+    network, _ = pretrain(DeepLinear.init(jax.random.key(2), D), tasks.beta_source)
+    options = {"learning_rate": 0.05, "steps": 2000}
+    results = [
+        fine_tune(network, tasks, X, y, engine=e, **options) for e in ("descent", "spectral")
+    ]
+    assert [result.engine for result in results] == ["descent", "spectral"]
+    # What is left of the initial weights is 1e-5 of each entry.
+    np.testing.assert_allclose(results[0].risk, results[1].risk, rtol=1e-4)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_scratch_ends_at_the_interpolator(engine):
+    tasks, X, y = problem(7)
+    result = scratch(jax.random.key(5), tasks, X, y, engine=engine, tolerance=1e-10)
+    assert result.engine == engine
+    assert result.converged
+    np.testing.assert_allclose(
+        result.network.end_to_end(), np.linalg.pinv(X) @ y, atol=3e-4 if engine != "limit" else 2e-5
+    )
+
+
+def test_the_last_layer_has_two_engines():
+    tasks, X, y = problem(40)
+    network = DeepLinear.balanced(tasks.beta_source)
+    with pytest.raises(ValueError, match="engine must be 'auto', 'limit' or 'descent'; got 'flow'"):
+        linear_transfer(network, tasks, X, y, engine="flow")
+    exact, trained = (linear_transfer(network, tasks, X, y, engine=e) for e in ("auto", "descent"))
+    assert (exact.engine, trained.engine) == ("limit", "descent")
+    np.testing.assert_allclose(exact.risk, trained.risk, atol=2e-3)
