@@ -191,11 +191,9 @@ def _spread(measure: Callable[..., Any], static: Sequence[str]) -> Callable[...,
     def run(keys: Array, prepared: Any, point: Mapping[str, Any]) -> Any:
         traced = {name: jnp.asarray(v) for name, v in point.items() if name not in static}
         count = len(keys)
-        extra = -count % len(devices)
-        keys, prepared = jax.tree.map(
-            lambda array: jnp.concatenate([array, array[:1].repeat(extra, 0)]) if extra else array,
-            (keys, prepared),
-        )
+        # As many for each device: the end is repeated.
+        padded = jnp.minimum(jnp.arange(count + -count % len(devices)), count - 1)
+        keys, prepared = jax.tree.map(lambda array: array[padded], (keys, prepared))
         fixed = tuple(point[name] for name in static)
         return jax.tree.map(lambda array: array[:count], program(fixed)(keys, prepared, traced))
 

@@ -14,6 +14,7 @@ import xarray as xr
 __all__ = ["Memory", "Store"]
 
 _SECONDS = "chunk_seconds"
+_COUNT = "number of chunks"
 # What may differ between the runs that fill one store.
 _PROVENANCE = {"fatelib", "jax", "device", "seconds"}
 _ZARR: dict[str, Any] = {"consolidated": False, "zarr_format": 2}
@@ -147,10 +148,11 @@ class Store:
                 f"store must be a new directory or that of a sweep; {self.path} is neither"
             ) from error
         coords = {name: values.tolist() for name, values in self._coords.items()}
-        new = {**self._attrs, **coords, "number of chunks": self._count}
+        new = {**self._attrs, **coords, _COUNT: self._count}
         old = {str(name): array.values.tolist() for name, array in found.coords.items()}
-        old = {**found.attrs, **old, "number of chunks": size}
-        for name in sorted({*old, *new} - _PROVENANCE):
+        old = {**found.attrs, **old, _COUNT: size}
+        # The number of chunks last: it follows from what a user knows.
+        for name in sorted({*old, *new} - _PROVENANCE, key=lambda name: (name == _COUNT, name)):
             if old.get(name) != new.get(name):
                 raise ValueError(
                     f"store {self.path} was made with {name} = {_short(old.get(name))}, not "
