@@ -232,6 +232,7 @@ data = fatelib.phase_diagram(
     sigma=sigma,
     instances=20,
     key=jax.random.key(3),
+    engine="gram",  # every weight of every network, from random ones
 )
 
 # %%
