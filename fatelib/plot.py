@@ -178,7 +178,9 @@ _SYMBOLS = {
 }
 
 
-def _label(name: str, value: float) -> str:
+def _label(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
     written = format_angle(value) if name == "theta" else f"{value:g}"
     return f"{_SYMBOLS.get(name, name)} = {written}"
 

@@ -1,0 +1,7 @@
+"""``python -m fatelib`` is the command ``fatelib``."""
+
+import sys
+
+from fatelib.cli import main
+
+sys.exit(main())

@@ -1,0 +1,303 @@
+"""The command ``fatelib``: sweep, reproduce, info."""
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+__all__ = ["main"]
+
+_EXAMPLES = {
+    "": """\
+examples:
+  fatelib sweep fine_tuning --thetas 0.1:1.5:15 --gammas 0.1:2:20 --d 500 --out ft.zarr
+  fatelib reproduce fig-1 --scale paper --out figures
+  fatelib info
+
+exit status: 0 success; 1 theory and experiment disagree, or training diverged; 2 wrong usage
+""",
+    "sweep": """\
+VALUES are a list 0.1,0.5,2 or a range FIRST:LAST:COUNT that holds both ends; angles may be written
+in pi: 0.1pi or 0.05pi:0.5pi:10.
+
+examples:
+  fatelib sweep linear_transfer --thetas 0.25pi --gammas 0.1:2:20 --d 500 --out lt.zarr
+  fatelib sweep fine_tuning --thetas 0.05pi:0.5pi:10 --gammas 0.5,2 --d 100000 \\
+      --sigma 0,0.2,1 --depth 2,3 --scale 0.1 --engine spectral --out ft.zarr
+
+The same command again goes on where it was stopped. Under SLURM, with a store that all see:
+  srun fatelib sweep ... --out shared/ft.zarr --distributed
+Two processes by hand, each in its own terminal:
+  fatelib sweep ... --distributed --coordinator localhost:9876 --processes 2 --process 0
+  fatelib sweep ... --distributed --coordinator localhost:9876 --processes 2 --process 1
+""",
+    "reproduce": """\
+examples:
+  fatelib reproduce fig-ridge
+  fatelib reproduce all --scale paper --out figures
+
+Writes OUT/FIGURE.zarr, .svg and .png and prints theory against experiment. What was finished of a
+figure that was stopped is in OUT/sweeps and is not computed again.
+""",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: What follows its name; by default those of the process.
+
+    Returns:
+        The exit status: 0, or 1 where theory and experiment disagree or training diverged, or 2 for
+        arguments that are impossible.
+
+    Example:
+        >>> main(["reproduce", "fig-3"])
+        2
+    """
+    parser = _parser()
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    try:
+        return int(options.run(options))
+    except (AssertionError, FloatingPointError) as error:
+        status = 1
+        print(f"fatelib: error: {error}", file=sys.stderr)
+    except (ValueError, TypeError, OSError) as error:
+        status = 2
+        print(f"fatelib: error: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        status = 130
+        print("fatelib: stopped; the same command goes on from here", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _described(argparse.ArgumentParser, "", __doc__ or "", prog="fatelib")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    sweep = _described(commands.add_parser, "sweep", "Train networks over a grid.", name="sweep")
+    sweep.set_defaults(run=_sweep)
+    sweep.add_argument("method", metavar="METHOD", help="linear_transfer or fine_tuning")
+    grid = sweep.add_argument_group("the grid")
+    grid.add_argument("--thetas", type=_values, required=True, metavar="VALUES", help="angles")
+    grid.add_argument("--gammas", type=_values, required=True, metavar="VALUES", help="n / d")
+    grid.add_argument("--sigma", type=_values, default=[0.0], metavar="VALUES", help="label noise")
+    grid.add_argument("--depth", type=_values, default=[2.0], metavar="VALUES", help="layers")
+    grid.add_argument("--source-gamma", type=_values, metavar="VALUES", help="source samples / d")
+    grid.add_argument("--source-sigma", type=float, help="label noise of the source")
+    grid.add_argument("--ridge", type=_values, metavar="VALUES", help="ridge of the last layer")
+    grid.add_argument("--weight-decay", type=_values, metavar="VALUES", help="decay of all layers")
+    grid.add_argument("--d", type=int, required=True, help="input dimension")
+    grid.add_argument("--instances", type=int, default=20, help="repetitions (default: 20)")
+    grid.add_argument("--seed", type=int, default=0, help="of all random numbers (default: 0)")
+    training = sweep.add_argument_group("training")
+    training.add_argument("--engine", help="how to train (default: auto); see fatelib.train")
+    training.add_argument("--scale", type=float, help="of initial weights (default: 1e-5)")
+    training.add_argument("--width", type=int, help="hidden width (default: d)")
+    training.add_argument("--learning-rate", type=float, help="step size (default: 0.1)")
+    training.add_argument("--steps", type=int, help="the most steps (default: 10000)")
+    training.add_argument("--tolerance", type=float, help="on the loss (default: 1e-6)")
+    training.add_argument("--memory", type=float, help="gigabytes per device (default: 2)")
+    sweep.add_argument("--out", required=True, type=Path, help="store of the result (zarr)")
+    processes = sweep.add_argument_group("several processes")
+    processes.add_argument("--distributed", action="store_true", help="share the work")
+    processes.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
+    processes.add_argument("--processes", type=int, help="how many there are")
+    processes.add_argument("--process", type=int, help="which one this is, from 0")
+
+    reproduce = _described(
+        commands.add_parser, "reproduce", "Reproduce figures of the paper.", name="reproduce"
+    )
+    reproduce.set_defaults(run=_reproduce)
+    reproduce.add_argument("figure", metavar="FIGURE", help="its key, such as fig-1, or all")
+    reproduce.add_argument(
+        "--scale", default="laptop", choices=("laptop", "paper"), help="(default: laptop)"
+    )
+    reproduce.add_argument(
+        "--out", type=Path, default=Path("figures"), help="directory (default: figures)"
+    )
+
+    info = commands.add_parser("info", help="Show versions and devices.")
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _described(make: Any, command: str, title: str, **options: Any) -> argparse.ArgumentParser:
+    name = options.pop("name", None)
+    if name is not None:
+        options["help"] = title
+    parser: argparse.ArgumentParser = make(
+        *([] if name is None else [name]),
+        description=title,
+        epilog=_EXAMPLES[command],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **options,
+    )
+    return parser
+
+
+def _values(text: str) -> list[float]:
+    """Read a list or a range of numbers."""
+    import numpy as np
+
+    def number(part: str) -> float:
+        part = part.strip()
+        if part.endswith("pi"):
+            return float(part[:-2] or 1) * np.pi
+        return float(part)
+
+    try:
+        if ":" not in text:
+            return [number(part) for part in text.split(",")]
+        first, last, count = text.split(":")
+        return np.linspace(number(first), number(last), int(count)).tolist()
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be numbers such as 0.1,0.5 or a range FIRST:LAST:COUNT; got {text!r}"
+        ) from None
+
+
+def _use_all_cores() -> None:
+    """Let JAX see each core of a machine without accelerator as a device: instances spread."""
+    import jax
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    # JAX before 0.5 has no such setting, and one that has started keeps its devices.
+    with contextlib.suppress(AttributeError, RuntimeError):
+        jax.config.update("jax_num_cpu_devices", cores)
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from fatelib.linear.training import Engine
+
+    if options.engine is not None and options.engine not in get_args(Engine):
+        raise ValueError(f"--engine must be one of {get_args(Engine)}; got {options.engine!r}")
+    by_hand = (options.coordinator, options.processes, options.process)
+    if any(value is not None for value in by_hand):
+        if not options.distributed:
+            raise ValueError("--coordinator, --processes and --process need --distributed")
+        if None in by_hand:
+            raise ValueError("--coordinator, --processes and --process come together")
+    _use_all_cores()
+    import jax
+
+    if options.distributed:
+        jax.distributed.initialize(*by_hand)
+    from fatelib.sweep import phase_diagram
+
+    names: tuple[str, ...] = (
+        "source_gamma",
+        "source_sigma",
+        "ridge",
+        "weight_decay",
+        "engine",
+        "scale",
+    )
+    names += ("width", "learning_rate", "steps", "tolerance", "memory")
+    given = {name: getattr(options, name) for name in names}
+    given |= {"sigma": options.sigma, "depth": [_integer("--depth", v) for v in options.depth]}
+    data = phase_diagram(
+        options.method,
+        options.thetas,
+        options.gammas,
+        d=options.d,
+        instances=options.instances,
+        key=jax.random.key(options.seed),
+        store=options.out,
+        progress=jax.process_index() == 0,
+        **{
+            name: value[0] if isinstance(value, list) and len(value) == 1 else value
+            for name, value in given.items()
+            if value is not None
+        },
+    )
+    if jax.process_index() == 0:
+        share = float(data.converged.mean())
+        print(f"{options.out}: {dict(data.sizes)}, {share:.1%} of the networks converged")
+    return 0
+
+
+def _integer(name: str, value: float) -> int:
+    if value != int(value):
+        raise ValueError(f"{name} must be integers; got {value}")
+    return int(value)
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    _use_all_cores()
+    import time
+
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from fatelib.figures import FIGURES
+
+    if options.figure != "all" and options.figure not in FIGURES:
+        raise ValueError(f"FIGURE must be all or one of {', '.join(FIGURES)}; got {options.figure}")
+    keys = list(FIGURES) if options.figure == "all" else [options.figure]
+    options.out.mkdir(parents=True, exist_ok=True)
+    status = 0
+    for key in keys:
+        figure, started = FIGURES[key], time.perf_counter()
+        print(f"{key}: {figure.title}", flush=True)
+        store = options.out / "sweeps" / options.scale / key
+        data = figure.compute(options.scale, store=store)
+        _save(data, options.out / f"{key}.zarr")
+        with plt.style.context("fatelib.style"):
+            picture = figure.draw(data)
+            for kind in ("svg", "png"):
+                picture.savefig(options.out / f"{key}.{kind}")
+            plt.close(picture)
+        try:
+            print(figure.compare(data))
+        except AssertionError as error:
+            status = 1
+            print(f"fatelib: {key}: {error}", file=sys.stderr)
+        print(f"{time.perf_counter() - started:.1f} s\n", flush=True)
+    return status
+
+
+def _save(data: Any, path: Path) -> None:
+    """Write a data set, with attributes that JSON can hold."""
+    import math
+
+    from fatelib import __version__
+
+    attrs = {
+        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in data.attrs.items()
+    }
+    data = data.assign_attrs({**attrs, "fatelib": __version__})
+    data.to_zarr(path, mode="w", consolidated=False, zarr_format=2)
+
+
+def _info(options: argparse.Namespace) -> int:
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    import jax
+
+    print(f"{'python':12} {platform.python_version()} on {platform.platform()}")
+    for package in ("fatelib", "jax", "jaxlib", "equinox", "diffrax", "xarray", "zarr", "numpy"):
+        try:
+            print(f"{package:12} {version(package)}")
+        except PackageNotFoundError:
+            print(f"{package:12} not installed")
+    _use_all_cores()
+    devices = jax.devices()
+    kinds = sorted({device.device_kind for device in devices})
+    print(f"{'devices':12} {len(devices)} x {', '.join(kinds)} ({jax.default_backend()})")
+    print(
+        f"{'precision':12} float32; 64 bits with JAX_ENABLE_X64=1. Products run at full precision,"
+    )
+    print(f"{'':12} without TF32 on a GPU.")
+    return 0

@@ -1,0 +1,35 @@
+r"""The figures of the paper, each as an experiment, a theory, a picture and a comparison.
+
+``FIGURES`` maps the key of a figure to it. What a `Figure` computes is a labelled data set; drawing
+and comparing take that data set, so that a result stored once can be drawn again:
+
+>>> from fatelib.figures import FIGURES
+>>> sorted(FIGURES)[:3]
+['fig-1', 'fig-2', 'fig-4a']
+
+The command ``fatelib reproduce`` does all three and stores them.
+"""
+
+from fatelib.figures import curves, decay, diagrams, distances, dynamics
+from fatelib.figures.figure import Figure
+
+__all__ = ["FIGURES", "Figure"]
+
+FIGURES = {
+    figure.key: figure
+    for figure in (
+        diagrams.FIG_1,
+        diagrams.FIG_2,
+        diagrams.FIG_7,
+        diagrams.FIG_SOURCE,
+        diagrams.FIG_SURFACE,
+        curves.FIG_SCRATCH,
+        curves.FIG_RIDGE,
+        decay.FIG_5,
+        decay.FIG_L2SP,
+        dynamics.FIG_DYNAMICS,
+        dynamics.FIG_TIME,
+        distances.FIG_4A,
+        distances.FIG_4B,
+    )
+}

@@ -1,0 +1,296 @@
+"""Learning in time: pretraining at three depths, and fine-tuning that stops early."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import matplotlib.figure
+import numpy as np
+import xarray as xr
+from tqdm.auto import tqdm
+
+from fatelib import plot, theory
+from fatelib.agreement import Agreement, agreement_table
+from fatelib.figures.curves import row_of_axes
+from fatelib.figures.figure import Figure, together
+from fatelib.linear import DeepLinear, pretrain, reduced_tasks, train
+from fatelib.linear.bidiagonal import BidiagonalLoss
+from fatelib.tasks import LinearTasks
+
+__all__ = ["FIG_DYNAMICS", "FIG_TIME"]
+
+# Scale of the initial weights, learning rate and duration, for each depth: the deeper a network
+# the longer a small start keeps it on its plateau.
+_RUNS = {2: (1e-5, 0.005, 8.0), 3: (0.01, 0.01, 20.0), 4: (0.05, 0.01, 40.0)}
+_SINGULAR_VALUES = 3
+_STARTED = 0.05  # the strength at which the clock of the theory is set
+
+
+def _pretrain(
+    key: Any, beta: Any, depth: int, records: int, spectrum: bool
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Train one network; return start, times and what was seen."""
+    scale, rate, duration = _RUNS[depth]
+    every = max(round(duration / rate / records), 1)
+    network = DeepLinear.init(key, len(beta), depth, scale=scale)
+
+    def observe(network: DeepLinear) -> dict[str, Any]:
+        seen = {"strength": jnp.sum(network.end_to_end() * beta)}
+        if spectrum:
+            values = jnp.linalg.svd(network.weights[0], compute_uv=False)
+            seen["singular_value"] = values[:_SINGULAR_VALUES]
+            drifts = [jnp.linalg.norm(part) for part in network.balancedness()]
+            seen["imbalance"] = jnp.max(jnp.stack(drifts))
+        return seen
+
+    _, history = pretrain(
+        network,
+        beta,
+        learning_rate=rate,
+        steps=every * records,
+        tolerance=0.0,
+        record_every=every,
+        observe=observe,
+    )
+    steps = every * np.arange(records + 1)
+    return network, rate * steps, {**history.observed, "loss": history.loss}
+
+
+def _measure_dynamics(
+    *, d: int, instances: int, depths: Any, records: int, seed: int, store: Any, progress: bool
+) -> xr.Dataset:
+    del store
+    key = jax.random.key(seed)
+    beta = LinearTasks.at_angle(jax.random.fold_in(key, 0), d, 0.0).beta_target
+    runs = []
+    for depth in tqdm(depths, desc="fig-dynamics", disable=not progress):
+        keys = jax.random.split(jax.random.fold_in(key, depth), instances)
+
+        @jax.jit
+        def many(keys: Any, depth: int = depth) -> Any:
+            return jax.vmap(lambda key: _pretrain(key, beta, depth, records, False)[::2])(keys)
+
+        starts, seen = many(keys)
+        _, times, one = _pretrain(keys[0], beta, depth, records, True)
+        run = xr.Dataset(
+            {
+                "loss": (("instance", "record"), seen["loss"]),
+                "strength": (("instance", "record"), seen["strength"]),
+                "singular_value": (("record", "index"), one["singular_value"]),
+                "imbalance": (("record",), one["imbalance"]),
+                "time": (("record",), times),
+            },
+            coords={"instance": range(instances), "record": range(records + 1)},
+        )
+        run["strength_theory"] = _predict(run, starts, beta, depth)
+        run["loss_theory"] = (1 - run.strength_theory) ** 2
+        run["scale"], run["learning_rate"] = _RUNS[depth][:2]
+        runs.append(run)
+    data = xr.concat(runs, xr.DataArray(list(depths), dims="depth", name="depth"))
+    data = data.set_coords(["time", "scale", "learning_rate"])
+    return data.assign_attrs(d=d, seed=seed, engine="descent")
+
+
+def _predict(run: xr.Dataset, starts: DeepLinear, beta: Any, depth: int) -> xr.DataArray:
+    """Strength in time: from the initial weights for two layers, else from when it has begun."""
+    time = run.time.values
+    if depth == 2:
+        first, last = (np.asarray(weight, float) for weight in starts.weights)
+        pull = np.einsum("d,idh->ih", np.asarray(beta, float), first) + last[:, :, 0]
+        initial = np.sum(pull**2, axis=1) / 4
+        whole = theory.aligned_strength(time, initial[:, None], depth=2)
+        return run.strength.copy(data=np.asarray(whole))
+    strength = run.strength.values
+    started = strength > _STARTED
+    if not started.any(axis=1).all():
+        raise ValueError(f"d must be larger: at depth {depth} some network has not started")
+    first = started.argmax(axis=1)
+    clock = np.maximum(time - time[first][:, None], 0)
+    initial = strength[np.arange(len(first)), first][:, None]
+    values = np.asarray(theory.aligned_strength(clock, initial, depth=depth))
+    return run.strength.copy(data=np.where(started, values, np.nan))
+
+
+def _draw_dynamics(data: xr.Dataset) -> matplotlib.figure.Figure:
+    figure, axes = row_of_axes(3)
+    for i, depth in enumerate(data.depth.values):
+        part = data.sel(depth=depth)
+        # Each depth has its own plateau: time in units of when half is learned.
+        half = float(part.time[int((part.strength.mean("instance") > 0.5).argmax("record"))])
+        time = part.time / half
+        axes[0].plot(time, part.strength.T, color=f"C{i}", alpha=0.3, linewidth=1)
+        axes[0].plot(time, part.strength_theory[0], "k--", linewidth=1)
+        axes[0].plot([], [], color=f"C{i}", label=rf"$L$ = {depth}")
+        axes[1].plot(time, part.singular_value, color=f"C{i}", linewidth=1)
+        axes[2].plot(time, part.imbalance, color=f"C{i}", linewidth=1)
+    axes[0].legend()
+    names = ["strength $s$", "largest singular values of $W_1$", r"largest $\|D_l\|_F$"]
+    for ax, name in zip(axes, names, strict=True):
+        ax.set(xlabel=r"time / time to $s = 1/2$", ylabel=name, xlim=(0, 2))
+    for ax in axes[1:]:
+        ax.set_yscale("log")
+    return figure
+
+
+def _agree_dynamics(data: xr.Dataset) -> Agreement:
+    tables = []
+    for depth in data.depth.values:
+        part = data.sel(depth=depth)
+        started = part.strength_theory.notnull()
+        rate, scale = float(part.learning_rate), float(part.scale)
+        if depth == 2:
+            # On the plateau a step grows the weights by 1 + 2 rate instead of exp(2 rate): descent
+            # lags by a share `rate` of the plateau, and the curve is nowhere steeper than 1.
+            limit = rate * float(theory.escape_time(float(part.strength_theory.min())))
+        else:
+            # Random layers of singular values up to 2 scale are imbalanced by their squares, for
+            # ever; what that means beside the square s^(2/L) of the learned singular value, and the
+            # first order of the step.
+            limit = rate + (2 * scale) ** 2 / _STARTED ** (2 / depth)
+        tables.append(
+            agreement_table(
+                {f"strength, L = {depth}": (part.strength, part.strength_theory)},
+                over=None,
+                tolerance=limit,
+                where=started,
+            )
+        )
+    return together(*tables)
+
+
+FIG_DYNAMICS = Figure(
+    "fig-dynamics",
+    "Pretraining at depth 2, 3 and 4: strength, singular values and what is conserved",
+    {
+        "laptop": {"d": 100, "instances": 5, "depths": (2, 3, 4), "records": 100, "seed": 0},
+        "paper": {"d": 500, "instances": 20, "depths": (2, 3, 4), "records": 100, "seed": 0},
+    },
+    _measure_dynamics,
+    _draw_dynamics,
+    _agree_dynamics,
+)
+
+
+# Fine-tuning at n = d -----------------------------------------------------------------------------
+
+
+def _measure_time(
+    *,
+    d: int,
+    instances: int,
+    thetas: Any,
+    sigma: float,
+    duration: float,
+    records: int,
+    seed: int,
+    store: Any,
+    progress: bool,
+) -> xr.Dataset:
+    """Risks at n = d in time, by gradient descent and by the gradient flow it stands for."""
+    del store, progress
+    thetas = np.asarray(thetas, float)
+
+    def risks(key: Any, theta: Any, engine: str, fine_tuning: bool, rate: float) -> Any:
+        tasks, X, y = reduced_tasks(key, d, d, theta, sigma, largest=d)
+        loss = BidiagonalLoss.of(X, y)
+        pull = -loss.gradient(loss.zero)
+        small = 1e-10 * pull / jnp.linalg.norm(pull)
+        network = DeepLinear.balanced(tasks.beta_source if fine_tuning else small)
+        every = max(round(duration / records / rate), 1)
+        _, history = train(
+            network,
+            X,
+            y,
+            engine=engine,
+            learning_rate=rate,
+            steps=every * records,
+            tolerance=0.0,
+            record_every=every,
+            observe=DeepLinear.end_to_end,
+        )
+        return jnp.sum((history.observed - tasks.beta_target[None, :]) ** 2, axis=1)
+
+    keys = jax.random.split(jax.random.key(seed), instances)
+    runs = {}
+    for engine in ("spectral", "flow"):
+        for fine_tuning, rate in ((True, 0.01), (False, 0.1)):
+
+            @jax.jit
+            def many(keys: Any, thetas: Any, options: Any = (engine, fine_tuning, rate)) -> Any:
+                def row(theta: Any) -> Any:
+                    return jax.lax.map(lambda key: risks(key, theta, *options), keys)
+
+                return jax.lax.map(row, thetas)
+
+            over = thetas if fine_tuning else thetas[:1]
+            runs[engine, fine_tuning] = np.asarray(many(keys, jnp.asarray(over)))
+    coords = {
+        "theta": thetas,
+        "instance": range(instances),
+        "time": duration / records * np.arange(records + 1),
+    }
+    data = xr.Dataset(coords=coords)
+    for engine, end in (("spectral", ""), ("flow", "_theory")):
+        data[f"risk{end}"] = (("theta", "instance", "time"), runs[engine, True])
+        data[f"risk_scratch{end}"] = (("instance", "time"), runs[engine, False][0])
+        data[f"equal_time{end}"] = data[f"risk_scratch{end}"] - data[f"risk{end}"]
+        # The paper's panels: scratch at the end, fine-tuning at any time before.
+        final = data[f"risk_scratch{end}"].isel(time=-1, drop=True)
+        data[f"unequal_time{end}"] = final - data[f"risk{end}"]
+    return data.assign_attrs(d=d, sigma=sigma, seed=seed, engine="spectral")
+
+
+def _draw_time(data: xr.Dataset) -> matplotlib.figure.Figure:
+    figure, axes = row_of_axes(2)
+    late = data.isel(time=slice(1, None))
+    titles = {
+        "equal_time": "both at the same time",
+        "unequal_time": rf"scratch at time {float(data.time[-1]):g}",
+    }
+    for (name, title), ax in zip(titles.items(), axes, strict=True):
+        for i, theta in enumerate(data.theta.values):
+            part = late[name].sel(theta=theta)
+            mean, error = part.mean("instance"), part.std("instance", ddof=1)
+            error = error / np.sqrt(part.sizes["instance"])
+            label = rf"$\theta$ = {plot.format_angle(theta)}"
+            ax.errorbar(part.time, mean, error, fmt=".", color=f"C{i}", label=label)
+            line = late[f"{name}_theory"].sel(theta=theta).mean("instance")
+            ax.plot(part.time, line, color=f"C{i}")
+        ax.axhline(0, color="black", linewidth=0.6)
+        ax.axvline(80, color="black", linestyle=":", linewidth=1)
+        ax.set(xscale="log", title=title, xlabel="time of fine-tuning")
+        ax.set_ylabel(r"transferability at $\gamma = 1$")
+    axes[0].legend()
+    return figure
+
+
+def _agree_time(data: xr.Dataset) -> Agreement:
+    late = data.isel(time=slice(1, None))
+    ratios = {
+        "risk of scratch over that of the flow": late.risk_scratch / late.risk_scratch_theory,
+        "risk of fine-tuning over that of the flow": late.risk / late.risk_theory,
+    }
+    return together(
+        *[agreement_table({k: (v, 1.0)}, over=None, tolerance=0.01) for k, v in ratios.items()]
+    )
+
+
+FIG_TIME = Figure(
+    "fig-time",
+    "Fine-tuning at n = d against training time: what is early stopping, not transfer",
+    {
+        scale: {
+            "d": d,
+            "instances": instances,
+            "thetas": np.pi / 8 * np.array([1, 2, 3]),
+            "sigma": 0.2,
+            "duration": 1000.0,
+            "records": 100,
+            "seed": 0,
+        }
+        for scale, (d, instances) in {"laptop": (200, 10), "paper": (500, 20)}.items()
+    },
+    _measure_time,
+    _draw_time,
+    _agree_time,
+)
