@@ -220,7 +220,8 @@ def _sweep(options: argparse.Namespace) -> int:
     )
     if jax.process_index() == 0:
         share = float(data.converged.mean())
-        print(f"{options.out}: {dict(data.sizes)}, {share:.1%} of the networks converged")
+        sizes = " x ".join(f"{size} {name}" for name, size in data.sizes.items())
+        print(f"{options.out}: {sizes}; {share:.1%} of the networks converged")
     return 0
 
 

@@ -246,13 +246,19 @@ def _measure_2(*, thetas: Any, slices: Any, depths: Any, sigmas: Any, **settings
 _SCALES = {2: 1e-5, 3: 0.03, 4: 0.1}
 
 
+def _at_depth(data: xr.Dataset, depth: int) -> xr.Dataset:
+    """Pick a depth, with the angles that were computed there."""
+    part = data.sel(depth=depth)
+    return part.isel(theta=np.flatnonzero(part.risk.notnull().any(("sigma", "gamma", "instance"))))
+
+
 def _draw_2(data: xr.Dataset) -> matplotlib.figure.Figure:
     sigmas = data.sigma.values
     figure, axes = _panels(len(sigmas) + 1)
     for sigma, panels in zip(sigmas, axes[:-1], strict=True):
-        row(data.sel(depth=2, sigma=sigma), panels, rf"fine-tuning, $\sigma$ = {sigma:g}")
-    for depth, ax in zip(data.depth.values, axes[-1], strict=True):
-        deep = data.sel(depth=depth, sigma=sigmas[-1])
+        row(_at_depth(data, 2).sel(sigma=sigma), panels, rf"fine-tuning, $\sigma$ = {sigma:g}")
+    for depth, ax in zip(data.depth.values, axes[-1], strict=False):
+        deep = _at_depth(data, depth).sel(sigma=sigmas[-1])
         deep = deep.sel(theta=_near(deep.theta.values, _SLICES))
         slices(deep, ax)
         ax.set_title(rf"$L$ = {depth}, $\sigma$ = {sigmas[-1]:g} (dotted: $\kappa = 1$)")
@@ -262,7 +268,9 @@ def _draw_2(data: xr.Dataset) -> matplotlib.figure.Figure:
 def _agree_2(data: xr.Dataset) -> Agreement:
     return together(
         *[
-            agree(data.sel(depth=depth, sigma=sigma), f"fine-tuning, L = {depth}, σ = {sigma:g}")
+            agree(
+                _at_depth(data, depth).sel(sigma=sigma), f"fine-tuning, L = {depth}, σ = {sigma:g}"
+            )
             for depth in data.depth.values
             for sigma in data.sigma.values
         ]

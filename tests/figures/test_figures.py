@@ -1,0 +1,135 @@
+"""Every figure computes, agrees with its theory and draws, at a size that takes seconds."""
+
+import re
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import xarray as xr
+
+from fatelib import plot
+from fatelib.agreement import Agreement
+from fatelib.figures import FIGURES
+from fatelib.figures.decay import _ridge_solutions, decayed_risk
+from fatelib.figures.figure import tolerance
+from fatelib.linear import Bidiagonal
+
+GRID = {
+    "d": 60,
+    "instances": 6,
+    "thetas": np.pi / 8 * np.array([1, 2, 3]),
+    "gammas": (0.4, 2.0),
+}
+PLAIN = {name: GRID[name] for name in ("d", "instances", "gammas")}
+TINY = {
+    "fig-1": GRID,
+    "fig-2": {**GRID, "slices": (0.8,), "depths": (2, 3), "sigmas": (0.0, 1.0)},
+    "fig-7": GRID,
+    "fig-source": GRID,
+    "fig-surface": GRID,
+    "fig-scratch": PLAIN,
+    "fig-ridge": {"d": 60, "instances": 6, "ridges": (0.0, 0.2)},
+    "fig-5": {**GRID, "decays": (0.0, 0.1)},
+    "fig-l2sp": {**GRID, "ridges": (0.01, 0.03, 0.1, 0.3)},
+    "fig-dynamics": {"d": 60, "instances": 3, "depths": (2, 3), "records": 50},
+    "fig-time": {"d": 40, "instances": 3, "thetas": (0.4, 1.2), "duration": 100.0, "records": 10},
+    "fig-4a": GRID,
+    "fig-4b": {**GRID, "sizes": (2, 40), "samples": 20},
+}
+
+
+def test_the_registry_is_complete():
+    assert set(FIGURES) == set(TINY)
+    for key, figure in FIGURES.items():
+        assert figure.key == key
+        assert set(figure.scales) == {"laptop", "paper"}
+        assert set(figure.scales["laptop"]) == set(figure.scales["paper"])
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", TINY)
+def test_a_figure_computes_agrees_and_draws(key):
+    figure = FIGURES[key]
+    data = figure.compute(progress=False, **TINY[key])
+    assert data.attrs["figure"] == key
+    assert any(str(name).endswith("_theory") for name in data)
+    table = figure.compare(data)
+    assert isinstance(table, Agreement)
+    assert all(row.agrees for row in table.comparisons)
+    picture = figure.draw(data)
+    picture.canvas.draw()
+    assert len(picture.axes) >= 1
+
+    # A theory that is off is noticed.
+    wrong = data.copy()
+    for name in data:
+        if str(name).endswith("_theory"):
+            wrong[name] = 1.5 * data[name] + 0.5
+    with pytest.raises(AssertionError, match="disagree"):
+        figure.compare(wrong)
+
+
+def test_paper_scale_is_that_of_the_paper():
+    paper = FIGURES["fig-1"].scales["paper"]
+    assert (paper["d"], paper["instances"], paper["sigma"]) == (500, 20, 0.2)
+    np.testing.assert_allclose(paper["gammas"], np.linspace(0.1, 2.0, 20))
+    np.testing.assert_allclose(paper["thetas"], np.linspace(0.05, 1.0, 20) * np.pi / 2)
+    source = FIGURES["fig-ridge"].scales["paper"]
+    np.testing.assert_allclose(source["ridges"], [0, 0.1, 0.2, 0.3, 0.4, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"scale": "huge"}, r"scale must be one of ['laptop', 'paper']; got 'huge'"),
+        ({"alpha": 1.0}, "alpha is no setting of fig-1, which takes"),
+        ({"instances": 1}, "instances must be an integer >= 2; got 1"),
+    ],
+)
+def test_impossible_settings_are_named(arguments, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        FIGURES["fig-1"].compute(progress=False, **arguments)
+
+
+def test_the_tolerance_is_exceeded_by_chance_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(20_000, 10, 6))  # tables of ten independent cells
+    t = draws.mean(-1) / (draws.std(-1, ddof=1) / 6**0.5)
+    share = (abs(t).max(axis=1) > tolerance(10, 6, chance=0.1)).mean()
+    expected = 1 - (1 - 0.01) ** 10
+    assert abs(share - expected) < 4 * (expected * (1 - expected) / 20_000) ** 0.5
+
+
+def test_ridge_on_bidiagonal_inputs_is_ridge():
+    rng = np.random.default_rng(0)
+    diagonal, upper = rng.uniform(1, 2, (2, 4)).astype(np.float32)
+    X = Bidiagonal(diagonal, upper, np.float32(4), 6)
+    y = rng.normal(size=(4, 2))
+    dense = np.asarray(X.dense(), float)[:-1]
+    for ridge, beta in zip((0.1, 2.0), _ridge_solutions(X, y, np.array([0.1, 2.0])), strict=True):
+        normal = dense.T @ dense + 4 * ridge * np.eye(6)
+        np.testing.assert_allclose(beta, np.linalg.solve(normal, dense.T @ y), atol=1e-6)
+
+
+def test_without_decay_there_is_no_ridge():
+    n = xr.DataArray([20, 80], dims="gamma")
+    decay = xr.DataArray([0.0, 1e-6], dims="weight_decay")
+    risk = decayed_risk(n, 40, 0.2, decay)
+    np.testing.assert_allclose(*risk.transpose("weight_decay", ...).values, rtol=1e-4)
+
+
+def test_slices_take_names_as_well_as_numbers():
+    curves = xr.DataArray(
+        np.ones((2, 3)), coords={"prior": ["none", "source"], "gamma": [0.5, 1.0, 2.0]}
+    )
+    ax = plot.slices(theory=curves, by="prior")
+    assert ax.get_legend_handles_labels()[1] == ["none", "source"]

@@ -1,0 +1,143 @@
+"""The command: what it says, what it writes and how it ends."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from fatelib import cli
+
+SWEEP = ["sweep", "linear_transfer", "--thetas", "0.25pi", "--gammas", "0.5,2", "--d", "20"]
+SWEEP += ["--sigma", "0.2", "--instances", "3"]
+
+
+@pytest.fixture(autouse=True)
+def _one_device(monkeypatch):
+    """The command is to change a process of its own only."""
+    monkeypatch.setattr(cli, "_use_all_cores", lambda: None)
+
+
+@pytest.mark.parametrize("command", [[], ["sweep"], ["reproduce"]])
+def test_help_has_examples(command, capsys):
+    assert cli.main([*command, "--help"]) == 0
+    assert "examples:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["plot"], "invalid choice: 'plot'"),
+        (["reproduce", "fig-3"], "FIGURE must be all or one of fig-1, fig-2"),
+        (["reproduce", "fig-1", "--scale", "huge"], "invalid choice: 'huge'"),
+        ([*SWEEP[:-1], "x", "--out", "a"], "invalid int value: 'x'"),
+        ([*SWEEP, "--thetas", "1:2", "--out", "a"], "must be numbers such as 0.1,0.5 or a range"),
+        ([*SWEEP, "--thetas", "9", "--out", "a"], "thetas must be an angle in [0, pi]"),
+        ([*SWEEP, "--depth", "2.5", "--out", "a"], "--depth must be integers; got 2.5"),
+        ([*SWEEP, "--engine", "fast", "--out", "a"], "--engine must be one of"),
+        ([*SWEEP, "--process", "1", "--out", "a"], "need --distributed"),
+        ([*SWEEP, "--distributed", "--process", "1", "--out", "a"], "come together"),
+        (["sweep", "linear", *SWEEP[2:], "--out", "a"], "method must be one of"),
+    ],
+)
+def test_wrong_usage_is_named_and_ends_with_2(arguments, message, capsys):
+    assert cli.main(arguments) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert "error: " in err
+    assert "Traceback" not in err
+
+
+def test_values_are_lists_and_ranges():
+    assert cli._values("0.1,2") == [0.1, 2.0]
+    np.testing.assert_allclose(cli._values("0.1:2.0:20"), np.arange(1, 21) / 10)
+    np.testing.assert_allclose(cli._values("0:pi:3"), [0, np.pi / 2, np.pi])
+
+
+def test_a_sweep_is_stored_resumed_and_guarded(tmp_path, capsys):
+    out = tmp_path / "results.zarr"
+    assert cli.main([*SWEEP, "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "2 gamma" in said
+    assert "100.0% of the networks converged" in said
+    stored = xr.open_zarr(out, consolidated=False, chunks=None).load()
+    assert stored.sigma.item() == 0.2
+    assert (stored.risk > 0).all()
+    files = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+
+    assert cli.main([*SWEEP, "--out", str(out)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == files
+
+    assert cli.main([*SWEEP, "--seed", "1", "--out", str(out)]) == 2
+    assert "give the same parameters or another store" in capsys.readouterr().err
+
+
+def test_divergence_ends_with_1(tmp_path, capsys):
+    arguments = [*SWEEP, "--learning-rate", "30", "--out", str(tmp_path / "a.zarr")]
+    assert cli.main(arguments) == 1
+    assert "fatelib: error: " in capsys.readouterr().err
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A figure that takes a second, and may disagree with its theory."""
+    import dataclasses
+
+    from fatelib import figures
+
+    figure = figures.FIGURES["fig-l2sp"]
+    settings = {
+        **figure.scales["laptop"],
+        "d": 30,
+        "thetas": (0.5, 1.0),
+        "gammas": (0.5, 2.0),
+        "ridges": (0.01, 0.1),
+    }
+
+    def use(**changes):
+        changed = dataclasses.replace(figure, scales={"laptop": settings}, **changes)
+        monkeypatch.setattr(figures, "FIGURES", {"fig-l2sp": changed})
+
+    return use
+
+
+@pytest.mark.parametrize("which", ["fig-l2sp", "all"])
+def test_a_figure_is_written_in_three_forms(which, small, tmp_path, capsys):
+    small()
+    assert cli.main(["reproduce", which, "--out", str(tmp_path)]) == 0
+    assert "theory against experiment" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.glob("fig*")} == {
+        "fig-l2sp.zarr",
+        "fig-l2sp.svg",
+        "fig-l2sp.png",
+    }
+    stored = xr.open_zarr(tmp_path / "fig-l2sp.zarr", consolidated=False, chunks=None)
+    assert stored.attrs["figure"] == "fig-l2sp"
+    assert "risk_theory" in stored
+
+
+def test_disagreement_ends_with_1_after_the_figure_is_written(small, tmp_path, capsys):
+    def compare(data):
+        raise AssertionError("experiment and theory disagree")
+
+    small(compare=compare)
+    assert cli.main(["reproduce", "fig-l2sp", "--out", str(tmp_path)]) == 1
+    assert "experiment and theory disagree" in capsys.readouterr().err
+    assert (tmp_path / "fig-l2sp.svg").is_file()
+
+
+def test_info_from_outside_sees_every_core():
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    run = subprocess.run(
+        [sys.executable, "-m", "fatelib", "info"],
+        env={**environment, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert f"{cores} x cpu" in run.stdout
+    assert "jax " in run.stdout
