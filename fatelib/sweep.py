@@ -159,6 +159,8 @@ def phase_diagram(
     check("memory", memory, lambda m: m > 0, "a number > 0")
     if np.any(np.asarray(ridge) > 0) and method == "fine_tuning":
         raise ValueError("ridge must be 0 in fine_tuning, which takes weight_decay instead")
+    if engine == "limit":
+        check("weight_decay", weight_decay, lambda w: w == 0, "0 for the engine 'limit'")
     if method == "linear_transfer" and np.any(np.asarray(depth) < 2):
         raise ValueError("depth must be at least 2 in linear_transfer, which freezes features")
     if engine == "auto":

@@ -86,7 +86,8 @@ class Gram(Descent):
         carry = (none, none, state.beta, state.square, jnp.ones((), decay.dtype))
         gradients, pulls, beta, square, scale = jax.lax.fori_loop(0, length, step, carry)
         rates = rate(jnp.arange(length))
-        gram = scale**2 * state.gram - product(gradients.T, pulls) - product(pulls.T, gradients)
+        half = product(gradients.T, pulls)
+        gram = scale**2 * state.gram - half - half.T
         return _State(self._weights(state, gradients, rates, 1 - rates * decay), gram, beta, square)
 
     def _weights(self, state: Any, gradients: Array, rates: Array, keeps: Array) -> Weights:
