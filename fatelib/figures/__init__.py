@@ -10,7 +10,7 @@ and comparing take that data set, so that a result stored once can be drawn agai
 The command ``fatelib reproduce`` does all three and stores them.
 """
 
-from fatelib.figures import curves, decay, diagrams, distances, dynamics
+from fatelib.figures import curves, decay, diagrams, distances, dynamics, variations
 from fatelib.figures.figure import Figure
 
 __all__ = ["FIGURES", "Figure"]
@@ -19,9 +19,9 @@ FIGURES = {
     figure.key: figure
     for figure in (
         diagrams.FIG_1,
-        diagrams.FIG_2,
+        variations.FIG_2,
         diagrams.FIG_7,
-        diagrams.FIG_SOURCE,
+        variations.FIG_SOURCE,
         diagrams.FIG_SURFACE,
         curves.FIG_SCRATCH,
         curves.FIG_RIDGE,
@@ -33,3 +33,4 @@ FIGURES = {
         distances.FIG_4B,
     )
 }
+"""Key of each figure -> the figure."""

@@ -24,10 +24,10 @@ from fatelib.figures.figure import (
     typical_angle,
 )
 
-__all__ = ["FIG_1", "FIG_2", "FIG_7", "FIG_SOURCE", "FIG_SURFACE"]
+__all__ = ["FIG_1", "FIG_7", "FIG_SURFACE"]
 
-_SLICES = np.pi / 8 * np.array([1, 2, 3])
-_NAMES = {"linear_transfer": "linear transfer", "fine_tuning": "fine-tuning"}
+SLICES = np.pi / 8 * np.array([1, 2, 3])
+NAMES = {"linear_transfer": "linear transfer", "fine_tuning": "fine-tuning"}
 
 
 def agree(data: xr.Dataset, what: str) -> Agreement:
@@ -93,7 +93,8 @@ def _agree_excess(data: xr.Dataset, clear: xr.DataArray, what: str) -> Agreement
     )
 
 
-def _panels(rows: int) -> tuple[matplotlib.figure.Figure, Any]:
+def panels(rows: int) -> tuple[matplotlib.figure.Figure, Any]:
+    """Return a new picture and its axes: theory, experiment, slices."""
     figure, axes = plt.subplots(
         rows, 3, figsize=(10.5, 3.2 * rows), layout="constrained", squeeze=False
     )
@@ -141,7 +142,7 @@ def row(data: xr.Dataset, axes: Any, what: str) -> None:
     strongest = float(np.quantile(np.abs(finite), 0.95))
     plot.phase_diagram(fine, limit=strongest, colorbar=False, ax=axes[0])
     plot.phase_diagram(data.transferability, converged=data.converged, limit=strongest, ax=axes[1])
-    shown = data.sel(theta=_near(theta, _SLICES))
+    shown = data.sel(theta=near(theta, SLICES))
     slices(shown, axes[2])
     axes[0].set_title(f"{what}: theory, large $d$")
     axes[1].set_title(f"{what}: experiment")
@@ -168,7 +169,8 @@ def slices(data: xr.Dataset, ax: Any) -> None:
     ax.legend()
 
 
-def _near(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def near(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the values that come closest to the wanted ones."""
     return values[np.unique(np.abs(values[:, None] - wanted).argmin(axis=0))]
 
 
@@ -180,19 +182,20 @@ def _one(method: str) -> Any:
 
 
 def _draw_one(data: xr.Dataset) -> matplotlib.figure.Figure:
-    figure, axes = _panels(1)
-    row(data, axes[0], _NAMES[setting(data, "method")])
+    figure, axes = panels(1)
+    row(data, axes[0], NAMES[setting(data, "method")])
     return figure
 
 
-def _grids(**more: Any) -> dict[str, dict[str, Any]]:
+def grids(**more: Any) -> dict[str, dict[str, Any]]:
+    """Return the settings of a phase diagram at both scales."""
     return {scale: {**grid, "seed": 0, **more} for scale, grid in GRIDS.items()}
 
 
 FIG_1 = Figure(
     "fig-1",
     "Linear transfer over the angle and the number of samples, with label noise",
-    _grids(sigma=0.2),
+    grids(sigma=0.2),
     _one("linear_transfer"),
     _draw_one,
     lambda data: agree(data, "linear transfer"),
@@ -201,129 +204,27 @@ FIG_1 = Figure(
 
 def _both(**settings: Any) -> xr.Dataset:
     """Both methods, stacked."""
-    return stack("protocol", {name: experiment(name, **settings) for name in _NAMES})
+    return stack("protocol", {name: experiment(name, **settings) for name in NAMES})
 
 
 def _draw_both(data: xr.Dataset) -> matplotlib.figure.Figure:
-    figure, axes = _panels(2)
-    for name, panels in zip(_NAMES, axes, strict=True):
-        row(data.sel(protocol=name), panels, _NAMES[name])
+    figure, axes = panels(2)
+    for name, three in zip(NAMES, axes, strict=True):
+        row(data.sel(protocol=name), three, NAMES[name])
     return figure
 
 
 def _agree_both(data: xr.Dataset) -> Agreement:
-    return together(*[agree(data.sel(protocol=name), _NAMES[name]) for name in _NAMES])
+    return together(*[agree(data.sel(protocol=name), NAMES[name]) for name in NAMES])
 
 
 FIG_7 = Figure(
     "fig-7",
     "Linear transfer and fine-tuning without label noise",
-    _grids(sigma=0.0),
+    grids(sigma=0.0),
     _both,
     _draw_both,
     _agree_both,
-)
-
-
-def _measure_2(*, thetas: Any, slices: Any, depths: Any, sigmas: Any, **settings: Any) -> Any:
-    """All angles at two layers, three of them at other depths."""
-    diagrams = {}
-    for depth in depths:
-        diagrams[depth] = experiment(
-            "fine_tuning",
-            thetas=thetas if depth == 2 else slices,
-            sigma=sigmas,
-            depth=depth,
-            engine="spectral",
-            scale=_SCALES[depth],
-            name=f"depth-{depth}",
-            **settings,
-        )
-    return stack("depth", diagrams)
-
-
-# From 1e-5 a scratch network of three layers would sit on its plateau for ever.
-_SCALES = {2: 1e-5, 3: 0.03, 4: 0.1}
-
-
-def _at_depth(data: xr.Dataset, depth: int) -> xr.Dataset:
-    """Pick a depth, with the angles that were computed there."""
-    part = data.sel(depth=depth)
-    return part.isel(theta=np.flatnonzero(part.risk.notnull().any(("sigma", "gamma", "instance"))))
-
-
-def _draw_2(data: xr.Dataset) -> matplotlib.figure.Figure:
-    sigmas = data.sigma.values
-    figure, axes = _panels(len(sigmas) + 1)
-    for sigma, panels in zip(sigmas, axes[:-1], strict=True):
-        row(_at_depth(data, 2).sel(sigma=sigma), panels, rf"fine-tuning, $\sigma$ = {sigma:g}")
-    for depth, ax in zip(data.depth.values, axes[-1], strict=False):
-        deep = _at_depth(data, depth).sel(sigma=sigmas[-1])
-        deep = deep.sel(theta=_near(deep.theta.values, _SLICES))
-        slices(deep, ax)
-        ax.set_title(rf"$L$ = {depth}, $\sigma$ = {sigmas[-1]:g} (dotted: $\kappa = 1$)")
-    return figure
-
-
-def _agree_2(data: xr.Dataset) -> Agreement:
-    return together(
-        *[
-            agree(
-                _at_depth(data, depth).sel(sigma=sigma), f"fine-tuning, L = {depth}, σ = {sigma:g}"
-            )
-            for depth in data.depth.values
-            for sigma in data.sigma.values
-        ]
-    )
-
-
-FIG_2 = Figure(
-    "fig-2",
-    "Fine-tuning over the angle and the number of samples, at three noises and depths",
-    _grids(slices=_SLICES, depths=(2, 3, 4), sigmas=(0.0, 0.2, 1.0)),
-    _measure_2,
-    _draw_2,
-    _agree_2,
-)
-
-
-def _measure_source(**settings: Any) -> xr.Dataset:
-    source: dict[str, Any] = {"source_sigma": 0.2, "source_gamma": [0.5, 1.5], "sigma": 0.2}
-    return stack(
-        "protocol",
-        {
-            "linear_transfer": experiment("linear_transfer", **source, **settings),
-            "fine_tuning": experiment("fine_tuning", **source, **settings, steps=8_000),
-        },
-    )
-
-
-def _draw_source(data: xr.Dataset) -> matplotlib.figure.Figure:
-    figure, axes = _panels(4)
-    pairs = [(name, value) for name in _NAMES for value in data.source_gamma.values]
-    for (name, value), panels in zip(pairs, axes, strict=True):
-        what = rf"{_NAMES[name]}, $\gamma_s$ = {value:g}"
-        row(data.sel(protocol=name, source_gamma=value), panels, what)
-    return figure
-
-
-def _agree_source(data: xr.Dataset) -> Agreement:
-    return together(
-        *[
-            agree(data.sel(protocol=name, source_gamma=value), f"{_NAMES[name]}, γ_s = {value:g}")
-            for name in _NAMES
-            for value in data.source_gamma.values
-        ]
-    )
-
-
-FIG_SOURCE = Figure(
-    "fig-source",
-    "Transfer from a source of finitely many noisy samples",
-    _grids(),
-    _measure_source,
-    _draw_source,
-    _agree_source,
 )
 
 
@@ -331,7 +232,7 @@ def _draw_surface(data: xr.Dataset) -> matplotlib.figure.Figure:
     figure, axes = plt.subplots(
         1, 2, figsize=(10, 4.5), layout="constrained", subplot_kw={"projection": "3d"}
     )
-    for name, ax in zip(_NAMES, axes, strict=True):
+    for name, ax in zip(NAMES, axes, strict=True):
         part = data.sel(protocol=name)
         theta = np.linspace(float(part.theta.min()), float(part.theta.max()), 41)
         gamma = np.linspace(float(part.gamma.min()), float(part.gamma.max()), 81)
@@ -343,7 +244,7 @@ def _draw_surface(data: xr.Dataset) -> matplotlib.figure.Figure:
         shown = shown.where(abs(shown.n - data.attrs["d"]) > PEAK)
         ax.scatter(*np.meshgrid(shown.theta, shown.gamma), shown, color="black", s=4)
         plot.angle_axis(ax.xaxis, np.pi / 4)
-        ax.set(xlabel=r"$\theta$", ylabel=r"$\gamma$", title=_NAMES[name])
+        ax.set(xlabel=r"$\theta$", ylabel=r"$\gamma$", title=NAMES[name])
         ax.set_zlabel(r"$\mathcal{T}$")
     return figure
 
@@ -353,7 +254,7 @@ _COARSE = {"thetas": np.pi / 16 * np.arange(1, 9), "gammas": np.arange(1, 11) / 
 FIG_SURFACE = Figure(
     "fig-surface",
     "Transferability as a surface over the angle and the number of samples",
-    {scale: {**grid, **_COARSE} for scale, grid in _grids(sigma=0.2).items()},
+    {scale: {**grid, **_COARSE} for scale, grid in grids(sigma=0.2).items()},
     _both,
     _draw_surface,
     _agree_both,
