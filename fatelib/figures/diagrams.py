@@ -161,7 +161,7 @@ def slices(data: xr.Dataset, ax: Any) -> None:
         for i, theta in enumerate(data.theta.values):
             paper = data.transferability_paper.sel(theta=theta)
             ax.plot(paper.gamma, paper, ":", color=f"C{i}", linewidth=1)
-    inside = data.transferability.mean("instance").where(abs(data.n - data.attrs["d"]) > PEAK)
+    inside = data.transferability.mean("instance").where(comparable(data))
     low, high = (float(f(inside)) for f in (np.nanmin, np.nanmax))
     margin = 0.15 * (high - low)
     ax.set(ylabel=r"transferability $\mathcal{T}$", ylim=(low - margin, high + margin))

@@ -243,13 +243,14 @@ def _measure_time(
 def _draw_time(data: xr.Dataset) -> matplotlib.figure.Figure:
     figure, axes = row_of_axes(2)
     late = data.isel(time=slice(1, None))
+    shown = np.unique(np.geomspace(1, late.sizes["time"], 12).round().astype(int)) - 1
     titles = {
         "equal_time": "both at the same time",
         "unequal_time": rf"scratch at time {float(data.time[-1]):g}",
     }
     for (name, title), ax in zip(titles.items(), axes, strict=True):
         for i, theta in enumerate(data.theta.values):
-            part = late[name].sel(theta=theta)
+            part = late[name].sel(theta=theta).isel(time=shown)
             mean, error = part.mean("instance"), part.std("instance", ddof=1)
             error = error / np.sqrt(part.sizes["instance"])
             label = rf"$\theta$ = {plot.format_angle(theta)}"
