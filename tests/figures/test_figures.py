@@ -2,6 +2,7 @@
 
 import re
 
+import jax.numpy as jnp
 import matplotlib
 
 matplotlib.use("Agg")
@@ -111,8 +112,8 @@ def test_the_tolerance_is_exceeded_by_chance_as_often_as_it_says():
 
 def test_ridge_on_bidiagonal_inputs_is_ridge():
     rng = np.random.default_rng(0)
-    diagonal, upper = rng.uniform(1, 2, (2, 4)).astype(np.float32)
-    X = Bidiagonal(diagonal, upper, np.float32(4), 6)
+    diagonal, upper = jnp.asarray(rng.uniform(1, 2, (2, 4)), jnp.float32)
+    X = Bidiagonal(diagonal, upper, jnp.asarray(4.0), 6)
     y = rng.normal(size=(4, 2))
     dense = np.asarray(X.dense(), float)[:-1]
     for ridge, beta in zip((0.1, 2.0), _ridge_solutions(X, y, np.array([0.1, 2.0])), strict=True):
