@@ -14,7 +14,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from fatelib.arguments import ANGLE, check, check_key
 from fatelib.grid import sweep
-from fatelib.linear.bidiagonal import chi, reduced_tasks
+from fatelib.linear.bidiagonal import Bidiagonal, chi, reduced_tasks
 from fatelib.linear.network import DeepLinear, truncate
 from fatelib.linear.quadratic import product
 from fatelib.linear.training import Engine, pretrain, train
@@ -380,11 +380,19 @@ def _measure_reduced(
     side = jax.random.normal(jax.random.fold_in(key, 5), ())
     side /= jnp.sqrt(side**2 + chi(jax.random.fold_in(key, 6), jnp.asarray(d - 2), side.dtype) ** 2)
 
-    def task(theta: ArrayLike, sigma: ArrayLike) -> Any:
+    # One draw, with a source across the target and unit noise, serves all angles and noises.
+    drawn, X, y = reduced_tasks(data_key, n, d, np.pi / 2, 1.0, largest=experiment.largest)
+    target, across = drawn.beta_target, drawn.beta_source
+    signal = X @ target
+    noise = y - signal
+
+    def task(theta: ArrayLike, sigma: ArrayLike) -> tuple[LinearTasks, Bidiagonal, Array]:
+        along, off = jnp.cos(theta), jnp.sin(theta)
         if source_gamma < np.inf:
-            inside = jnp.cos(theta) * cosine + jnp.sin(theta) * jnp.sqrt(1 - cosine**2) * side
-            theta = jnp.arccos(jnp.clip(inside, -1, 1))
-        return reduced_tasks(data_key, n, d, theta, sigma, largest=experiment.largest)
+            along = along * cosine + off * jnp.sqrt(1 - cosine**2) * side
+            off = jnp.sqrt(jnp.maximum(1 - along**2, 0))
+        tasks = LinearTasks(along * target + off * across, target, sigma)
+        return tasks, X, signal + sigma * noise
 
     def new(sigma: Array, weight_decay: Array, **_: Any) -> Result:
         options = {"engine": experiment.engine, "depth": depth, "scale": experiment.shape["scale"]}

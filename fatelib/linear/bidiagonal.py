@@ -203,23 +203,21 @@ def reduced_tasks(
     theta, sigma = jnp.asarray(theta, dtype), jnp.asarray(sigma, dtype)
     rows = min(largest, d)
     seen = min(largest + 1, d)
-    diagonal_key, upper_key, noise_key, source_key, rest_key = jax.random.split(key, 5)
-    place = jnp.arange(rows)
-    X = Bidiagonal(
-        chi(diagonal_key, jnp.asarray(n) - place, dtype),
-        chi(upper_key, jnp.where(place < n, d - 1 - place, 0), dtype),
-        jnp.asarray(n, dtype),
-        max(seen, rows) + 1,
-    )
+    chi_key, noise_key, source_key = jax.random.split(key, 3)
+    n, place = jnp.asarray(n), jnp.arange(rows)
+    # All chi variables in one draw, which compiles several times faster than four.
+    ends = jnp.stack([jnp.asarray(d - seen), n - d])
+    freedom = jnp.concatenate([n - place, jnp.where(place < n, d - 1 - place, 0), ends])
+    draws = chi(chi_key, freedom, dtype)
+    diagonal, upper, (unseen, rest) = draws[:rows], draws[rows : 2 * rows], draws[2 * rows :]
+    X = Bidiagonal(diagonal, upper, n.astype(dtype), max(seen, rows) + 1)
     others = jax.random.normal(source_key, (seen - 1,), dtype)
-    unseen = chi(rest_key, jnp.asarray([d - seen]), dtype)
-    others = jnp.concatenate([others, jnp.zeros(X.columns - seen - 1, dtype), unseen])
+    others = jnp.concatenate([others, jnp.zeros(X.columns - seen - 1, dtype), unseen[None]])
     others /= jnp.linalg.norm(others)
     target = jnp.zeros(X.columns, dtype).at[0].set(1)
     source = jnp.concatenate([jnp.cos(theta)[None], jnp.sin(theta) * others])
     noise = jax.random.normal(noise_key, (rows,), dtype) * (place < n)
-    rest = chi(jax.random.fold_in(noise_key, 1), jnp.maximum(jnp.asarray([n]) - d, 0), dtype)
-    y = X @ target + sigma * jnp.concatenate([noise, rest])
+    y = X @ target + sigma * jnp.concatenate([noise, rest[None]])
     return LinearTasks(source, target, sigma), X, y
 
 

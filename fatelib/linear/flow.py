@@ -65,15 +65,15 @@ def flow(
     def excess(state: tuple[Array, Array]) -> Array:
         return loss.excess(state[0])
 
-    def moving(state: tuple[Array, Array]) -> Array:
-        """Squared norm of the force left, in the units of `train`."""
+    def finished(state: tuple[Array, Array]) -> Array:
+        """The rule of `fatelib.linear.iteration`, but for weights that decay takes to zero."""
         beta, scale = state
         outside2 = scale**2 * unseen2
         pull = decay * (jnp.sum(beta**2) + outside2) ** (1 / depth - 1)
-        return jnp.sum((loss.gradient(beta) + pull * beta) ** 2) + pull**2 * outside2
-
-    def finished(state: tuple[Array, Array]) -> Array:
-        return jnp.where(decay > 0, moving(state), excess(state)) <= tolerance
+        force2 = jnp.sum((loss.gradient(beta) + pull * beta) ** 2) + pull**2 * outside2
+        return jnp.where(
+            decay > 0, force2 <= jnp.minimum(2 * pull, 1) * tolerance, excess(state) <= tolerance
+        )
 
     def record(time: Any, state: tuple[Array, Array], _: Any) -> Any:
         return time / rate, excess(state) + loss.minimum, observe and observe(whole(state))

@@ -123,7 +123,9 @@ def descend(
         norm = jnp.sqrt(jnp.sum(beta**2) + outside2)
         pull = decay * norm ** (2 / depth - 2)
         residual = jnp.sum((loss.gradient(beta) + pull * beta) ** 2)
-        balance = residual + pull**2 * outside2 <= tolerance
+        # A ridge problem of this pull is no further above its minimum than |gradient|^2 / (2 pull).
+        # The bound would let a plateau near zero pass, where the pull of deep networks is infinite.
+        balance = residual + pull**2 * outside2 <= jnp.minimum(2 * pull, 1) * tolerance
         if depth == 1:
             return balance
         # The sum N of the squared weights obeys dN/dt <= 2 N (|G| (N/L)^(L/2 - 1) - decay), with
