@@ -88,10 +88,11 @@ def train(
         steps: The most steps to take.
         tolerance: Stop when the loss is this close to its minimum. With weight decay: when the
             loss plus the ridge penalty :math:`\tfrac p2 \|\beta\|^2` is, by the bound
-            :math:`\|G + p \beta\|^2 / \min(2 p, 1)`, with :math:`p = \text{decay} \, \|\beta\|^{2/L -
-            2}` and the gradient G of the loss in :math:`\beta` (the sum vanishes at every
-            stationary point but zero, because the layers balance there); or, once decay is bound
-            to take all weights to zero, when :math:`\lambda_{\max} \|\beta\|^2` is.
+            :math:`\|G + p \beta\|^2 / \min(2 p, 1)`, where G is the gradient of the loss in
+            :math:`\beta` and :math:`p = \text{decay} \, \|\beta\|^{2/L - 2}` (the force
+            vanishes at every stationary point but zero, because the layers balance there); or,
+            once decay is bound to take all weights to zero, when
+            :math:`\lambda_{\max} \|\beta\|^2` is.
         weight_decay: Coefficient of the decay, in the gradient.
         layers: "all", or "last" to train the last layer alone on frozen features.
         record_every: Steps between two records; stopping is decided at records only.
