@@ -134,7 +134,7 @@ ax.set(
 ax.legend()
 
 # %% [markdown]
-# All three see one thing, the *chord* $\lVert \beta_s - \beta_t \rVert$: how different the outputs are. Linear transfer sees the *line* through $\beta_s$. Its last layer is free to rescale and to change sign, so
+# For unit vectors and a given noise all three see one thing, the *chord* $\lVert \beta_s - \beta_t \rVert$: how different the outputs are. Linear transfer sees the *line* through $\beta_s$. Its last layer is free to rescale and to change sign, so
 # $\beta_s$ and $-\beta_s$ are the same feature, although as tasks they are as far apart as two unit vectors can be. A distance between data sets compares functions; what is transferred is a feature space.
 #
 # ## Figure 4a of the paper
@@ -162,7 +162,8 @@ ax.axvline(1 / sigma**2, color="black", linestyle=":", linewidth=0.8)
 ax.set(
     xlabel=r"$\mathrm{KL}(p_s \Vert p_t)$", ylabel=r"transferability $\mathcal{T}$"
 )
-ax.legend()
+ax.set_ylim(top=1.25)
+ax.legend(ncols=4, loc="upper center")
 
 # %% [markdown]
 # In fairness: *within* $[0, \pi/2]$ and at a fixed number of samples the divergence does order the tasks, as anything that grows with the angle would. It just cannot say where zero is.

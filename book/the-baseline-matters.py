@@ -298,7 +298,7 @@ glue("trained", scratch.risk_scratch.size, display=False)
 #
 # instead of the 1 of scratch training.
 # At equal $\gamma$ the risk {eq}`best-risk` grows with $\Delta$. So L2-SP beats regularised scratch training if and only if $\Delta < 1$:
-# **below 60°, at every number of samples and every noise**, also for $\gamma > 1$, where fine-tuning without regularisation has nothing left to gain.
+# **below 60°, at every number of samples and every noise**, also for $\gamma > 1$, where the plain {doc}`fine-tuning` has nothing left to gain.
 #
 # Why $\beta_s$ and not a multiple of it? The best multiple is $m = \cos\theta\, \beta_s$ with
 #
