@@ -68,7 +68,8 @@ def phase_diagram(
     angles of an instance share its target, data and scratch network: only the source turns, and
     the pretrained network with it (gradient descent commutes with rotations, and rotated Gaussian
     weights are Gaussian, so one pretraining serves all angles). The draws of a cell depend on the
-    key, the instance and n alone: a part of a grid has the values of the whole.
+    key, the instance and n alone: a part of a grid has the values of the whole (below gamma = 1,
+    where the samples are never formed, if it has the whole's largest gamma).
 
     The engines ``descent`` and ``gram`` train full networks from random weights of size `scale`.
     ``spectral``, ``flow`` and ``limit`` stand for the limit of a small scale: the pretrained
