@@ -86,8 +86,10 @@ ax.legend()
 # It is scratch training, on the source. All we need to know are its overlap with the target and its squared norm, which for large $d$ become
 #
 # $$
-# M = \hat\beta_s \cdot \beta_t \to \min(1, \gamma_s) \cos\theta, \qquad
-# N = \lVert \hat\beta_s \rVert^2 \to \min(1, \gamma_s) \left( 1 + \frac{\sigma_s^2}{\lvert 1 - \gamma_s \rvert} \right)
+# \begin{aligned}
+# M &= \hat\beta_s \cdot \beta_t \to \min(1, \gamma_s) \cos\theta , \\
+# N &= \lVert \hat\beta_s \rVert^2 \to \min(1, \gamma_s) \left( 1 + \frac{\sigma_s^2}{\lvert 1 - \gamma_s \rvert} \right)
+# \end{aligned}
 # $$ (source-moments)
 #
 # (Appendix C of {cite:t}`tahir2025`): too few samples shorten the vector, noise lengthens it. The angle between them is all that linear transfer can notice:
@@ -142,8 +144,10 @@ fatelib.agreement_table(
 # Fine-tuning keeps $\kappa \hat\beta_s$ where the target data see nothing ({doc}`fine-tuning`), length included. {prf:ref}`thm-fine-tuning` did not assume a unit vector, so that
 #
 # $$
-# N \kappa^{2L/(L-1)} = \gamma \left( 1 + \frac{\sigma^2}{1 - \gamma} \right) + N (1 - \gamma)\, \kappa^2 , \qquad
-# \mathcal T_{\text{ft}} = (1 - \gamma) (2 \kappa M - \kappa^2 N)
+# \begin{aligned}
+# N \kappa^{2L/(L-1)} &= \gamma \left( 1 + \frac{\sigma^2}{1 - \gamma} \right) + N (1 - \gamma)\, \kappa^2 , \\
+# \mathcal T_{\text{ft}} &= (1 - \gamma) (2 \kappa M - \kappa^2 N)
+# \end{aligned}
 # $$ (finite-fine-tuning)
 #
 # for $\gamma < 1$, and $\mathcal T_{\text{ft}} = 0$ beyond. With $\kappa = 1$ it is eq. 22 of {cite:t}`tahir2025`. Break-even is at $\cos\theta = \frac{\kappa}{2} \big( 1 + \sigma_s^2 / \lvert 1 - \gamma_s \rvert \big)$: the number
@@ -314,7 +318,7 @@ glue("off-small", off[0.5], display=False)
 glue("off-large", off[1.5], display=False)
 
 # %% [markdown]
-# With $\kappa = 1$ fine-tuning would be off by up to {glue:text}`off-small:.1f` standard errors for the small source and {glue:text}`off-large:.1f` for the large one.
+# With $\kappa = 1$ fine-tuning would be off by up to {glue:text}`off-small:.1f` standard errors for the small source and {glue:text}`off-large:.1f` for the large one, where $\kappa$ is too close to 1 to tell the two apart.
 # The reason at $\gamma_s = 0.5$ is not the noise but the short source.
 #
 # ## Turn it yourself
