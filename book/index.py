@@ -102,6 +102,12 @@ fatelib.agreement_table(
 # | {doc}`when-does-transfer-help` | Keep the features or start over? | One formula at two arguments, with boundaries in closed form. |
 # | {doc}`deep-linear-dynamics` | Why does nothing happen, and then everything? | A saddle, a conserved quantity and a logistic curve. |
 # | {doc}`feature-sparsification` | What does a network keep of what it saw? | From small weights a single feature; how many in general, the initial scale decides. |
+# | {doc}`one-formula` | What do n samples teach k features? | Three terms, exact for every n; one of them makes the spike. |
+# | {doc}`linear-transfer` | When do frozen features win, and by how much? | The formula at one feature against all of them; part of the gain is not theirs. |
+# | {doc}`fine-tuning` | And if all layers go on learning? | What the data never see stays, rescaled: 60 degrees, corrected for noise and depth. |
+# | {doc}`finite-source` | What if the source was small and noisy too? | Its features turn away from the truth by a known angle. |
+# | {doc}`the-baseline-matters` | Does transfer beat scratch training done well? | One boundary in closed form; with a learned scale it never loses. |
+# | {doc}`distances-do-not-decide` | Is a distance between data sets enough to know? | No: one pair of tasks changes its sign with the number of samples. |
 #
-# The library also computes fine-tuning, finite source data and regularised baselines; their chapters are being written. Results that are not in the paper are marked as ours where they are derived. If you use the book or the library, please
+# How fast all this is trained, and how to run grids of your own, is on the pages {doc}`performance` and {doc}`sweeps`. Results that are not in the paper are marked as ours where they are derived. If you use the book or the library, please
 # {doc}`cite <cite>` them together with the paper.

@@ -54,9 +54,9 @@ def _measure_5(*, thetas: Any, decays: Any, sigma: float, **settings: Any) -> xr
         thetas=[np.pi / 4],
         sigma=sigma,
         weight_decay=decays,
-        # With decay the tolerance is on the square of the force left, which must be small beside
-        # that of the decay itself.
-        tolerance=1e-3 * min(decay for decay in decays if decay > 0) ** 2,
+        # The excess of the penalised loss bounds the risk through the least curvature, which at the
+        # smallest decay is little more than that decay.
+        tolerance=1e-8,
         name="scratch",
         **settings,
     ).isel(theta=0, drop=True)
@@ -72,7 +72,9 @@ def _measure_5(*, thetas: Any, decays: Any, sigma: float, **settings: Any) -> xr
     data["best_decay"] = best
     chosen = data.risk_scratch.sel(weight_decay=best).drop_vars("weight_decay")
     data["transferability"] = chosen - data.risk
-    data["transferability_theory"] = data.risk_optimal - data.risk_theory
+    # Of the decays tried: that is up to a tenth above the risk of the best decay there is.
+    tried = data.risk_scratch_theory.sel(weight_decay=best).drop_vars("weight_decay")
+    data["transferability_theory"] = tried - data.risk_theory
     data.attrs["scratch_seconds"] = scratch.attrs["seconds"]
     return data.transpose(..., "theta", "gamma", "instance")
 
@@ -92,7 +94,9 @@ def _draw_5(data: xr.Dataset) -> matplotlib.figure.Figure:
     plain = data.risk_scratch.sel(weight_decay=0, drop=True)
     names = xr.DataArray(["best decay of the grid", "no decay"], dims="baseline", name="baseline")
     plot.slices(xr.concat([chosen, plain], names), by="baseline", ax=second)
-    second.plot(gamma, theory.optimal_scratch_risk(gamma, sigma), "k-", label="best decay, theory")
+    second.plot(
+        gamma, theory.optimal_scratch_risk(gamma, sigma), "k-", label="best decay of all, theory"
+    )
     second.set(ylabel="risk of scratch training", ylim=(0, 1.4 * float(best.max())))
     second.legend()
     return figure

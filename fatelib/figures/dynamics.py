@@ -71,7 +71,9 @@ def _measure_dynamics(
             return jax.vmap(lambda key: _pretrain(key, beta, depth, records, False)[::2])(keys)
 
         starts, seen = many(keys)
-        _, times, one = _pretrain(keys[0], beta, depth, records, True)
+        seen = jax.tree.map(np.asarray, seen)
+        alone = _pretrain(keys[0], beta, depth, records, True)
+        times, one = jax.tree.map(np.asarray, alone[1:])
         run = xr.Dataset(
             {
                 "loss": (("instance", "record"), seen["loss"]),
@@ -256,7 +258,7 @@ def _draw_time(data: xr.Dataset) -> matplotlib.figure.Figure:
             label = rf"$\theta$ = {plot.format_angle(theta)}"
             ax.errorbar(part.time, mean, error, fmt=".", color=f"C{i}", label=label)
             line = late[f"{name}_theory"].sel(theta=theta).mean("instance")
-            ax.plot(part.time, line, color=f"C{i}")
+            ax.plot(late.time, line, color=f"C{i}")
         ax.axhline(0, color="black", linewidth=0.6)
         ax.axvline(80, color="black", linestyle=":", linewidth=1)
         ax.set(xscale="log", title=title, xlabel="time of fine-tuning")
