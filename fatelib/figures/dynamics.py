@@ -21,7 +21,7 @@ __all__ = ["FIG_DYNAMICS", "FIG_TIME"]
 
 # Scale of the initial weights, learning rate and duration, for each depth: the deeper a network
 # the longer a small start keeps it on its plateau.
-_RUNS = {2: (1e-5, 0.005, 8.0), 3: (0.01, 0.01, 20.0), 4: (0.05, 0.01, 40.0)}
+_RUNS = {2: (1e-5, 0.005, 8.0), 3: (0.01, 0.01, 20.0), 4: (0.03, 0.01, 100.0)}
 _SINGULAR_VALUES = 3
 _STARTED = 0.05  # the strength at which the clock of the theory is set
 
@@ -176,6 +176,10 @@ FIG_DYNAMICS = Figure(
 # Fine-tuning at n = d -----------------------------------------------------------------------------
 
 
+# The authors' learning rates.
+_RATE, _RATE_SCRATCH = 0.01, 0.1
+
+
 def _measure_time(
     *,
     d: int,
@@ -215,7 +219,11 @@ def _measure_time(
     keys = jax.random.split(jax.random.key(seed), instances)
     runs = {}
     for engine in ("spectral", "flow"):
-        for fine_tuning, rate in ((True, 0.01), (False, 0.1)):
+        for fine_tuning, rate in (
+            (True, _RATE),
+            (False, _RATE_SCRATCH),
+            (False, _RATE_SCRATCH / 2),
+        ):
 
             @jax.jit
             def many(keys: Any, thetas: Any, options: Any = (engine, fine_tuning, rate)) -> Any:
@@ -225,7 +233,7 @@ def _measure_time(
                 return jax.lax.map(row, thetas)
 
             over = thetas if fine_tuning else thetas[:1]
-            runs[engine, fine_tuning] = np.asarray(many(keys, jnp.asarray(over)))
+            runs[engine, rate] = np.asarray(many(keys, jnp.asarray(over)))
     coords = {
         "theta": thetas,
         "instance": range(instances),
@@ -233,12 +241,14 @@ def _measure_time(
     }
     data = xr.Dataset(coords=coords)
     for engine, end in (("spectral", ""), ("flow", "_theory")):
-        data[f"risk{end}"] = (("theta", "instance", "time"), runs[engine, True])
-        data[f"risk_scratch{end}"] = (("instance", "time"), runs[engine, False][0])
+        data[f"risk{end}"] = (("theta", "instance", "time"), runs[engine, _RATE])
+        data[f"risk_scratch{end}"] = (("instance", "time"), runs[engine, _RATE_SCRATCH][0])
         data[f"equal_time{end}"] = data[f"risk_scratch{end}"] - data[f"risk{end}"]
         # The paper's panels: scratch at the end, fine-tuning at any time before.
         final = data[f"risk_scratch{end}"].isel(time=-1, drop=True)
         data[f"unequal_time{end}"] = final - data[f"risk{end}"]
+    half = runs["spectral", _RATE_SCRATCH / 2][0]
+    data["risk_scratch_half_rate"] = (("instance", "time"), half)
     return data.assign_attrs(d=d, sigma=sigma, seed=seed, engine="spectral")
 
 
@@ -268,13 +278,23 @@ def _draw_time(data: xr.Dataset) -> matplotlib.figure.Figure:
 
 
 def _agree_time(data: xr.Dataset) -> Agreement:
+    # Steps of size r follow the flow to first order in r. From a small start they also leave the
+    # plateau late, by a share of the order of r of a long time: there a run of half the step
+    # cancels that order and leaves the square.
     late = data.isel(time=slice(1, None))
+    extrapolated = 2 * late.risk_scratch_half_rate - late.risk_scratch
     ratios = {
-        "risk of scratch over that of the flow": late.risk_scratch / late.risk_scratch_theory,
-        "risk of fine-tuning over that of the flow": late.risk / late.risk_theory,
+        "risk of fine-tuning over that of the flow": (late.risk / late.risk_theory, _RATE),
+        "risk of scratch, steps to zero, over that of the flow": (
+            extrapolated / late.risk_scratch_theory,
+            _RATE_SCRATCH**2,
+        ),
     }
     return together(
-        *[agreement_table({k: (v, 1.0)}, over=None, tolerance=0.01) for k, v in ratios.items()]
+        *[
+            agreement_table({name: (ratio, 1.0)}, over=None, tolerance=bound)
+            for name, (ratio, bound) in ratios.items()
+        ]
     )
 
 
