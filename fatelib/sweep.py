@@ -24,7 +24,7 @@ from fatelib.transfer import Result, fine_tune, linear_transfer, scratch
 __all__ = ["phase_diagram"]
 
 Method = Literal["linear_transfer", "fine_tuning"]
-Values = float | Sequence[float]
+Values = float | Sequence[float] | np.ndarray
 
 # Largest initial scale that counts as the limit of small ones.
 _SMALL = 1e-3
@@ -40,7 +40,7 @@ def phase_diagram(
     instances: int,
     key: Any,
     engine: str = "auto",
-    depth: int | Sequence[int] = 2,
+    depth: int | Sequence[int] | np.ndarray = 2,
     width: int | None = None,
     scale: float = 1e-5,
     source_gamma: Values = np.inf,
@@ -134,8 +134,8 @@ def phase_diagram(
         >>> import jax
         >>> grid = phase_diagram("linear_transfer", [0.5, 1.0], [0.5, 2.0], d=20, sigma=0.2,
         ...                      instances=3, key=jax.random.key(0), progress=False)
-        >>> dict(grid.sizes)
-        {'theta': 2, 'gamma': 2, 'instance': 3}
+        >>> grid.risk.dims
+        ('theta', 'gamma', 'instance')
         >>> grid.n.values.tolist(), grid.engine
         ([10, 40], 'spectral')
     """

@@ -35,7 +35,7 @@ TINY = {
     "fig-ridge": {"d": 60, "instances": 6, "ridges": (0.0, 0.2)},
     "fig-5": {**GRID, "decays": (0.0, 0.1)},
     "fig-l2sp": {**GRID, "ridges": (0.01, 0.03, 0.1, 0.3)},
-    "fig-dynamics": {"d": 60, "instances": 3, "depths": (2, 3), "records": 50},
+    "fig-dynamics": {"d": 100, "instances": 3, "depths": (2, 3), "records": 50},
     "fig-time": {"d": 40, "instances": 3, "thetas": (0.4, 1.2), "duration": 100.0, "records": 10},
     "fig-4a": GRID,
     "fig-4b": {**GRID, "sizes": (2, 40), "samples": 20},
