@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -219,14 +220,18 @@ def test_kills_lose_no_finished_chunk(alone, tmp_path):
         while process.poll() is None and not (store.exists() and rng.random() < 0.3):
             time.sleep(rng.uniform(0, 0.6))
         if process.poll() is not None:
-            break
+            finish(process)
+            if kills >= 3:
+                break
+            shutil.rmtree(store)  # too quick for us: begin again
+            before = {}
+            continue
         process.send_signal(signal.SIGKILL)
         process.communicate()
         kills += 1
         after = {p.name: p.read_bytes() for p in marks.iterdir() if p.name.isdigit()}
         assert before.items() <= after.items()  # what was finished has not been done again
         before = after
-    assert kills >= 3
     np.testing.assert_array_equal(finish(start(store, memory=memory))[2], alone)
     done = {p.name: p.read_bytes() for p in marks.iterdir() if p.name.isdigit()}
     assert before.items() <= done.items()
