@@ -57,7 +57,8 @@ def sweep(
             in traced dimensions only: a pytree of arrays with a leading axis of instances.
         static: The outer dimensions that `measure` takes as Python values (a new compilation for
             each); it takes the others as traced numbers.
-        common: Give all points the same random numbers; otherwise independent ones.
+        common: Give all points the same random numbers; otherwise independent ones, and then each
+            is prepared by itself.
         chunk: The most instances in a chunk; by default all.
         store: Directory that the chunks are written to as they finish (zarr). A sweep started anew
             with the same store does only what is missing. Several processes need one that they
@@ -116,9 +117,11 @@ def sweep(
     run = _spread(measure, static)
 
     @lru_cache(maxsize=1)
-    def shared(fixed: tuple[Any, ...], block: range) -> tuple[Array, Any]:
+    def shared(fixed: tuple[Any, ...], block: range, salt: int | None) -> tuple[Array, Any]:
         # The last block repeats its end: blocks of one size share one compiled program.
         part = keys[jnp.minimum(block.start + jnp.arange(size), instances - 1)]
+        if salt is not None:
+            part = jax.vmap(jax.random.fold_in, (0, None))(part, salt)
         named = dict(zip(static, fixed, strict=True))
         return part, None if prepare is None else prepare(part, **named)
 
@@ -136,10 +139,8 @@ def sweep(
             started = time.perf_counter()
             index, block = chunks[number]
             point = {name: outer[name][i] for name, i in index.items()}
-            part, prepared = shared(tuple(point[name] for name in static), block)
-            if not common:
-                salt = zlib.crc32(repr(sorted(point.items())).encode())
-                part = jax.vmap(jax.random.fold_in, (0, None))(part, salt)
+            salt = None if common else zlib.crc32(repr(sorted(point.items())).encode())
+            part, prepared = shared(tuple(point[name] for name in static), block, salt)
             values = _collect(run(part, prepared, point), len(block), len(outer), point)
             region = {name: slice(i, i + 1) for name, i in index.items()}
             region |= {name: slice(0, len(along)) for name, along in inner.items()}

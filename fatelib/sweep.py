@@ -107,7 +107,7 @@ def phase_diagram(
             networks.
         common: Give all cells the same random numbers, so that differences between angles are free
             of their noise; otherwise every cell is independent, at the price of one scratch network
-            each.
+            and one pretraining each.
         memory: Gigabytes that the networks trained at one time may take, roughly, per device.
         store: Directory to which finished chunks are written (zarr); an interrupted sweep goes on
             where it was, with bit-identical results.

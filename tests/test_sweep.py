@@ -162,6 +162,14 @@ def test_independent_cells():
     assert abs(correlations[1]) < 4 / 200**0.5
 
 
+def test_independent_cells_learn_their_own_source():
+    """At angle zero a network that starts from its source has nothing to learn but the noise."""
+    options = {**SMALL, "sigma": 0.0, "instances": 3, "learning_rate": 0.02, "common": False}
+    data = phase_diagram("fine_tuning", [0.0], [0.5], engine="descent", **options)
+    # Pretraining stops with a loss of 1e-6, and nothing makes it worse.
+    assert (data.risk < 1e-5).all()
+
+
 def test_standard_errors():
     data = phase_diagram("fine_tuning", [0.4], [0.5], instances=10, engine="limit", **SMALL)
     expected = np.std(data.transferability, axis=-1, ddof=1) / 10**0.5

@@ -205,7 +205,7 @@ def reduced_tasks(
     seen = min(largest + 1, d)
     chi_key, noise_key, source_key = jax.random.split(key, 3)
     n, place = jnp.asarray(n), jnp.arange(rows)
-    # All chi variables in one draw, which compiles several times faster than four.
+    # All chi variables in one draw: one loop to compile instead of four.
     ends = jnp.stack([jnp.asarray(d - seen), n - d])
     freedom = jnp.concatenate([n - place, jnp.where(place < n, d - 1 - place, 0), ends])
     draws = chi(chi_key, freedom, dtype)

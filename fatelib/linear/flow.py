@@ -42,7 +42,7 @@ def flow(
     observe: Callable[[DeepLinear], Any] | None,
 ) -> tuple[DeepLinear, History]:
     """Follow gradient flow for the time ``rate * steps``."""
-    import diffrax  # only here: it takes longer to import than all the rest of fatelib
+    import diffrax  # only here: the other engines do without it
 
     depth, beta = len(initial.scales) + 1, jnp.prod(initial.scales) * initial.direction
     start = loss.project(beta)

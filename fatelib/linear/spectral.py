@@ -163,7 +163,7 @@ class Spectral(Iteration):
             gradient = self.loss.gradient(whole * direction)
             along = product(direction, gradient)
             direction = keep * direction - (eta * whole) * gradient
-            # Scalars one by one: as an array they would cost more than the vectors.
+            # Scalars, not an array: every operation on a small array is a loop of its own.
             scales = tuple(
                 keep * scale - eta * along * math.prod(scales[:l] + scales[l + 1 :])
                 for l, scale in enumerate(scales)

@@ -142,7 +142,9 @@ def test_single_precision(engine):
     # Rounding of the labels, 6e-8 of their size, moves the minimiser by that over the least
     # singular value.
     scale = np.linalg.norm(y) / np.linalg.svd(np.float64(X), compute_uv=False).min()
-    np.testing.assert_allclose(single.end_to_end(), exact, atol=100 * 6e-8 * scale)
+    # A few such roundings in all; the Gram matrix carries those of its thousands of updates.
+    factor = 50 if engine == "gram" else 10
+    np.testing.assert_allclose(single.end_to_end(), exact, atol=factor * 6e-8 * scale)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -240,9 +242,10 @@ def test_scratch_ends_at_the_interpolator(engine):
     result = scratch(jax.random.key(5), tasks, X, y, engine=engine, tolerance=1e-10)
     assert result.engine == engine
     assert result.converged
-    np.testing.assert_allclose(
-        result.network.end_to_end(), np.linalg.pinv(X) @ y, atol=3e-4 if engine != "limit" else 2e-5
-    )
+    # A loss 1e-10 above its minimum is a distance of 1e-5 over the root of the least curvature.
+    least = np.linalg.svd(np.float64(X) / 7**0.5, compute_uv=False).min() ** 2
+    distance = np.linalg.norm(result.network.end_to_end() - np.linalg.pinv(X) @ y)
+    assert distance < (1e-10 / least) ** 0.5
 
 
 def test_the_last_layer_has_two_engines():
