@@ -35,6 +35,7 @@ data = fatelib.phase_diagram(
     sigma=[0.0, 0.2, 0.5],
     instances=20,
     key=jax.random.key(0),
+    learning_rate=0.1,
     engine="spectral",
 )
 n = data.n.values

@@ -187,6 +187,7 @@ data = fatelib.phase_diagram(
     sigma=[0.0, 0.2],
     instances=20,
     key=jax.random.key(3),
+    learning_rate=0.1,
     engine="spectral",
 ).isel(theta=0)
 

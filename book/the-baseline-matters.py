@@ -190,6 +190,7 @@ scratch = fatelib.phase_diagram(
     [np.pi / 4],  # scratch training does not know the angle
     gammas,
     weight_decay=decays,
+    learning_rate=0.1,
     tolerance=1e-8,
     engine="spectral",
     **common,

@@ -232,7 +232,8 @@ data = fatelib.phase_diagram(
     sigma=sigma,
     instances=20,
     key=jax.random.key(3),
-    engine="gram",  # every weight of every network, from random ones
+    learning_rate=0.1,
+    engine="descent",  # every weight of every network, from random ones
 )
 
 # %%

@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--engine", help="how to train (default: auto); see fatelib.train")
     training.add_argument("--scale", type=float, help="of initial weights (default: 1e-5)")
     training.add_argument("--width", type=int, help="hidden width (default: d)")
-    training.add_argument("--learning-rate", type=float, help="step size (default: 0.1)")
+    training.add_argument("--learning-rate", type=float, help="step size (default: a safe one)")
     training.add_argument("--steps", type=int, help="the most steps (default: 10000)")
     training.add_argument("--tolerance", type=float, help="on the loss (default: 1e-6)")
     training.add_argument("--memory", type=float, help="gigabytes per device (default: 2)")

@@ -1,16 +1,12 @@
 """Grids of experiments: what each cell holds, and what cells share."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
 
 from fatelib import theory
 from fatelib.agreement import agreement_table
-from fatelib.linear import DeepLinear, pretrain
-from fatelib.sweep import _square_sample, _turn, phase_diagram
-from fatelib.tasks import LinearTasks
+from fatelib.sweep import phase_diagram
 
 SMALL = {"d": 30, "sigma": 0.2, "key": jax.random.key(0), "progress": False}
 
@@ -46,48 +42,6 @@ def test_a_part_of_the_grid_is_a_part_of_the_whole():
         np.testing.assert_allclose(
             part[name], whole[name].sel(theta=[0.9], gamma=[2.0]), rtol=1e-5, err_msg=name
         )
-
-
-def test_one_pretraining_serves_all_angles():
-    """Turning a network trained on one source is training a turned one on the turned source."""
-    key = jax.random.key(1)
-    first, turned = (LinearTasks.at_angle(key, 20, theta) for theta in (0.0, 0.7))
-    across = LinearTasks.at_angle(key, 20, jnp.pi / 2).beta_source
-    start = DeepLinear.init(jax.random.key(2), 20, depth=3, scale=0.1)
-
-    def turn(network):
-        return _turn(network, first.beta_target, across, 0.7)
-
-    direct, _ = pretrain(turn(start), turned.beta_source)
-    via_rotation = turn(pretrain(start, first.beta_source)[0])
-    for a, b in zip(direct.weights, via_rotation.weights, strict=True):
-        np.testing.assert_allclose(a, b, atol=2e-5)
-
-
-@pytest.mark.parametrize("n", [5, 12, 30])
-def test_resized_samples_have_the_law_of_samples(n):
-    """Eigenvalues and least-squares risk, against dense draws: 1500 each, in standard errors."""
-    d, draws, sigma = 12, 1500, 0.5
-    beta = jnp.ones(d) / d**0.5
-
-    def summary(X, noise):
-        fitted = jnp.linalg.pinv(X) @ (X @ beta + sigma * noise)
-        eigenvalues = jnp.linalg.eigvalsh(X.T @ X)
-        # The median of heavy tails is safe near n = d.
-        return jnp.stack([eigenvalues.sum(), eigenvalues[-1], jnp.sum((fitted - beta) ** 2)])
-
-    def resized(key):
-        return summary(*_square_sample(key, jnp.asarray(n), d))
-
-    def dense(key):
-        X = jax.random.normal(key, (n, d)) / (n / d) ** 0.5
-        noise = jax.random.normal(jax.random.fold_in(key, 1), (n,)) / (n / d) ** 0.5
-        return summary(X, noise)
-
-    keys = jax.random.split(jax.random.key(2), (2, draws))
-    first, second = np.asarray(jax.vmap(resized)(keys[0])), np.asarray(jax.vmap(dense)(keys[1]))
-    for a, b in zip(first.T, second.T, strict=True):
-        assert stats.ks_2samp(a, b).pvalue > 1e-4  # nine tests
 
 
 @pytest.mark.parametrize("source_gamma", [np.inf, 3.0])

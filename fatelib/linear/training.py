@@ -60,7 +60,7 @@ def train(
                    only sets the unit of time
     ``limit``      the same; no weight decay; infinite time          none
     ``auto``       nothing: ``spectral`` for width 1, ``gram`` for   as the one chosen
-                   two layers that are not narrow, else ``descent``
+                   two layers of width > 2 min(n, d), or ``descent``
     =============  ================================================  ==========================
 
     Rank one means: no more than a share of 0.001 of any matrix, in Frobenius norm, is left out (and
@@ -276,7 +276,7 @@ def _choose(
         if layers == "all" and all(1 in weight.shape for weight in network.weights):
             return "spectral"
         samples = d if X is None else min(X.shape)
-        return "gram" if depth == 2 and layers == "all" and samples < 2 * width else "descent"
+        return "gram" if depth == 2 and layers == "all" and 2 * samples < width else "descent"
     if layers == "last" and engine != "descent":
         raise ValueError(f"engine must be 'descent' to train the last layer alone; got {engine!r}")
     if engine == "gram" and depth != 2:

@@ -182,7 +182,8 @@ def test_auto_chooses_by_shape():
     narrow = DeepLinear.init(jax.random.key(0), D, width=2)
     assert train(narrow, X, y, steps=1)[1].engine == "descent"
     assert train(chosen["gram"], X, y, steps=1, layers="last")[1].engine == "descent"
-    assert pretrain(chosen["gram"], tasks.beta_source, steps=1)[1].engine == "gram"
+    assert train(chosen["gram"], *problem(8)[1:], steps=1)[1].engine == "descent"  # 8 = width / 2
+    assert pretrain(chosen["gram"], tasks.beta_source, steps=1)[1].engine == "descent"
 
 
 @pytest.mark.parametrize(

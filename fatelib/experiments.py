@@ -1,0 +1,273 @@
+"""What one instance of a linear transfer experiment does, in all cells that share its data."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from fatelib.linear.bidiagonal import Bidiagonal, chi, reduced_tasks
+from fatelib.linear.network import DeepLinear, truncate
+from fatelib.linear.quadratic import product
+from fatelib.linear.training import pretrain, train
+from fatelib.tasks import LinearTasks
+from fatelib.transfer import Result, fine_tune, linear_transfer, scratch
+
+__all__ = ["Experiment", "FullNetworks", "ReducedNetworks", "samples"]
+
+
+class Experiment(eqx.Module):
+    """A new and a transferred network on the same samples of the target.
+
+    `prepare` and `measure` are what `fatelib.grid.sweep` repeats.
+
+    Attributes:
+        method: "linear_transfer" or "fine_tuning".
+        d: Input dimension.
+        engine: As in `fatelib.train`.
+        width: Hidden width; None for d.
+        scale: Scale of the initial weights.
+        source_sigma: Noise of finitely many source samples.
+        largest: The largest number of target samples.
+        inner: The dimensions filled in one call (of sigma, ridge, weight_decay, theta).
+        training: Options of `fatelib.train` for pretrained and transferred networks.
+        scratch_training: The same for new ones.
+    """
+
+    method: str
+    d: int
+    engine: str
+    width: int | None
+    scale: float
+    source_sigma: float
+    largest: int
+    inner: dict[str, tuple[float, ...]]
+    training: dict[str, Any]
+    scratch_training: dict[str, Any]
+
+    @property
+    def cells(self) -> int:
+        """Number of cells filled in one call."""
+        return math.prod(len(values) for values in self.inner.values())
+
+    @abstractmethod
+    def bytes(self, depth: int) -> float:
+        """Memory of one instance, roughly."""
+
+    @abstractmethod
+    def prepare(self, keys: Array, *, depth: int, source_gamma: float) -> Any:
+        """Learn the source, for a batch of instances; all angles turn the outcome."""
+
+    @abstractmethod
+    def instance(self, key: Array, prepared: Any, depth: int, source_gamma: float, n: Array) -> Any:
+        """Draw what all cells share.
+
+        Returns:
+            ``sample(theta, sigma)``, the tasks, inputs and labels of a cell; ``source(theta)``, its
+            pretrained network; and whether the source was learned to tolerance.
+        """
+
+    def measure(
+        self,
+        key: Array,
+        prepared: Any,
+        *,
+        depth: int,
+        source_gamma: float,
+        gamma: Array,
+        **point: Any,
+    ) -> dict[str, Array]:
+        """Train both networks at one sample size, in all inner cells."""
+        n = samples(gamma, self.d)
+        sample, source, learned = self.instance(key, prepared, depth, source_gamma, n)
+
+        def new(sigma: Array, weight_decay: Array, **_: Any) -> Result:
+            options: dict[str, Any] = {"depth": depth, "width": self.width, "scale": self.scale}
+            options |= {"engine": self.engine, **self.scratch_training}
+            options["weight_decay"] = weight_decay
+            return scratch(jax.random.fold_in(key, 3), *sample(0.0, sigma), **options)
+
+        def transferred(
+            theta: Array, sigma: Array, ridge: Array, weight_decay: Array, **_: Any
+        ) -> Result:
+            network, data = source(theta), sample(theta, sigma)
+            if self.method == "fine_tuning":
+                options = {"engine": self.engine, **self.training, "weight_decay": weight_decay}
+                return fine_tune(network, *data, **options)
+            if self.engine in ("flow", "limit"):
+                return linear_transfer(network, *data, ridge=ridge, engine="limit")
+            options = {"engine": "descent", **self.training}
+            return linear_transfer(network, *data, ridge=ridge, **options)
+
+        def over(function: Callable[..., Any], names: Sequence[str], point: Any) -> Any:
+            """Map over the inner dimensions; what does not depend on one is done once for it."""
+            if not names:
+                result = function(**point)
+                return result.risk, result.steps, result.converged
+            name, *rest = names
+            values = jnp.asarray(self.inner[name])
+            return jax.vmap(lambda value: over(function, rest, {**point, name: value}))(values)
+
+        names = list(self.inner)
+        risk_scratch, steps_scratch, converged_scratch = over(new, names, point)
+        risk, steps, converged = over(transferred, names, point)
+        return {
+            "risk_scratch": risk_scratch,
+            "risk": risk,
+            "converged": converged & converged_scratch & learned,
+            "steps_scratch": steps_scratch,
+            "steps": steps,
+        }
+
+
+class FullNetworks(Experiment):
+    """Networks with random weights, trained on explicit samples."""
+
+    def bytes(self, depth: int) -> float:
+        """Memory of one instance, roughly."""
+        width, cells = self.width or self.d, self.cells
+        return 4.0 * self.d * (8 * self.d + (2 + depth) * width * (1 + cells))
+
+    def prepare(self, keys: Array, *, depth: int, source_gamma: float) -> Any:
+        """Pretrain a batch of networks on their targets, to be turned later."""
+        d = self.d
+
+        def one(key: Array) -> Any:
+            beta = LinearTasks.at_angle(jax.random.fold_in(key, 0), d, 0.0).beta_target
+            start = jax.random.fold_in(key, 2)
+            network = DeepLinear.init(start, d, depth, self.width, self.scale)
+            options = {"engine": self.engine, **self.training}
+            if source_gamma == np.inf:
+                network, history = pretrain(network, beta, **options)
+            else:
+                n = samples(jnp.asarray(source_gamma), d)
+                X, noise = _square_sample(jax.random.fold_in(key, 4), n, d)
+                y = product(X, beta) + self.source_sigma * noise
+                network, history = train(network, X, y, **options)
+            return network, history.converged
+
+        networks, learned = jax.jit(partial(jax.lax.map, one))(keys)
+        if self.method == "linear_transfer":
+            networks = _leading_features(networks)
+        return networks, learned
+
+    def instance(self, key: Array, prepared: Any, depth: int, source_gamma: float, n: Array) -> Any:
+        """Draw the samples."""
+        pretrained, learned = prepared
+        X, noise = _square_sample(jax.random.fold_in(jax.random.fold_in(key, 1), n), n, self.d)
+
+        def tasks(theta: ArrayLike, sigma: ArrayLike) -> LinearTasks:
+            return LinearTasks.at_angle(jax.random.fold_in(key, 0), self.d, theta, sigma)
+
+        def sample(theta: ArrayLike, sigma: ArrayLike) -> tuple[LinearTasks, Array, Array]:
+            at_angle = tasks(theta, sigma)
+            return at_angle, X, product(X, at_angle.beta_target) + sigma * noise
+
+        def source(theta: ArrayLike) -> DeepLinear:
+            across = tasks(np.pi / 2, 0.0)
+            return _turn(pretrained, across.beta_target, across.beta_source, theta)
+
+        return sample, source, learned
+
+
+class ReducedNetworks(Experiment):
+    """Networks of one direction, on samples that are never formed."""
+
+    def bytes(self, depth: int) -> float:
+        """Memory of one instance, roughly."""
+        return 4.0 * min(self.largest, self.d) * (8 + 6 * self.cells)
+
+    def prepare(self, keys: Array, *, depth: int, source_gamma: float) -> Any:
+        """Find what each instance learns: the norm, and the cosine with the source."""
+        if source_gamma == np.inf:
+            one = jnp.ones(len(keys))
+            return one, one
+
+        def learn(key: Array) -> tuple[Array, Array]:
+            n = round(source_gamma * self.d)
+            key = jax.random.fold_in(key, 4)
+            _, X, y = reduced_tasks(key, n, self.d, 0.0, self.source_sigma)
+            beta = X.solve(y[:-1])
+            norm = jnp.linalg.norm(beta)
+            return norm, beta[0] / norm
+
+        return jax.jit(partial(jax.lax.map, learn))(keys)
+
+    def instance(self, key: Array, prepared: Any, depth: int, source_gamma: float, n: Array) -> Any:
+        """Draw the reduced samples, with a source across the target and unit noise."""
+        norm, cosine = prepared
+        # What a source sample adds to the source has a uniform direction across it; its component
+        # in the plane of source and target is that of a random unit vector in d - 1 dimensions.
+        side = jax.random.normal(jax.random.fold_in(key, 5), ())
+        rest = chi(jax.random.fold_in(key, 6), jnp.asarray(self.d - 2), side.dtype)
+        side /= jnp.sqrt(side**2 + rest**2)
+        data_key = jax.random.fold_in(jax.random.fold_in(key, 1), n)
+        drawn, X, y = reduced_tasks(data_key, n, self.d, np.pi / 2, 1.0, largest=self.largest)
+        target, across = drawn.beta_target, drawn.beta_source
+        signal = X @ target
+        noise = y - signal
+
+        def direction(theta: ArrayLike) -> Array:
+            along, off = jnp.cos(theta), jnp.sin(theta)
+            if source_gamma < np.inf:
+                along = along * cosine + off * jnp.sqrt(1 - cosine**2) * side
+                off = jnp.sqrt(jnp.maximum(1 - along**2, 0))
+            return along * target + off * across
+
+        def sample(theta: ArrayLike, sigma: ArrayLike) -> tuple[LinearTasks, Bidiagonal, Array]:
+            return LinearTasks(direction(theta), target, sigma), X, signal + sigma * noise
+
+        def source(theta: ArrayLike) -> DeepLinear:
+            return DeepLinear.balanced(norm * direction(theta), depth)
+
+        return sample, source, jnp.ones((), bool)
+
+
+def samples(gamma: ArrayLike, d: int) -> Array:
+    """Return the number of samples n = round(gamma d)."""
+    return jnp.round(jnp.asarray(gamma) * d).astype(int)
+
+
+def _square_sample(key: Any, n: Array, d: int) -> tuple[Float[Array, "d d"], Float[Array, " d"]]:
+    r"""Draw d inputs and noises with the loss of n Gaussian samples, up to a constant.
+
+    All sample sizes then run one compiled program, and gradient descent takes the same steps. For
+    n < d the other samples are zero. For n > d the inputs are R of :math:`X = Q R`: triangular,
+    with chi variables on the diagonal and Gaussian entries above (Bartlett's decomposition).
+    """
+    inputs_key, diagonal_key, noise_key = jax.random.split(key, 3)
+    X, noise = jax.random.normal(inputs_key, (d, d)), jax.random.normal(noise_key, (d,))
+    rows = jnp.arange(d)
+    diagonal = chi(diagonal_key, n - rows, X.dtype)
+    present = rows < n
+    X = jnp.where(n > d, jnp.triu(X, 1) + jnp.diag(diagonal), X * present[:, None])
+    resize = jnp.sqrt(d / n)
+    return resize * X, resize * noise * present
+
+
+def _turn(
+    network: DeepLinear, along: Float[Array, " d"], across: Float[Array, " d"], theta: ArrayLike
+) -> DeepLinear:
+    """Rotate what a network looks at by theta, from `along` towards `across` (orthonormal)."""
+    first = network.weights[0]
+    part_along, part_across = (product(v, first) for v in (along, across))
+    c, s = jnp.cos(theta) - 1, jnp.sin(theta)
+    turned = (
+        first
+        + jnp.outer(along, c * part_along - s * part_across)
+        + jnp.outer(across, s * part_along + c * part_across)
+    )
+    return DeepLinear((turned, *network.weights[1:]))
+
+
+def _leading_features(networks: DeepLinear, cutoff: float = 1e-3) -> DeepLinear:
+    """Drop the features that `linear_transfer` counts as absent, once instead of in every cell."""
+    values = jax.vmap(lambda net: jnp.linalg.svd(net.features(), compute_uv=False))(networks)
+    rank = int((values > cutoff * values[:, :1]).sum(axis=1).max())
+    return jax.vmap(lambda net: truncate(net, rank))(networks)
