@@ -67,6 +67,10 @@ def train(
     then dropped); balanced: the squared sizes of the layers differ by no more than one per cent.
     Inside `jax.vmap` and `jax.jit` a network that is neither gives NaN.
 
+    In float32 the end of the training is off by at most about :math:`2^{-24} (n + d) \|y\|` over the
+    least singular value of X, besides what the tolerance leaves; with ``gram`` by
+    :math:`2^{-24} \|\beta\|` more for every step.
+
     The automatic learning rate is half of the largest stable one, :math:`\eta = 1/h` with
 
     .. math::
