@@ -166,6 +166,22 @@ ax.set(xlabel=r"label noise $\sigma$", ylabel="break-even angle (degrees)")
 ax.legend()
 
 # %% [markdown]
+# In {numref}`fig-null-space` the source stands at 55°, where it helps as long as there is no noise: raise $\sigma$, and watch $\kappa \beta_s$ leave the disk
+# while $\beta_s$ stays where it is; then drag $\beta_s$ back to where it helps.
+
+# %%
+#| name: fig-null-space
+#| caption: >-
+#|   The directions that no sample sees: drag $\beta_s$, or reach it with the tab key and move it with the arrow keys. Dashed: the guesses closer to
+#|   $\beta_t$ than 0. Shaded: the sources for which $\kappa \beta_s$ is one of them, that is the disk corrected by $\kappa$. The line from
+#|   $\kappa \beta_s$ to $\beta_t$ is the error of fine-tuning, $\beta_t$ itself that of scratch training. Thin circle: sources of norm 1, those of {eq}`kappa`.
+#| alt: Interactive plane with the target fixed and a source vector to drag, the disk of better guesses and the region of sources that help,
+#|   with sliders for samples per dimension, noise and depth.
+from fatelib.widgets import null_space
+
+null_space(at={"theta": np.radians(55)})
+
+# %% [markdown]
 # ## One network
 #
 # The theorem speaks about one data set, not about averages, so a single network tests it. Pretrain networks of two, three and four layers from small
@@ -346,6 +362,7 @@ from myst_nb import glue
 assert off["σ = 1", 3] > 10
 beyond = abs(data.transferability.sel(gamma=2.0).mean("instance"))
 glue("beyond", float(beyond.max()), display=False)
+glue("paper-off", off["σ = 1", 3], display=False)
 
 # %% [markdown]
 # Without noise there is no difference, at $\sigma = 0.2$ it is within the scatter or close to it, at $\sigma = 1$ the two part company, the deeper the

@@ -1,6 +1,5 @@
 """The explorer in a browser: its real module, on a page with a stub of the widget manager."""
 
-import json
 import re
 
 import numpy as np
@@ -8,33 +7,9 @@ import pytest
 import xarray as xr
 
 from fatelib.theory import linear_transferability
-from fatelib.widgets import Explorer, explore
+from fatelib.widgets import explore
 
 pytestmark = pytest.mark.browser
-
-# The module is loaded as anywidget loads it: from a blob, then render({ model, el }).
-PAGE = """<!doctype html><html><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<style>body {{ margin: 16px; font-family: sans-serif; }}</style><style>{css}</style></head>
-<body style="min-height: 2000px"><div id="figure"></div><script>
-const state = {state}, listeners = {{}};
-window.saved = [];
-const model = {{
-  get: (key) => state[key],
-  set: (key, value) => {{
-    state[key] = value;
-    for (const f of listeners["change:" + key] ?? []) f();
-  }},
-  save_changes: () => saved.push(state.position),
-  on: (event, f) => (listeners[event] ??= []).push(f),
-  off: (event, f) => {{ listeners[event] = listeners[event].filter((g) => g !== f); }},
-}};
-window.model = model;
-const source = new Blob([{esm}], {{ type: "text/javascript" }});
-import(URL.createObjectURL(source)).then(({{ default: widget }}) => {{
-  window.cleanup = widget.render({{ model, el: document.getElementById("figure") }});
-}});
-</script></body></html>"""
 
 THETA = np.linspace(0, np.pi / 2, 17)
 GAMMA = np.arange(1, 41) / 20
@@ -58,41 +33,6 @@ def heat_map():
     return explore(
         DATA, x="theta", y="gamma", at={"theta": np.pi / 4, "gamma": 0.5, "sigma": 0.2}, limit=1
     )
-
-
-@pytest.fixture
-def show(browser, tmp_path):
-    """Open a widget; fails on any console error, script error or request at the end."""
-    contexts, problems = [], []
-
-    def open_widget(widget, width=900, **options):
-        state = {name: getattr(widget, name) for name in ("values", "figure", "position")}
-        file = tmp_path / "explorer.html"
-        file.write_text(
-            PAGE.format(
-                css=Explorer._css, esm=json.dumps(str(Explorer._esm)), state=json.dumps(state)
-            ),
-            encoding="utf-8",
-        )
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-
-        def refuse(route):
-            problems.append(f"asked for {route.request.url}")
-            route.abort()
-
-        page.route(re.compile("^https?:"), refuse)
-        page.goto(file.as_uri())
-        page.wait_for_selector(".readout :text('=')")
-        return page
-
-    yield open_widget
-    for context in contexts:
-        context.close()
-    assert problems == []
 
 
 def readout(page):

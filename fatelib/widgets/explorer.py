@@ -1,31 +1,17 @@
-"""Interactive views of results: one explorer for every labelled grid.
-
-`explore` takes a grid that Python has computed and draws it as a heat map with linked slices, or as
-curves, with a control for every other dimension. The numbers travel inside the widget, so the same
-figure works in Jupyter, in Colab and on a static page without a kernel; the browser draws them and
-knows no formula. Colours and angles follow `fatelib.plot`.
-
-This module needs the optional extra: ``pip install fatelib[widgets]``.
-"""
+"""One explorer for every labelled grid."""
 
 import base64
 import math
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import anywidget
 import numpy as np
+import traitlets
 import xarray as xr
-from matplotlib.ticker import MaxNLocator
 
-from fatelib.plot import format_angle
-
-try:
-    import anywidget
-    import traitlets
-except ImportError as error:
-    raise ImportError("fatelib.widgets needs anywidget: pip install fatelib[widgets]") from error
+from fatelib.widgets.dimensions import describe, is_number, name_of, start, ticks_between
 
 __all__ = ["Explorer", "explore"]
 
@@ -47,8 +33,10 @@ class Explorer(anywidget.AnyWidget):
             new dictionary to move the point; observe it to follow the reader.
     """
 
-    _esm = (HERE / "explore.js").read_text(encoding="utf-8")
-    _css = (HERE / "explore.css").read_text(encoding="utf-8")
+    _esm = "".join(
+        (HERE / name).read_text(encoding="utf-8") for name in ("elements.js", "explorer.js")
+    )
+    _css = (HERE / "widgets.css").read_text(encoding="utf-8")
     values = traitlets.Unicode().tag(sync=True)
     figure = traitlets.Dict().tag(sync=True)
     position = traitlets.Dict().tag(sync=True)
@@ -125,7 +113,7 @@ def explore(
             f"data must take at most {MAX_BYTES / 1e6:g} MB at two bytes per value; "
             f"got {2 * data.size / 1e6:.3g} MB ({sizes})"
         )
-    if limit is not None and not (_is_number(limit) and limit > 0):
+    if limit is not None and not (is_number(limit) and limit > 0):
         raise ValueError(f"limit must be a positive number; got {limit}")
     x, others = _roles(data, x, y, lines, sliders)
     vertical = y or lines
@@ -143,9 +131,9 @@ def explore(
         values=base64.b64encode(codes.astype("<i2").tobytes()).decode("ascii"),
         figure={
             "title": title,
-            "value": _name(data),
+            "value": name_of(data),
             "missing": missing,
-            "dims": {str(dim): _dimension(data[dim], drawn=dim in axes) for dim in data.dims},
+            "dims": {str(dim): describe(data[dim], drawn=dim in axes) for dim in data.dims},
             "x": x,
             "y": y,
             "lines": lines,
@@ -155,7 +143,7 @@ def explore(
             "limit": limit,
             **_value_axis(data.values, limit),
         },
-        position=_start(data, at or {}, axes),
+        position=start(data, at or {}, axes),
     )
 
 
@@ -224,108 +212,6 @@ def _quantise(values: np.ndarray) -> tuple[np.ndarray, float]:
     return codes, step
 
 
-def _start(data: xr.DataArray, at: Mapping[str, Any], axes: list[str]) -> dict[str, int]:
-    """Return the index nearest to `at` along every dimension."""
-    position = {str(dim): size // 2 if dim in axes else 0 for dim, size in data.sizes.items()}
-    for dim, wanted in at.items():
-        if dim not in position:
-            raise ValueError(f"at must name dimensions of data, {list(position)}; got {dim!r}")
-        values = data[dim].values
-        equal = np.flatnonzero(values == wanted)
-        if equal.size:
-            position[dim] = int(equal[0])
-        elif _is_number(wanted) and values.dtype.kind in "iuf":
-            distance = np.abs(values - float(wanted))
-            position[dim] = int(np.argmin(np.where(np.isnan(distance), np.inf, distance)))
-        else:
-            raise ValueError(f"at[{dim!r}] must be one of {values.tolist()}; got {wanted!r}")
-    return position
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))
-
-
-def _dimension(coordinate: xr.DataArray, *, drawn: bool) -> dict[str, Any]:
-    """Describe a dimension: its name, the text of every entry and, for an axis, numbers."""
-    values = coordinate.values
-    described = {**_name(coordinate), "text": values.dtype.kind not in "iuf"}
-    if described["text"]:
-        return {**described, "labels": [str(value) for value in values]}
-    angle = coordinate.attrs.get("units") == "rad"
-    described["labels"] = [_angle(v) for v in values] if angle else _labels(values)
-    if drawn:
-        values = values.astype(float)
-        log = bool(values[0] > 0 and values[-1] >= 5 * values[0] and len(values) > 2)
-        if log:  # geometric, up to the rounding of sample sizes to integers
-            log = bool(np.ptp(np.diff(np.log(values))) < 0.1)
-        ticks = _ticks(float(values[0]), float(values[-1]), angle=angle, log=log)
-        described |= {"values": values.tolist(), "log": log, "ticks": ticks}
-    return described
-
-
-def _name(array: xr.DataArray) -> dict[str, Any]:
-    """Return symbol (letter and subscript, or None), text and unit of an array."""
-    name = str(array.name) if array.name is not None else "value"
-    unit = str(array.attrs.get("units", ""))
-    return {
-        "symbol": _symbol(name),
-        "name": str(array.attrs.get("long_name", "" if _symbol(name) else name.replace("_", " "))),
-        "unit": "" if unit in ("rad", "1") else unit,
-    }
-
-
-def _symbol(name: str) -> list[str] | None:
-    """Return a letter and its subscript for names such as n, theta and sigma_s."""
-    letter, _, subscript = name.partition("_")
-    if len(letter) != 1:
-        case = "CAPITAL" if letter[:1].isupper() else "SMALL"
-        greek = {"LAM": "LAMDA", "LAMBDA": "LAMDA"}.get(letter.upper(), letter.upper())
-        try:
-            letter = unicodedata.lookup(f"GREEK {case} LETTER {greek}")
-        except KeyError:
-            return None
-    return [letter, subscript]
-
-
-def _angle(value: float) -> str:
-    return format_angle(float(value)).replace("-", "−")
-
-
-def _labels(values: np.ndarray) -> list[str]:
-    """Write numbers in the fewest digits, at least four, that keep them apart."""
-    labels: list[str] = []
-    for precision in range(4, 18):
-        labels = [f"{value:.{precision}g}" for value in values]
-        if len(set(labels)) == len(set(values.tolist())):
-            break
-    plain = [
-        str(int(value)) if "e+" in label and abs(value) < 1e7 and value == int(value) else label
-        for value, label in zip(values, labels, strict=True)
-    ]
-    return [label.replace("-", "−").replace("inf", "∞") for label in plain]
-
-
-def _ticks(low: float, high: float, *, angle: bool = False, log: bool = False) -> list[list[Any]]:
-    """Return at most about seven [position, text] in [low, high]."""
-    if angle:
-        spacing = math.pi * 2.0 ** math.ceil(math.log2((high - low) / (6 * math.pi)))
-        places = spacing * np.arange(math.floor(low / spacing), math.ceil(high / spacing) + 1)
-    elif log:
-        powers = 10.0 ** np.arange(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        for multiples in ([1.0], [1.0, 3.0], [1.0, 2.0, 5.0]):
-            places = np.outer(powers, multiples).ravel()
-            if np.sum((low <= places) & (places <= high)) > 2:
-                break
-    else:
-        places = np.asarray(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
-    slack = 1e-6 * (high - low)
-    places = places[(low - slack <= places) & (places <= high + slack)]
-    places = np.where(np.abs(places) < slack, 0.0, places)
-    texts = [_angle(place) for place in places] if angle else _labels(places)
-    return [[float(place), text] for place, text in zip(places, texts, strict=True)]
-
-
 def _value_axis(values: np.ndarray, limit: float) -> dict[str, Any]:
     """Return range and ticks of the values within the limit; zero is always in view."""
     finite = values[np.isfinite(values)].astype(float)
@@ -335,4 +221,4 @@ def _value_axis(values: np.ndarray, limit: float) -> dict[str, Any]:
         low, high = -limit, limit
     margin = 0.04 * (high - low)
     low, high = low - margin * (low < 0), high + margin * (high > 0)
-    return {"range": [low, high], "ticks": _ticks(low, high)}
+    return {"range": [low, high], "ticks": ticks_between(low, high)}

@@ -1,22 +1,7 @@
 // Draws a labelled grid that was computed in Python: heat map or curves, linked slices, read-out.
 // It knows the numbers, their labels and their limits, and nothing of what they mean.
 
-// ColorBrewer's RdBu, the stops of matplotlib's map of that name: red negative, blue positive.
-const STOPS = [
-  [103, 0, 31], [178, 24, 43], [214, 96, 77], [244, 165, 130], [253, 219, 199], [247, 247, 247],
-  [209, 229, 240], [146, 197, 222], [67, 147, 195], [33, 102, 172], [5, 48, 97],
-];
 const WIDE = 560; // narrower than this, the slices go below one another
-
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-const last = (array) => array[array.length - 1];
-
-function colour(value, limit) {
-  const place = (clamp(value / limit, -1, 1) + 1) * 5;
-  const stop = Math.min(Math.floor(place), 9);
-  const mix = (a, b) => Math.round(a + (b - a) * (place - stop));
-  return `rgb(${STOPS[stop].map((channel, i) => mix(channel, STOPS[stop + 1][i]))})`;
-}
 
 function decode(base64, step) {
   const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
@@ -27,36 +12,6 @@ function decode(base64, step) {
     return special[code] ?? code * step;
   });
 }
-
-// Elements ------------------------------------------------------------------------------------
-
-function fill(node, attributes, children) {
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children.flat(Infinity).filter((child) => child != null));
-  return node;
-}
-const html = (tag, attributes = {}, ...children) =>
-  fill(document.createElement(tag), attributes, children);
-const svg = (tag, attributes = {}, ...children) =>
-  fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
-
-// A dimension's or the value's name: "long name symbol_sub (unit)", or the symbol alone.
-function htmlName({ name, symbol }, short = false) {
-  if (!symbol) return name;
-  const parts = [html("var", {}, symbol[0]), symbol[1] ? html("sub", {}, symbol[1]) : null];
-  return html("span", {}, name && !short ? `${name} ` : null, parts);
-}
-function svgName({ name, symbol, unit }, attributes, short = false) {
-  const subscript = symbol?.[1];
-  return svg(
-    "text", { class: "axis-name", "text-anchor": "middle", ...attributes },
-    name && !(short && symbol) ? svg("tspan", {}, symbol ? `${name} ` : name) : null,
-    symbol ? svg("tspan", { class: "symbol" }, symbol[0]) : null,
-    subscript ? svg("tspan", { class: "subscript", dy: 3 }, subscript) : null,
-    unit ? svg("tspan", subscript ? { dy: -3 } : {}, ` (${unit})`) : null,
-  );
-}
-const plainName = ({ name, symbol }) => [name, ...(symbol ?? [])].filter(Boolean).join(" ");
 
 // Geometry ------------------------------------------------------------------------------------
 
@@ -142,9 +97,7 @@ function render({ model, el }) {
   function say(number) {
     if (Number.isNaN(number)) return figure.missing;
     if (!Number.isFinite(number)) return number > 0 ? "infinite" : "infinite, negative";
-    const { digits } = figure;
-    const text = digits > 8 && number !== 0 ? number.toExponential(3) : number.toFixed(Math.min(digits, 8));
-    return (Number(text) === 0 ? text.replace("-", "") : text).replaceAll("-", "−");
+    return decimals(number, figure.digits);
   }
 
   function choose(change) {
@@ -156,21 +109,9 @@ function render({ model, el }) {
 
   // Controls ----------------------------------------------------------------------------------
 
-  const controls = sliders.map((dim) => {
-    const id = `${uid}-${dim.replace(/\W/g, "-")}`;
-    const { labels, text } = dims[dim];
-    const input = text
-      ? html("select", { id }, labels.map((label, i) => html("option", { value: i }, label)))
-      : html("input", { id, type: "range", min: 0, max: labels.length - 1, step: 1 });
-    const shown = text ? null : html("output", { for: id });
-    input.addEventListener("input", () => choose({ [dim]: Number(input.value) }));
-    const update = () => {
-      input.value = chosen(dim);
-      if (shown) shown.textContent = labels[chosen(dim)];
-      if (!text) input.setAttribute("aria-valuetext", labels[chosen(dim)]);
-    };
-    return { update, node: html("div", { class: "control" }, html("label", { for: id }, htmlName(dims[dim])), input, shown) };
-  });
+  const controls = sliders.map((dim) => control(
+    `${uid}-${dim.replace(/\W/g, "-")}`, dims[dim], () => chosen(dim), (index) => choose({ [dim]: index }),
+  ));
 
   const readout = html("div", { id: `${uid}-readout`, class: "readout", role: "status", "aria-live": "polite", "aria-atomic": "true" });
   const canvas = html("canvas", { "aria-hidden": "true" });
@@ -193,7 +134,7 @@ function render({ model, el }) {
   const plot = html("div", { class: "plot" }, canvas, back, front, ...Object.values(hits));
   const stage = html("div", { class: "stage" }, readout, plot);
   const root = html(
-    "div", { class: `fatelib-explore${y ? "" : " curves"}`, role: "group", "aria-label": figure.title || plainName(value) },
+    "div", { class: `fatelib-widget${y ? "" : " curves"}`, role: "group", "aria-label": figure.title || plainName(value) },
     figure.title ? html("div", { class: "title" }, figure.title) : null,
     controls.length ? html("div", { class: "controls" }, controls.map((control) => control.node)) : null,
     stage,
@@ -381,9 +322,8 @@ function render({ model, el }) {
     const cx = px(main, scales.x.centres[column]);
     const unit = value.unit ? ` ${value.unit}` : "";
     const paint = (number) => (Number.isFinite(number) ? colour(number, limit) : "");
-    const entry = (dim) =>
-      html("span", { class: "entry" }, htmlName(dims[dim], true), ` = ${dims[dim].labels[chosen(dim)]}`);
-    const entries = html("div", { class: "entries" }, [x, y, ...sliders].filter(Boolean).map(entry));
+    const entries = html("div", { class: "entries" },
+      [x, y, ...sliders].filter(Boolean).map((dim) => entry(dims[dim], dims[dim].labels[chosen(dim)])));
     if (y) {
       const row = chosen(y);
       const cy = py(main, scales.y.centres[row]);
