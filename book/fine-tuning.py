@@ -484,7 +484,7 @@ from fatelib.widgets import explore
 
 sigmas, depths = np.linspace(0, 1.5, 16), np.array([1, 2, 3, 4, 6, 10, 100])
 angles = xr.DataArray(
-    np.linspace(0, np.pi / 2, 46), dims="theta", attrs={"units": "rad"}
+    np.linspace(0, np.pi / 2, 49), dims="theta", attrs={"units": "rad"}
 )
 ratios = np.linspace(0.05, 1.2, 47)
 gain = theory.fine_tuning_transferability(

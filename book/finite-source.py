@@ -327,7 +327,7 @@ glue("off-large", off[1.5], display=False)
 #| name: fig-explore-source
 #| caption: >-
 #|   Transferability from a finite source, with the same label noise on source and target, $\sigma_s = \sigma$ ($L = 2$). Move $\gamma_s$ through 1 at
-#|   different noises and watch both protocols lose their blue region and win it back.
+#|   different noises and watch both protocols lose their blue region and win it back. Values beyond ±3 are shown as ±3.
 #| alt: Interactive map of transferability over angle and samples per dimension, with sliders for source samples and noise and a menu for the protocol.
 from fatelib.widgets import explore
 

@@ -69,5 +69,5 @@ function control(id, dim, chosen, choose) {
   return { update, node: html("div", { class: "control" }, html("label", { for: id }, htmlName(dim)), input, shown) };
 }
 
-// "theta = 45 degrees", for the read-out.
-const entry = (name, text) => html("span", { class: "entry" }, htmlName(name, true), ` = ${text}`);
+// "theta = 0.5" for the read-out; an entry that is text, such as "linear transfer", speaks for itself.
+const entry = (dim, label) => html("span", { class: "entry" }, dim.text ? label : [htmlName(dim, true), ` = ${label}`]);

@@ -33,8 +33,9 @@ function unitScale({ values, log }) {
 }
 
 // Where a grid changes sign: the boundary of its positive and of its negative cells, which are one
-// line unless the grid is zero on a whole region. Marching squares on the cell centres.
-function zeroContour(grid, xs, ys, place) {
+// line unless the grid is zero on a whole region. Marching squares on the cell centres. Where all is
+// fainter than `faint`, signs are those of rounding errors.
+function zeroContour(grid, xs, ys, faint, place) {
   const columns = xs.length;
   const segments = [];
   for (const sign of [1, -1]) {
@@ -42,7 +43,7 @@ function zeroContour(grid, xs, ys, place) {
       for (let i = 0; i + 1 < columns; i += 1) {
         const corners = [[i, j], [i + 1, j], [i + 1, j + 1], [i, j + 1]];
         const values = corners.map(([a, b]) => sign * grid[b * columns + a]);
-        if (!values.every(Number.isFinite)) continue;
+        if (!values.every(Number.isFinite) || values.every((value) => Math.abs(value) < faint)) continue;
         const inside = values.map((value) => value > 0);
         const crossings = [];
         for (let k = 0; k < 4; k += 1) {
@@ -221,7 +222,7 @@ function render({ model, el }) {
         hatched[Number.isNaN(number) ? "missing" : "infinite"] += `M${main.left + a} ${main.top + b}h${w}v${h}h${-w}z`;
       }
     });
-    const contour = zeroContour(current, scales.x.centres, scales.y.centres, (u, v) => [px(main, u), py(main, v)]);
+    const contour = zeroContour(current, scales.x.centres, scales.y.centres, limit / 1000, (u, v) => [px(main, u), py(main, v)]);
     back.replaceChildren(
       definitions(),
       svg("path", { class: "missing", d: hatched.missing }),
@@ -334,7 +335,8 @@ function render({ model, el }) {
       const cross = (kind) => [upright(main, cx, kind), level(main, cy, kind)];
       front.replaceChildren(
         ...cross("halo"), ...cross("on-map"),
-        svg("circle", { class: "point", cx, cy, r: 6, style: `fill:${paint(number)}` }),
+        svg("circle", { class: "point halo", cx, cy, r: 6 }),
+        svg("circle", { class: "point on-map", cx, cy, r: 6, style: `fill:${paint(number)}` }),
         upright(below, cx), wide ? level(beside, cy) : upright(beside, px(beside, v)),
         slice("below", below, scales.x, across, column, "left"),
         slice("beside", beside, scales.y, along, row, side),
@@ -373,11 +375,13 @@ function render({ model, el }) {
     controls.forEach((control) => control.update());
     // The map is redrawn only when it shows something else: moving the point stays cheap.
     const key = [layout.width, window.devicePixelRatio, offset(), lines ? chosen(lines) : ""].join();
-    if (key !== drawn) {
-      drawn = key;
-      if (y) drawMap(); else drawCurves();
-    }
+    const anew = key !== drawn;
+    drawn = key;
+    if (anew && y) drawMap();
+    else if (anew) drawCurves();
     drawPoint();
+    // Beside the plots, a long read-out must not lie over what follows.
+    if (anew) stage.style.minHeight = layout.wide ? `${readout.offsetTop + readout.offsetHeight}px` : "";
   }
 
   function resize() {

@@ -43,7 +43,7 @@ class Explorer:
 
     def check(self):
         figure = self.figure
-        said = [text.partition(" = ")[2] for text in self.root.locator(".entry").all_inner_texts()]
+        said = [text.rpartition("= ")[2] for text in self.root.locator(".entry").all_inner_texts()]
         named = [figure["x"], *([figure["y"]] if figure["y"] else []), *figure["sliders"]]
         where = {
             name: self.labels[name].index(text) for name, text in zip(named, said, strict=True)

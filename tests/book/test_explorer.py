@@ -222,8 +222,25 @@ def test_menu_for_text(show):
     page = show(widget)
     plain = re.search(r"= ([−\d.]+)", readout(page))[1]
     page.select_option("select", "1")
-    assert "sign = negated" in readout(page)
+    assert "negated" in readout(page)
     assert re.search(r"= ([−\d.]+)", readout(page))[1] in ("−" + plain, plain.lstrip("−"))
+
+
+def test_a_long_readout_stays_clear_of_what_follows(show):
+    label = "a label that needs more lines than there is room for beside the plots " * 2
+    data = DATA.expand_dims(method=[label])
+    page = show(explore(data, x="theta", y="gamma"))
+    stage, readout = page.locator(".stage").bounding_box(), page.locator(".readout").bounding_box()
+    assert readout["y"] + readout["height"] <= stage["y"] + stage["height"] + 0.5
+    assert readout["x"] + readout["width"] <= stage["x"] + stage["width"] + 0.5
+
+
+def test_signs_of_rounding_errors_make_no_contour(show):
+    values = np.where(np.arange(12)[:, None] < 6, 5e-5 * (-1.0) ** np.arange(8), 1.0)
+    widget = explore(xr.DataArray(values, dims=("a", "b")), x="b", y="a", limit=1)
+    page = show(widget)
+    segments = re.findall(r"M[\d.]+,([\d.]+)L[\d.]+,([\d.]+)", page.get_attribute(".contour", "d"))
+    assert 0 < len({y for pair in segments for y in pair}) <= 2  # none among the faint rows
 
 
 def test_python_moves_the_point_and_cleanup_lets_go(show):
