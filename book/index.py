@@ -109,5 +109,5 @@ fatelib.agreement_table(
 # | {doc}`the-baseline-matters` | Does transfer beat scratch training done well? | One boundary in closed form; with a learned scale it never loses. |
 # | {doc}`distances-do-not-decide` | Is a distance between data sets enough to know? | No: one pair of tasks changes its sign with the number of samples. |
 #
-# How fast all this is trained, and how to run grids of your own, is on the pages {doc}`performance` and {doc}`sweeps`. Results that are not in the paper are marked as ours where they are derived. If you use the book or the library, please
+# How fast all this is trained, and how to run grids of your own, is on the pages {doc}`performance` and {doc}`sweeps`; every figure of the paper beside ours in the {doc}`gallery`, what needed a correction in the {doc}`errata`. Results that are not in the paper are marked as ours where they are derived. If you use the book or the library, please
 # {doc}`cite <cite>` them together with the paper.

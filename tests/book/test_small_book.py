@@ -1,6 +1,7 @@
 """A whole book of two pages, built as `make book` builds the real one."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,10 @@ INDEX = """
 # A book
 
 {numref}`fig-line`, {cite:t}`saxe2014`
+
+```{quoted-figure} fig-line
+```
+off by {agreement}`chapter: gap`
 
 ```{bibliography}
 ```
@@ -35,6 +40,13 @@ import matplotlib.pyplot as plt
 
 plt.errorbar([0, 1], [0, 1], yerr=0.1, label="line")
 plt.legend()
+
+# %%
+from IPython.display import HTML
+
+head = "<tr><th>theory against experiment</th><th>cells</th><th>largest deviation</th></tr>"
+row = "<tr><td>gap</td><td>20</td><td>3.1 s.e.</td></tr>"
+HTML(f'<table class="agreement"><thead>{head}</thead><tbody>{row}</tbody></table>')
 
 # %%
 from tqdm.auto import tqdm
@@ -132,6 +144,13 @@ def test_a_cell_that_draws_shows_its_figure_only(book):
 
 
 @pytest.mark.slow
+def test_a_page_quotes_the_picture_and_the_agreement_of_a_chapter(book):
+    page = (book / "_build/html/book/index.html").read_text()
+    assert re.search(r'href="chapter.html#fig-line"><img alt="A line that rises." src=', page)
+    assert "off by 3.1 s.e. in 20 cells" in page
+
+
+@pytest.mark.slow
 def test_what_is_executed_anew(book):
     status, printed, executed = build(book)
     assert (status, executed) == (0, 0), printed
@@ -157,7 +176,8 @@ def test_a_fault_fails_the_build_again_until_it_is_mended(book):
     for _ in range(2):
         status, printed, _ = build(book)
         assert status != 0
-        assert "fig-none" in printed
+        assert "undefined label: 'fig-none'" in printed
+        assert "no picture of a figure named 'fig-none' to quote" in printed
         assert "chapter.py:9: WARNING: figure without an alternative text" in printed
     index.write_text(good)
 
