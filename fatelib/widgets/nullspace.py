@@ -62,10 +62,10 @@ def null_space(
             - \|\kappa \beta_s - \beta_t\|^2 \big) .
 
     Fine-tuning helps while :math:`\kappa \beta_s` lies in the disk round the target that passes
-    through 0 (its circle is dashed); the sources for which it does are shaded. With κ = 1, which
-    one layer has always and a source of norm 1 without label noise, the two are the same and end
-    at 60 degrees. Angles are shown in whole degrees, lengths in steps of 0.05, the risks of large d
-    to three decimals.
+    through 0 (its circle is dashed); the sources for which it does are shaded. One layer has κ = 1
+    for every source, so that the two are the same disk. Without label noise deeper networks have
+    κ = 1 at norm 1: there the rims cross, at 60 degrees. Angles are shown in whole degrees, lengths
+    in steps of 0.05, the risks of large d to three decimals.
 
     Args:
         gamma: Target samples per dimension γ = n / d, between 0 and 1. A sequence, ``(g,)``, gets
@@ -84,7 +84,7 @@ def null_space(
         ValueError: An argument is out of its range, or `at` names something else.
 
     Source:
-        Ours; Section 3.3 of Tahir et al. (2025) is κ = 1. See
+        Ours; Theorem 3.9 of Tahir et al. (2025) is κ = 1. See
         :func:`fatelib.theory.fine_tuning_scale_from_norms`.
 
     Example:

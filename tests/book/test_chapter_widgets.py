@@ -150,14 +150,24 @@ def test_every_widget_of_every_chapter(site, visit):
             root = page.locator(".fatelib-widget").nth(i)
             root.wait_for()
             widget = (Explorer if "values" in state else NullSpace)(root, state)
-            before = widget.check()
-            for name, move in moves(page, touch, widget):
-                move()
-                page.mouse.move(2, 2)  # a hovering pointer shows what is below it
-                after = widget.check()
-                if after == before:
-                    problems.append(f"widget {i}: {name} does not move it")
-                before = after
+            name = "loading"
+            try:
+                before = widget.check()
+                for name, move in moves(page, touch, widget):
+                    text = root.locator(".readout").inner_text()
+                    move()
+                    # the browser handles touches when it draws the next frame
+                    for _ in range(100):
+                        if root.locator(".readout").inner_text() != text:
+                            break
+                        page.wait_for_timeout(20)
+                    page.mouse.move(2, 2)  # a hovering pointer shows what is below it
+                    after = widget.check()
+                    if after == before:
+                        problems.append(f"widget {i}: {name} does not move it")
+                    before = after
+            except AssertionError as error:
+                problems.append(f"widget {i} after {name}: {error}")
             seen += 1
         if problems:
             wrong[path.name] = problems

@@ -103,12 +103,15 @@ def test_touch_drags_on_a_phone(show):
     send("touchStart", start)
     for part in (0.3, 0.6, 1.0):
         send("touchMove", tuple(a + part * (b - a) for a, b in zip(start, end, strict=True)))
+    arrived = "() => document.querySelector('.readout').textContent.includes('θ = 100°')"
+    page.wait_for_function(arrived)  # the browser handles touches when it draws the next frame
     says(page, 100, 0.8, sigma=1.0)
     send("touchEnd")
+    page.wait_for_function("() => saved.at(-1)?.theta === 100")
     says(page, 100, 0.8, sigma=1.0)
-    assert page.evaluate("saved.at(-1).theta") == 100
     assert page.evaluate("scrollY") == scroll  # the page stays while the source is held
     page.touchscreen.tap(*spot(page, 20, 1.5))
+    page.wait_for_function("() => saved.at(-1).theta === 20")
     says(page, 20, 1.5, sigma=1.0)
 
 
