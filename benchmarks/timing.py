@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from fatelib.linear import DeepLinear
 from fatelib.linear.descent import Descent
 from fatelib.linear.gram import Gram
-from fatelib.linear.iteration import Iteration
+from fatelib.linear.iteration import LinearIteration
 from fatelib.linear.quadratic import Loss
 from fatelib.linear.spectral import RankOne, Spectral
 
@@ -44,7 +44,7 @@ def per_turn(loop: Callable[[int], Any], at_least: float = 0.1, repeats: int = 4
     return min(taken, *(once(partial(loop, turns)) for _ in range(repeats))) / turns
 
 
-def iteration(engine: str, loss: Loss, network: DeepLinear) -> Iteration:
+def iteration(engine: str, loss: Loss, network: DeepLinear) -> LinearIteration:
     """Return gradient descent as the engine does it."""
     if engine == "spectral":
         return Spectral(loss, RankOne.of(network))

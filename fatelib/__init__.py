@@ -2,9 +2,10 @@
 
 `fatelib` computes and simulates transfer learning in high-dimensional regression: closed-form
 risks (`fatelib.theory`), deep linear networks and the gradient descent that trains them
-(`fatelib.linear`), the transfer protocols (`fatelib.transfer`) and phase diagrams over them
-(`fatelib.sweep`), with tables of agreement (`fatelib.agreement`) and figures (`fatelib.plot`, and
-`fatelib.widgets` where the extra ``widgets`` is installed).
+(`fatelib.linear`), two-layer ReLU networks and their kernel (`fatelib.relu`), the transfer
+protocols (`fatelib.transfer`) and phase diagrams over them (`fatelib.sweep`), with tables of
+agreement (`fatelib.agreement`) and figures (`fatelib.plot`, and `fatelib.widgets` where the extra
+``widgets`` is installed).
 
 Importing it changes no global JAX setting.
 """
@@ -12,7 +13,7 @@ Importing it changes no global JAX setting.
 from importlib import import_module
 from types import ModuleType
 
-from fatelib import linear, theory
+from fatelib import linear, relu, theory
 from fatelib.agreement import agreement_table
 from fatelib.linear import DeepLinear, pretrain, train
 from fatelib.sweep import phase_diagram
@@ -31,6 +32,7 @@ __all__ = [
     "linear_transfer",
     "phase_diagram",
     "pretrain",
+    "relu",
     "scratch",
     "theory",
     "train",

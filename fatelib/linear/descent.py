@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from fatelib.linear.iteration import Iteration
+from fatelib.linear.iteration import LinearIteration
 from fatelib.linear.network import DeepLinear
 from fatelib.linear.quadratic import Loss, product
 
@@ -37,7 +37,7 @@ class Weights(NamedTuple):
     shrink: Array  # what weight decay has left of the part of W_1 that the data never see
 
 
-class Descent(Iteration):
+class Descent(LinearIteration):
     """Full-network gradient descent, of any depth and from any start."""
 
     loss: Loss

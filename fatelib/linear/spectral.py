@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from fatelib.linear.iteration import Iteration
+from fatelib.linear.iteration import LinearIteration
 from fatelib.linear.network import DeepLinear
 from fatelib.linear.quadratic import Loss, product
 
@@ -118,7 +118,7 @@ class _State(NamedTuple):
     shrink: Array  # what weight decay has left of the part of u that the data never see
 
 
-class Spectral(Iteration):
+class Spectral(LinearIteration):
     """Gradient descent on a rank-one network."""
 
     loss: Loss

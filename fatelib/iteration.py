@@ -1,0 +1,213 @@
+"""The loop of full-batch gradient descent, whatever network it trains.
+
+An `Iteration` says what a block of steps does to its state. This loop makes records, decides when
+to stop and notices divergence.
+
+It stands still only at records, every `record_every` steps: in a batch, where a `while_loop` must
+select between old and new for the networks that have finished, the selection then costs nothing
+beside the steps.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
+
+from fatelib.arguments import check
+
+__all__ = ["History", "Iteration", "check_options", "descend", "report"]
+
+# Loss this many times that of the zero network (or of the start, if larger): diverged.
+_GROWTH = 10.0
+
+
+class History(eqx.Module):
+    """What happened in training; one record at step 0 and one every `record_every` steps.
+
+    Outside of `jax.vmap` and `jax.jit` the arrays hold the records made. Inside them their length
+    must be fixed: the records after the stop are NaN.
+
+    Attributes:
+        steps: Step of each record, (r,), as floats; gradient flow counts its time in steps.
+        loss: Training loss at each record, (r,); without the weight-decay penalty.
+        observed: What `observe` returned, with a leading axis of r records; or None.
+        steps_taken: Number of steps taken; 0 for the limit, which takes none.
+        converged: Whether the tolerance was met.
+        diverged: Whether the loss grew beyond bounds; the trained weights are then NaN.
+        learning_rate: The learning rate used. Gradient-flow time is learning_rate * steps.
+        minimum: The smallest training loss that any weights can reach; for ReLU networks, whose
+            minimum nobody knows, the bound 0.
+        engine: The engine that did it.
+    """
+
+    steps: Float[Array, " r"]
+    loss: Float[Array, " r"]
+    observed: Any
+    steps_taken: Int[Array, ""]
+    converged: Bool[Array, ""]
+    diverged: Bool[Array, ""]
+    learning_rate: Float[Array, ""]
+    minimum: Float[Array, ""]
+    engine: str = eqx.field(static=True)
+
+
+class Iteration(eqx.Module):
+    """Gradient descent on one state: what the loop needs to know.
+
+    Attributes:
+        engine: Name of the engine.
+        block: The largest number of steps that `advance` should take at once.
+    """
+
+    engine: ClassVar[str]
+    block: ClassVar[int]
+
+    @property
+    @abstractmethod
+    def minimum(self) -> Array:
+        """The smallest training loss, or a lower bound."""
+
+    @property
+    @abstractmethod
+    def worst(self) -> Array:
+        """How far above the minimum the loss of the zero network is."""
+
+    @abstractmethod
+    def start(self) -> Any:
+        """Return the initial state."""
+
+    @abstractmethod
+    def advance(self, state: Any, length: int, rate: Callable[[Any], Array], decay: Array) -> Any:
+        """Take `length` steps; the j-th has the learning rate ``rate(j)``, where 0 is no step."""
+
+    @abstractmethod
+    def excess(self, state: Any) -> Array:
+        """Return the loss above its minimum."""
+
+    @abstractmethod
+    def stationary(self, state: Any, tolerance: Array, decay: Array) -> Array:
+        """Whether the loss and a positive weight decay are in balance."""
+
+    @abstractmethod
+    def network(self, state: Any) -> Any:
+        """Return the network in this state."""
+
+
+class _Progress(NamedTuple):
+    state: Any
+    step: Array
+    record: Array
+    converged: Array
+    diverged: Array
+    series: tuple[Array, Array, Any]  # steps, loss, observed
+
+
+def descend(
+    iteration: Iteration,
+    rate: Array,
+    tolerance: Array,
+    decay: Array,
+    steps: int,
+    record_every: int,
+    observe: Callable[[Any], Any] | None,
+) -> tuple[Any, History]:
+    """Run gradient descent in one loop on the device; `fatelib.train` says what stops it."""
+    dtype = rate.dtype
+
+    def examine(progress: _Progress, bound: ArrayLike) -> _Progress:
+        """Make a record and decide whether to stop."""
+        state = progress.state
+        excess = iteration.excess(state)
+        diverged = ~(excess <= bound)  # true also where the loss is not a number
+        balanced = iteration.stationary(state, tolerance, decay)
+        converged = jnp.where(decay > 0, balanced, excess <= tolerance) & ~diverged
+        seen = None if observe is None else observe(iteration.network(state))
+        values = jax.tree.map(
+            lambda value: jnp.where(diverged, jnp.nan, value), (excess + iteration.minimum, seen)
+        )
+        series = jax.tree.map(
+            lambda column, value: column.at[progress.record].set(value),
+            progress.series,
+            (progress.step, *values),
+        )
+        return progress._replace(
+            record=progress.record + 1, converged=converged, diverged=diverged, series=series
+        )
+
+    longest = min(iteration.block, record_every)
+    block = max(k for k in range(1, longest + 1) if record_every % k == 0)
+
+    def advance(_: Any, progress: _Progress) -> _Progress:
+        # Steps beyond the last one do nothing, so that every block has one length.
+        left = steps - progress.step
+        rates = lambda j: jnp.where(j < left, rate, 0)  # noqa: E731
+        state = iteration.advance(progress.state, block, rates, decay)
+        return progress._replace(state=state, step=jnp.minimum(progress.step + block, steps))
+
+    records = -(-steps // record_every) + 1
+    state = iteration.start()
+    count, no, one = jnp.zeros((), int), jnp.zeros((), bool), jnp.ones((), dtype)
+    kinds = (
+        one,
+        one,
+        None
+        if observe is None
+        else jax.eval_shape(lambda state: observe(iteration.network(state)), state),
+    )
+    series = jax.tree.map(
+        lambda value: jnp.full((records, *value.shape), jnp.nan, jnp.result_type(value, dtype)),
+        kinds,
+    )
+    bound = _GROWTH * jnp.maximum(iteration.excess(state), iteration.worst)
+    progress = examine(_Progress(state, count, count, no, no, series), bound)
+    progress = jax.lax.while_loop(
+        lambda p: (p.step < steps) & ~p.converged & ~p.diverged,
+        lambda p: examine(jax.lax.fori_loop(0, record_every // block, advance, p), bound),
+        progress,
+    )
+    network = jax.tree.map(
+        lambda weight: jnp.where(progress.diverged, jnp.nan, weight),
+        iteration.network(progress.state),
+    )
+    history = History(
+        *progress.series,
+        steps_taken=progress.step,
+        converged=progress.converged,
+        diverged=progress.diverged,
+        learning_rate=rate,
+        minimum=iteration.minimum,
+        engine=iteration.engine,
+    )
+    return network, history
+
+
+def check_options(
+    learning_rate: Any, steps: Any, tolerance: Any, weight_decay: Any, record_every: Any
+) -> None:
+    """Raise unless the options of training are possible."""
+    if learning_rate is not None:
+        check("learning_rate", learning_rate, lambda r: (r > 0) & (r < np.inf), "a number > 0")
+    check("steps", steps, lambda s: (s >= 0) & (s == np.floor(s)), "an integer >= 0")
+    check("tolerance", tolerance, lambda t: t >= 0, "a number >= 0")
+    check("weight_decay", weight_decay, lambda w: (w >= 0) & (w < np.inf), "a number >= 0")
+    check("record_every", record_every, lambda r: (r >= 1) & (r == np.floor(r)), "an integer >= 1")
+
+
+def report(history: History, stable_rate: Array) -> History:
+    """Raise for a divergence, or drop the records never made; inside `jax.jit` do neither."""
+    if isinstance(history.diverged, jax.core.Tracer):
+        return history
+    if history.diverged:
+        raise FloatingPointError(
+            f"training diverged by step {int(history.steps_taken)} at learning rate "
+            f"{float(history.learning_rate):.3g}; a stable one is {float(stable_rate):.3g}"
+        )
+    records = int(np.sum(~np.isnan(history.steps)))
+    series = (history.steps, history.loss, history.observed)
+    trimmed = jax.tree.map(lambda values: values[:records], series)
+    return eqx.tree_at(lambda h: (h.steps, h.loss, h.observed), history, trimmed)

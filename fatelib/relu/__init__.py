@@ -1,0 +1,37 @@
+"""Two-layer ReLU networks: students and teachers, their training, and what their features hold."""
+
+from fatelib.relu.features import (
+    FeatureSpectrum,
+    Projection,
+    feature_alignment,
+    feature_distance,
+    feature_gram,
+    feature_spectrum,
+    projection,
+)
+from fatelib.relu.kernel import (
+    arccos_kernel,
+    hermite_coefficients,
+    mercer_spectrum,
+    step_kernel,
+)
+from fatelib.relu.network import ReluNetwork, distance2
+from fatelib.relu.training import pretrain, train
+
+__all__ = [
+    "FeatureSpectrum",
+    "Projection",
+    "ReluNetwork",
+    "arccos_kernel",
+    "distance2",
+    "feature_alignment",
+    "feature_distance",
+    "feature_gram",
+    "feature_spectrum",
+    "hermite_coefficients",
+    "mercer_spectrum",
+    "pretrain",
+    "projection",
+    "step_kernel",
+    "train",
+]

@@ -1,0 +1,166 @@
+r"""Gradient descent on both layers of a ReLU network: two matrix products per step.
+
+All that a loss does to neuron i is one vector, twice the overlap of the error with the neuron's
+active half of the inputs,
+
+.. math:: M_i = 2 \, E_x \big[ (f(x) - y) \, 1(w_i \cdot x > 0) \, x \big] ,
+
+because the ReLU is homogeneous: in mean-field units (m times the gradient)
+
+.. math:: \nabla_{w_i} = c_i M_i, \qquad \nabla_{c_i} = w_i \cdot M_i .
+
+On samples the mean is over the rows of X: one product makes :math:`X W^T`, whose signs are the
+activity, and one brings the errors back. On the population it is a closed form in the angles
+between neurons, with products of the same kind. Both are written for one network; `jax.vmap` makes
+them products of batches.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from fatelib.iteration import Iteration
+from fatelib.linear.quadratic import product
+from fatelib.relu.kernel import active_and_sine, norms
+from fatelib.relu.network import ReluNetwork, distance2
+
+__all__ = ["Descent", "Population", "Samples"]
+
+
+class Descent(Iteration):
+    """Gradient descent on both layers; a loss completes it with its `forces` and its value."""
+
+    initial: ReluNetwork
+    engine: ClassVar[str] = "descent"
+    block: ClassVar[int] = 1
+
+    @abstractmethod
+    def forces(self, network: ReluNetwork) -> Float[Array, "m d"]:
+        """Return M, one row per neuron."""
+
+    @property
+    @abstractmethod
+    def top(self) -> Float[Array, ""]:
+        r"""Bound on :math:`E \operatorname{relu}(w \cdot x)^2` for unit neurons w."""
+
+    @property
+    def minimum(self) -> Array:
+        """The bound 0."""
+        return jnp.zeros((), self.initial.c.dtype)
+
+    @property
+    def worst(self) -> Array:
+        """Return the loss of the zero network."""
+        return self.excess(jax.tree.map(jnp.zeros_like, self.initial))
+
+    def start(self) -> Any:
+        """Return the initial weights."""
+        return self.initial
+
+    def network(self, state: Any) -> ReluNetwork:
+        """Return the weights, which are the state."""
+        network: ReluNetwork = state
+        return network
+
+    def advance(self, state: Any, length: int, rate: Callable[[Any], Array], decay: Array) -> Any:
+        """Take the steps."""
+
+        def step(j: Any, network: ReluNetwork) -> ReluNetwork:
+            eta = rate(j)
+            slope_W, slope_c = self.slopes(network, decay)
+            return ReluNetwork(network.W - eta * slope_W, network.c - eta * slope_c)
+
+        return jax.lax.fori_loop(0, length, step, state)
+
+    def slopes(self, network: ReluNetwork, decay: Array) -> tuple[Array, Array]:
+        """Return m times the gradient of the loss, and the pull of weight decay."""
+        W, c, M = network.W, network.c, self.forces(network)
+        return c[:, None] * M + decay * W, jnp.sum(W * M, axis=1) + decay * c
+
+    def stationary(self, state: Any, tolerance: Array, decay: Array) -> Array:
+        """Whether data and weight decay are in balance."""
+        slopes2, size = _size(*self.slopes(state, decay)), _size(state.W, state.c)
+        # Where the objective curves no less than its penalty, it is no further above its minimum
+        # than slopes^2 / (2 decay). The plateau near zero has small slopes too, but not relative
+        # to the weights.
+        return slopes2 <= 2 * decay * tolerance * jnp.minimum(size, 1)
+
+    def stable_rate(self, decay: Array) -> Array:
+        """Return half of the largest stable learning rate; the formula is in `train`."""
+        network, top = self.initial, self.top
+        reach = 4 * jnp.sqrt(self.worst / top)
+        missed = jnp.sqrt(self.excess(network))
+        size = _size(network.W, network.c)
+        curvature = decay + 2 * top * (size + 2 * reach) + 2 * missed * jnp.sqrt(top)
+        return jnp.where(curvature > 0, 1 / jnp.where(curvature > 0, curvature, 1), 1)
+
+
+class Samples(Descent):
+    """The mean squared error on a data set."""
+
+    initial: ReluNetwork
+    X: Float[Array, "n d"]
+    y: Float[Array, " n"]
+
+    def forces(self, network: ReluNetwork) -> Float[Array, "m d"]:
+        """Return M on the samples."""
+        before = product(self.X, network.W.T)
+        error = product(jnp.maximum(before, 0), network.c) / len(network.c) - self.y
+        active = (before > 0).astype(before.dtype)
+        return product(active.T, (2 / len(self.y)) * error[:, None] * self.X)
+
+    def excess(self, state: Any) -> Array:
+        """Return the loss."""
+        outputs = product(state.features(self.X), state.c) / len(state.c)
+        return jnp.mean((outputs - self.y) ** 2)
+
+    @property
+    def top(self) -> Float[Array, ""]:
+        """Largest eigenvalue of the inputs' covariance."""
+        n, d = self.X.shape
+        gram = product(self.X.T, self.X) if d <= n else product(self.X, self.X.T)
+        return jnp.linalg.eigvalsh(gram)[-1] / n
+
+
+class Population(Descent):
+    """The expected squared error for a teacher, on standard normal inputs."""
+
+    initial: ReluNetwork
+    teacher: ReluNetwork
+
+    def forces(self, network: ReluNetwork) -> Float[Array, "m d"]:
+        r"""Return M by the kernel.
+
+        The derivative of `arccos_kernel`, summed over all neurons :math:`u_j` of student and
+        teacher with their coefficients :math:`a_j`: with the angles :math:`\varphi_{ij}`,
+
+        .. math::
+            M_i = \frac1\pi \sum_j a_j \big[ (\pi - \varphi_{ij}) \, u_j
+            + \sin\varphi_{ij} \, |u_j| \, w_i / |w_i| \big] .
+        """
+        W, teacher = network.W, self.teacher
+        U = jnp.concatenate([W, teacher.W])
+        a = jnp.concatenate([network.c / len(network.c), -teacher.c / len(teacher.c)])
+        lengths = norms(U)
+        own = lengths[: len(W), None]
+        active, sine = active_and_sine(product(W, U.T), own, lengths[None, :])
+        along = product(sine, a * lengths)[:, None] * (W / jnp.where(own > 0, own, 1))
+        return 2 * (product(active, a[:, None] * U) + along)
+
+    def excess(self, state: Any) -> Array:
+        """Return the loss."""
+        return distance2(state, self.teacher)
+
+    @property
+    def top(self) -> Float[Array, ""]:
+        """Half: a neuron is active half of the time."""
+        return jnp.full((), 0.5, self.initial.c.dtype)
+
+
+def _size(W: Array, c: Array) -> Array:
+    """Return the mean of |w_i|^2 + c_i^2 over neurons."""
+    return (jnp.sum(W**2) + jnp.sum(c**2)) / len(c)

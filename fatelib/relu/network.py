@@ -1,0 +1,131 @@
+"""Two-layer ReLU networks in mean-field scaling."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from fatelib.arguments import check, check_key
+from fatelib.linear.quadratic import product
+from fatelib.relu.kernel import arccos_kernel
+
+__all__ = ["ReluNetwork", "distance2"]
+
+
+class ReluNetwork(eqx.Module):
+    r"""A two-layer ReLU network in mean-field scaling; student and teacher alike.
+
+    .. math:: f(x) = \frac1m \sum_{i=1}^m c_i \operatorname{relu}(w_i \cdot x)
+
+    Attributes:
+        W: The neurons, (m, d), one per row.
+        c: The output weights, (m,).
+
+    Example:
+        One network maps one input; batches of inputs and of networks are a `jax.vmap` away:
+
+        >>> import jax
+        >>> network = ReluNetwork.init(jax.random.key(0), d=20, width=50)
+        >>> X = jax.random.normal(jax.random.key(1), (5, 20))
+        >>> jax.vmap(network)(X).shape
+        (5,)
+        >>> keys = jax.random.split(jax.random.key(2), 4)
+        >>> jax.vmap(lambda key: ReluNetwork.init(key, 20, 50))(keys).W.shape
+        (4, 50, 20)
+    """
+
+    W: Float[Array, "m d"]
+    c: Float[Array, " m"]
+
+    def __check_init__(self) -> None:
+        if np.ndim(self.W) != 2 or np.shape(self.c) != np.shape(self.W)[:1]:
+            raise ValueError(
+                f"W must be (m, d) and c (m,); got {np.shape(self.W)} and {np.shape(self.c)}"
+            )
+
+    @classmethod
+    def init(
+        cls, key: Any, d: int, width: int, scale: ArrayLike = 1.0, output: ArrayLike = 1e-7
+    ) -> "ReluNetwork":
+        r"""Draw neurons uniformly from a sphere, with equal output weights.
+
+        .. math:: |w_i| = \text{scale}, \qquad c_i = \text{output}
+
+        Args:
+            key: A JAX random key.
+            d: Dimension of the inputs.
+            width: Number of neurons m.
+            scale: Norm of each neuron. Small is the rich regime, where neurons turn before they
+                grow; large the lazy one, where the output weights do all the work.
+            output: Every output weight; tiny, so that the network starts at zero but is not stuck
+                there.
+
+        Returns:
+            The network; its dtype is that of `scale`, float32 by default.
+
+        Raises:
+            ValueError: d or width below 1, a negative scale, or an output that is not finite.
+            TypeError: `key` is not a random key.
+
+        Source:
+            The defaults are those of Section 4 of Tahir et al. (2025).
+        """
+        check_key("key", key)
+        for name, value in (("d", d), ("width", width)):
+            check(name, value, lambda v: (v >= 1) & (v == np.floor(v)), "an integer >= 1")
+        check("scale", scale, lambda s: (s >= 0) & (s < np.inf), "a number >= 0")
+        check("output", output, np.isfinite, "finite")
+        dtype = jnp.result_type(scale, float)
+        W = jax.random.normal(key, (int(width), int(d)), dtype)
+        W *= jnp.asarray(scale, dtype) / jnp.linalg.norm(W, axis=1, keepdims=True)
+        return cls(W, jnp.full(int(width), output, dtype))
+
+    def __call__(self, x: Float[Array, " d"]) -> Float[Array, ""]:
+        """Return the output for one input (d,)."""
+        if x.ndim != 1:
+            raise ValueError(
+                "x must be one input (d,); for a batch X (n, d) use jax.vmap(network)(X); "
+                f"got shape {x.shape}"
+            )
+        return jnp.mean(self.c * self.features(x))
+
+    def features(self, x: Float[Array, "*n d"]) -> Float[Array, "*n m"]:
+        r"""Return the features :math:`\operatorname{relu}(w_i \cdot x)` of one input or of many."""
+        return jnp.maximum(product(x, self.W.T), 0)
+
+
+def distance2(f: ReluNetwork, g: ReluNetwork) -> Float[Array, ""]:
+    r"""Squared distance of two networks on standard normal inputs: the risk of one for the other.
+
+    .. math:: E_x (f(x) - g(x))^2 = a^T K(U, U) \, a
+
+    with all neurons :math:`U = (W_f, W_g)`, weights :math:`a = (c_f / m_f, -c_g / m_g)` and the
+    arc-cosine kernel K: exact, no test set.
+
+    Args:
+        f: A network.
+        g: A network on inputs of the same dimension; their widths may differ.
+
+    Returns:
+        The squared distance. It is a difference of larger numbers: below
+        :math:`\|f\|^2 + \|g\|^2` times the rounding error of the dtype it is noise.
+
+    Raises:
+        ValueError: The networks differ in the dimension of their inputs.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> f, g = ReluNetwork(jnp.eye(3), jnp.ones(3)), ReluNetwork(-jnp.eye(3), jnp.ones(3))
+        >>> round(float(distance2(f, g)), 3), round(float(distance2(f, f)), 3)
+        (0.333, 0.0)
+    """
+    if f.W.shape[1] != g.W.shape[1]:
+        raise ValueError(
+            f"f and g must have inputs of one dimension; got {f.W.shape[1]} and {g.W.shape[1]}"
+        )
+    U = jnp.concatenate([f.W, g.W])
+    a = jnp.concatenate([f.c / len(f.c), -g.c / len(g.c)])
+    return jnp.maximum(product(product(arccos_kernel(U, U), a), a), 0)

@@ -1,0 +1,285 @@
+"""Training of two-layer ReLU networks, on samples or on the population."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from fatelib import linear
+from fatelib.arguments import check
+from fatelib.iteration import History, check_options, descend, report
+from fatelib.relu.descent import Descent, Population, Samples
+from fatelib.relu.features import resolve
+from fatelib.relu.network import ReluNetwork
+
+__all__ = ["pretrain", "train"]
+
+
+def train(
+    network: ReluNetwork,
+    X: Float[ArrayLike, "n d"],
+    y: Float[ArrayLike, " n"],
+    *,
+    learning_rate: ArrayLike | None = None,
+    steps: int = 10_000,
+    tolerance: ArrayLike = 1e-6,
+    weight_decay: ArrayLike = 0.0,
+    layers: Literal["all", "last"] = "all",
+    record_every: int = 100,
+    observe: Callable[[ReluNetwork], Any] | None = None,
+) -> tuple[ReluNetwork, History]:
+    r"""Train a ReLU network by full-batch gradient descent.
+
+    .. math::
+        \text{loss} = \frac1n \sum_j (f(x_j) - y_j)^2, \qquad
+        \theta \leftarrow \theta - \eta \, (m \nabla_\theta \text{loss} + \text{decay} \, \theta)
+
+    for all weights :math:`\theta`, of both layers or of the last: no factor 1/2, and m times the
+    gradient as mean-field scaling asks for, so that neither the learning rate :math:`\eta` nor the
+    decay depends on the width. Time is :math:`\eta` times steps.
+
+    A step costs two matrix products, 4 n m d operations, at full precision. The last layer alone is
+    linear regression on frozen features, and then `fatelib.train` does the same steps in the
+    singular basis of the features, at O(min(n, m)) each.
+
+    The ReLU is homogeneous: a sample scaled by :math:`\sqrt w` with its label counts w times, and
+    a row of zeros only in n. So data sets of different sizes are batched by rows of zeros.
+
+    The automatic learning rate is :math:`\eta = 1/h`, half of the largest one that is stable for
+
+    .. math::
+        h = \text{decay} + 2 \lambda \, (s + 8 \|y\| / \sqrt\lambda) + 2 \|f_0 - y\| \sqrt\lambda ,
+
+    where :math:`\lambda` is the largest eigenvalue of :math:`X^T X / n` (on the population 1/2),
+    s the mean of :math:`|w_i|^2 + c_i^2` at the start, and :math:`\|\cdot\|^2` the mean square over
+    samples. The first and last terms bound the curvature at the start; the second leaves room for
+    weights that grow until the mean of :math:`|c_i| |w_i|` is four times the least that labels
+    of this size need. Networks that must grow more, to fit noise with n near m, say, ask for a
+    smaller rate of your own.
+
+    Args:
+        network: Where to start.
+        X: Inputs, (n, d).
+        y: Labels, (n,).
+        learning_rate: The rate :math:`\eta`; by default the one above.
+        steps: The most steps to take.
+        tolerance: Stop when the loss is this small; for the last layer alone, this close to its
+            minimum. With weight decay: when the loss plus its penalty would be this close to a
+            minimum if it curved no less than the penalty does. On samples neurons often come to
+            rest at the edge of their activity for some of them, where the gradient jumps: then it
+            never gets small, and training goes on to its last step.
+        weight_decay: Coefficient of the decay.
+        layers: "all", or "last" to train the output weights alone on frozen neurons.
+        record_every: Steps between two records; stopping is decided at records only.
+        observe: A function of the network, recorded along with the loss. Pass the same function
+            object to later calls: each new one compiles anew.
+
+    Returns:
+        The trained network and the history.
+
+    Raises:
+        ValueError: An argument is impossible.
+        FloatingPointError: The loss is not finite or ten times that of the start or of the zero
+            network, whichever is larger. Inside `jax.vmap` and `jax.jit` nothing can be raised:
+            `History.diverged` is set and the weights are NaN.
+
+    Source:
+        Section 4 of Tahir et al. (2025), who take :math:`\eta = 0.01`.
+
+    Example:
+        >>> import jax
+        >>> teacher = ReluNetwork.init(jax.random.key(0), 5, 3, output=1.0)
+        >>> X = jax.random.normal(jax.random.key(1), (40, 5))
+        >>> y = jax.vmap(teacher)(X)
+        >>> student = ReluNetwork.init(jax.random.key(2), 5, 20)
+        >>> student, history = train(student, X, y, tolerance=1e-4)
+        >>> bool(history.converged), bool(history.loss[-1] <= 1e-4)
+        (True, True)
+    """
+    dtype = _dtype(network, X, y)
+    X, y = jnp.asarray(X, dtype), jnp.asarray(y, dtype)
+    d = network.W.shape[1]
+    if X.ndim != 2 or X.shape[1] != d or y.shape != X.shape[:1] or len(y) == 0:
+        raise ValueError(f"X must be (n, {d}) and y (n,); got {X.shape} and {y.shape}")
+    check("X", X, np.isfinite, "finite")
+    check("y", y, np.isfinite, "finite")
+    network = jax.tree.map(lambda weight: weight.astype(dtype), network)
+    options: Any = (learning_rate, steps, tolerance, weight_decay, record_every, observe)
+    if layers == "last":
+        return _train_last(network, network.features(X), y, *options)
+    return _train_all(Samples(network, X, y), layers, *options)
+
+
+def pretrain(
+    network: ReluNetwork,
+    teacher: ReluNetwork,
+    *,
+    learning_rate: ArrayLike | None = None,
+    steps: int = 10_000,
+    tolerance: ArrayLike = 1e-6,
+    weight_decay: ArrayLike = 0.0,
+    layers: Literal["all", "last"] = "all",
+    record_every: int = 100,
+    observe: Callable[[ReluNetwork], Any] | None = None,
+) -> tuple[ReluNetwork, History]:
+    r"""Train a ReLU network on infinitely many noise-free samples of a teacher.
+
+    .. math:: \text{loss} = E_x (f(x) - f^*(x))^2
+
+    on standard normal inputs, exactly, by `arccos_kernel`: `train` in the limit of many samples.
+    A step costs two matrix products, 4 m (m + m*) d operations, and as many angles.
+
+    Args:
+        network: Where to start.
+        teacher: The network to learn, of any width.
+        learning_rate: As in `train`.
+        steps: As in `train`.
+        tolerance: As in `train`. In float32 the loss itself has an error of about 1e-7 times the
+            squared norm of the teacher.
+        weight_decay: As in `train`.
+        layers: As in `train`.
+        record_every: As in `train`.
+        observe: As in `train`.
+
+    Returns:
+        The trained network and the history.
+
+    Raises:
+        ValueError: An argument is impossible.
+        FloatingPointError: Training diverged; see `train`.
+
+    Source:
+        Section 4 of Tahir et al. (2025), on samples.
+
+    Example:
+        >>> import jax
+        >>> teacher = ReluNetwork.init(jax.random.key(0), 5, 3, output=1.0)
+        >>> student = ReluNetwork.init(jax.random.key(2), 5, 20)
+        >>> student, history = pretrain(student, teacher, tolerance=1e-4)
+        >>> bool(history.converged)
+        True
+    """
+    dtype = _dtype(network, teacher.W, teacher.c)
+    if teacher.W.ndim != 2 or teacher.W.shape[1] != network.W.shape[1]:
+        raise ValueError(
+            f"teacher must have neurons (m, {network.W.shape[1]}); got {teacher.W.shape}"
+        )
+    for name, weights in (("teacher.W", teacher.W), ("teacher.c", teacher.c)):
+        check(name, weights, np.isfinite, "finite")
+    network, teacher = jax.tree.map(lambda weight: weight.astype(dtype), (network, teacher))
+    options: Any = (learning_rate, steps, tolerance, weight_decay, record_every, observe)
+    if layers == "last":
+        return _train_last(network, *_equivalent_data(network.W, teacher), *options)
+    return _train_all(Population(network, teacher), layers, *options)
+
+
+def _dtype(network: ReluNetwork, *arrays: Any) -> Any:
+    """Check the network and return the floating-point type that all promote to."""
+    if network.W.ndim != 2:
+        raise ValueError(
+            f"network must be one network (jax.vmap takes a batch); W is {network.W.shape}"
+        )
+    return jnp.result_type(network.W, network.c, *arrays, float)
+
+
+def _train_all(
+    descent: Descent,
+    layers: str,
+    learning_rate: ArrayLike | None,
+    steps: int,
+    tolerance: ArrayLike,
+    weight_decay: ArrayLike,
+    record_every: int,
+    observe: Callable[[ReluNetwork], Any] | None,
+) -> tuple[ReluNetwork, History]:
+    """Check the options, train both layers, and report."""
+    check_options(learning_rate, steps, tolerance, weight_decay, record_every)
+    if layers != "all":
+        raise ValueError(f"layers must be 'all' or 'last'; got {layers!r}")
+    dtype = descent.initial.c.dtype
+    network, history, stable_rate = _train(
+        descent,
+        None if learning_rate is None else jnp.asarray(learning_rate, dtype),
+        jnp.asarray(tolerance, dtype),
+        jnp.asarray(weight_decay, dtype),
+        int(steps),
+        min(int(record_every), max(int(steps), 1)),
+        observe,
+    )
+    return network, report(history, stable_rate)
+
+
+@eqx.filter_jit
+def _train(
+    descent: Descent,
+    learning_rate: Array | None,
+    tolerance: Array,
+    decay: Array,
+    steps: int,
+    record_every: int,
+    observe: Callable[[ReluNetwork], Any] | None,
+) -> tuple[ReluNetwork, History, Array]:
+    stable_rate = descent.stable_rate(decay)
+    rate = stable_rate if learning_rate is None else learning_rate
+    network, history = descend(descent, rate, tolerance, decay, steps, record_every, observe)
+    return network, history, stable_rate
+
+
+class _Whole(eqx.Module):
+    """An observer of the network, as one of its last layer."""
+
+    W: Float[Array, "m d"]
+    observe: Callable[[ReluNetwork], Any]
+
+    def __call__(self, last: linear.DeepLinear) -> Any:
+        return self.observe(_with_last(self.W, last))
+
+
+def _with_last(W: Array, last: linear.DeepLinear) -> ReluNetwork:
+    return ReluNetwork(W, math.sqrt(len(W)) * last.weights[0][:, 0])
+
+
+def _train_last(
+    network: ReluNetwork,
+    features: Array,
+    y: Array,
+    learning_rate: ArrayLike | None,
+    steps: int,
+    tolerance: ArrayLike,
+    weight_decay: ArrayLike,
+    record_every: int,
+    observe: Callable[[ReluNetwork], Any] | None,
+) -> tuple[ReluNetwork, History]:
+    """Train c as the linear map c / sqrt(m) of features / sqrt(m): their steps are the same."""
+    root = math.sqrt(len(network.c))
+    last, history = linear.train(
+        linear.DeepLinear(((network.c / root)[:, None],)),
+        features / root,
+        y,
+        engine="descent",
+        learning_rate=learning_rate,
+        steps=steps,
+        tolerance=tolerance,
+        weight_decay=weight_decay,
+        record_every=record_every,
+        observe=None if observe is None else _Whole(network.W, observe),
+    )
+    return _with_last(network.W, last), history
+
+
+@eqx.filter_jit
+def _equivalent_data(W: Array, teacher: ReluNetwork) -> tuple[Array, Array]:
+    """Return features and labels of m + 1 samples that have the population's loss."""
+    eigenvalues, basis, coefficients, residual = resolve(
+        W, teacher.W, teacher.c / len(teacher.c), cutoff=None
+    )
+    root = math.sqrt(len(W) + 1)
+    features = jnp.sqrt(eigenvalues)[:, None] * basis.T
+    features = jnp.concatenate([features, jnp.zeros_like(features[:1])])
+    labels = jnp.concatenate([coefficients, jnp.sqrt(residual)[None]])
+    return root * features, root * labels
