@@ -61,8 +61,8 @@ def sweep(
             is prepared by itself.
         chunk: The most instances in a chunk; by default all.
         store: Directory that the chunks are written to as they finish (zarr). A sweep started anew
-            with the same store does only what is missing. Several processes need one that they
-            share.
+            with the same store does only what is missing; another version of fatelib or another
+            precision is refused like other parameters. Several processes need one that they share.
         attrs: Parameters to record, and to compare with those of an existing store.
         progress: Show a progress bar.
 
@@ -70,7 +70,8 @@ def sweep(
         A data set with the outer and inner dimensions and ``instance``.
 
     Raises:
-        ValueError: An argument is impossible, or the store was made with other parameters.
+        ValueError: An argument is impossible, the store was made with other parameters, or not all
+            processes share it.
         FloatingPointError: A result is not a number.
 
     Example:
@@ -103,6 +104,7 @@ def sweep(
         "key": np.asarray(jax.random.key_data(key)).tolist(),
         "common_random_numbers": int(common),
         "instances_per_chunk": size,
+        "dtype": str(jnp.result_type(float)),
         "fatelib": version("fatelib"),
         "jax": jax.__version__,
         "device": jax.devices()[0].device_kind,

@@ -4,6 +4,7 @@ import math
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,12 @@ __all__ = ["Memory", "Store"]
 
 _SECONDS = "chunk_seconds"
 _COUNT = "number of chunks"
-# What may differ between the runs that fill one store.
-_PROVENANCE = {"fatelib", "jax", "device", "seconds"}
+# What may differ between the runs that fill one store: recorded, not compared.
+_PROVENANCE = {"jax", "device"}
+# What users know under the name of an argument.
+_FROM = {"instances_per_chunk": " (from memory or chunk)"}
+# Seconds after which a network file system shows what other hosts wrote (60 by default for NFS).
+_LAG = 60.0
 _ZARR: dict[str, Any] = {"consolidated": False, "zarr_format": 2}
 
 Region = Mapping[str, slice]
@@ -68,12 +73,14 @@ class Store:
     """A zarr directory that fills chunk by chunk.
 
     A chunk counts as finished when its wall time is written, after its results. A process may be
-    killed at any point: what it leaves is either finished or done again.
+    killed at any point: what it leaves is either finished or done again. What is not finished reads
+    as NaN, or as 0 where a variable holds integers or booleans.
 
     Args:
         path: The directory; created with the first chunk.
         coords: The values along every dimension of the whole result, in order.
-        attrs: The parameters; a store found at `path` must have been made with the same.
+        attrs: The parameters; a store found at `path` must have been made with the same, but for
+            "jax" and "device", which are only recorded.
         count: Number of chunks.
         block: Length of all chunks along the last dimension, but for the last.
 
@@ -90,7 +97,7 @@ class Store:
         block: int,
     ) -> None:
         self.path, self._coords = Path(path), dict(coords)
-        self._count, self._block = count, block
+        self._count, self._block, self._joined = count, block, False
         self._attrs = {name: _plain(value) for name, value in attrs.items()}
         if self.path.exists():
             self._compare()
@@ -104,16 +111,35 @@ class Store:
     def write(
         self, chunk: int, region: Region, values: Mapping[str, np.ndarray], seconds: float
     ) -> None:
-        """Write the results of one chunk, and then that it is finished; see `Memory.write`."""
-        if not self.path.exists():
-            self._create(region, values)
+        """Write the results of one chunk, and then that it is finished; see `Memory.write`.
+
+        Raises:
+            ValueError: Another process has made the store meanwhile, with other parameters.
+        """
+        if not self._joined:
+            if not self.path.exists():
+                self._create(region, values)
+            self._compare()
+            self._joined = True
         part = xr.Dataset({name: (tuple(region), part) for name, part in values.items()})
         part.to_zarr(self.path, region=dict(region), **_ZARR)
         done = xr.Dataset({_SECONDS: ("chunk", np.array([seconds]))})
         done.to_zarr(self.path, region={"chunk": slice(chunk, chunk + 1)}, **_ZARR)
 
     def load(self) -> xr.Dataset:
-        """Return the whole result; its attribute ``seconds`` is the wall time of all chunks."""
+        """Return the whole result; its attribute ``seconds`` is the wall time of all chunks.
+
+        Raises:
+            ValueError: Some chunks are missing, a minute later still.
+        """
+        deadline = time.monotonic() + _LAG
+        while not self.finished().all():
+            if time.monotonic() >= deadline:
+                raise ValueError(
+                    f"{(~self.finished()).sum()} of {self._count} chunks are missing from store "
+                    f"{self.path}: is it shared by all processes?"
+                )
+            time.sleep(1)
         whole = self._open().load()
         seconds = float(whole[_SECONDS].sum())
         return whole.drop_vars(_SECONDS).assign_attrs(seconds=seconds)
@@ -151,12 +177,16 @@ class Store:
         new = {**self._attrs, **coords, _COUNT: self._count}
         old = {str(name): array.values.tolist() for name, array in found.coords.items()}
         old = {**found.attrs, **old, _COUNT: size}
-        # The number of chunks last: it follows from what a user knows.
-        for name in sorted({*old, *new} - _PROVENANCE, key=lambda name: (name == _COUNT, name)):
+        # The version first: another one may have other parameters. The number of chunks last: it
+        # follows from what a user knows.
+        for name in sorted(
+            {*old, *new} - _PROVENANCE, key=lambda name: (name != "fatelib", name == _COUNT, name)
+        ):
             if old.get(name) != new.get(name):
                 raise ValueError(
-                    f"store {self.path} was made with {name} = {_short(old.get(name))}, not "
-                    f"{_short(new.get(name))}; give the same parameters or another store"
+                    f"store {self.path} was made with {name}{_FROM.get(name, '')} = "
+                    f"{_short(old.get(name))}, not {_short(new.get(name))}; "
+                    "take the same, or another store"
                 )
 
 
@@ -164,7 +194,10 @@ def _empty(
     coords: Mapping[str, np.ndarray], attrs: Mapping[str, Any], values: Mapping[str, np.ndarray]
 ) -> xr.Dataset:
     shape = tuple(len(along) for along in coords.values())
-    arrays = {name: (tuple(coords), np.zeros(shape, part.dtype)) for name, part in values.items()}
+    arrays = {
+        name: (tuple(coords), np.full(shape, np.nan if part.dtype.kind == "f" else 0, part.dtype))
+        for name, part in values.items()
+    }
     return xr.Dataset(arrays, dict(coords), dict(attrs))
 
 

@@ -1,12 +1,9 @@
 """Grids: what a chunk, a device, a process and a kill may change (nothing)."""
 
-import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 
 import jax
@@ -128,7 +125,7 @@ def test_other_parameters_are_refused(tmp_path):
     store = tmp_path / "results.zarr"
     options = {"instances": 2, "store": store, **QUIET}
     sweep(normals, GRID, CELLS, key=KEY, attrs={"sigma": 0.2}, **options)
-    with pytest.raises(ValueError, match=r"made with sigma = 0.2, not 0.3; give the same"):
+    with pytest.raises(ValueError, match=r"made with sigma = 0.2, not 0.3; take the same"):
         sweep(normals, GRID, CELLS, key=KEY, attrs={"sigma": 0.3}, **options)
     with pytest.raises(ValueError, match=r"made with key = \[0, 0\], not \[0, 1\]"):
         sweep(normals, GRID, CELLS, key=jax.random.key(1), attrs={"sigma": 0.2}, **options)
@@ -136,6 +133,27 @@ def test_other_parameters_are_refused(tmp_path):
         sweep(
             normals, {**GRID, "shift": [0.0, 6.0]}, CELLS, key=KEY, attrs={"sigma": 0.2}, **options
         )
+    with pytest.raises(
+        ValueError, match=r"instances_per_chunk \(from memory or chunk\) = 2, not 1"
+    ):
+        sweep(normals, GRID, CELLS, key=KEY, attrs={"sigma": 0.2}, chunk=1, **options)
+
+
+def test_another_version_or_precision_is_refused(tmp_path, monkeypatch):
+    options = {"instances": 2, "key": KEY, "store": tmp_path / "results.zarr", **QUIET}
+    sweep(normals, GRID, CELLS, **options)
+    with (
+        jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64(),
+        pytest.raises(ValueError, match="made with dtype = float32, not float64"),
+    ):
+        sweep(normals, GRID, CELLS, **options)
+    # Another version of JAX is recorded only.
+    monkeypatch.setattr(jax, "__version__", "99.0")
+    assert sweep(normals, GRID, CELLS, **options).attrs["jax"] != "99.0"
+    monkeypatch.setattr("fatelib.grid.version", lambda package: "99.0")
+    # The version is named even where parameters differ too.
+    with pytest.raises(ValueError, match=r"made with fatelib = .*, not 99.0"):
+        sweep(normals, GRID, CELLS, attrs={"a new parameter": 1}, **options)
 
 
 def test_foreign_directories_are_refused(tmp_path):
@@ -154,19 +172,18 @@ from fatelib import phase_diagram
 
 data = phase_diagram(
     "fine_tuning", [0.4, 1.2], [0.3, 0.5, 0.8, 1.5], d=40, sigma=[0.2, 1.0], instances=12,
-    key=jax.random.key(3), steps=400, learning_rate=0.02, memory=MEMORY, progress=False,
+    key=jax.random.key(3), steps=400, learning_rate=0.02, progress=False,
     store=sys.argv[1] if sys.argv[1] != "-" else None,
 )
 print(len(jax.local_devices()), jax.process_count(), data.risk.values.tobytes().hex())
 """
 
 
-def start(store, *arguments, memory=2.0, devices=1):
+def start(store, *arguments, devices=1):
     flags = f"--xla_force_host_platform_device_count={devices}"
     environment = {**os.environ, "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}"}
-    code = textwrap.dedent(SCRIPT).replace("MEMORY", str(memory))
     return subprocess.Popen(
-        [sys.executable, "-c", code, str(store), *map(str, arguments)],
+        [sys.executable, "-c", SCRIPT, str(store), *map(str, arguments)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -206,34 +223,78 @@ def test_two_processes_share_a_store(alone, tmp_path):
         np.testing.assert_allclose(values, alone, rtol=2e-5)
 
 
+KILLED = """
+import os, sys, jax, zarr
+from fatelib.grid import sweep
+
+def measure(key, prepared, *, x):
+    return {"value": x + jax.random.normal(key, (50_000,))}
+
+# Every line on the input is a store to fill, in a child of its own. The parent imports, so that a
+# start takes no second, but never starts JAX: it has one thread, and may fork.
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        sweep(
+            measure, {"x": [0.0, 1.0]}, {"cell": range(50_000)}, instances=60, chunk=1,
+            key=jax.random.key(0), store=line.strip(), progress=False,
+        )
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitpid(child, 0)[1], flush=True)
+"""
+
+
 @pytest.mark.slow
-def test_kills_lose_no_finished_chunk(alone, tmp_path):
-    """Killed at random times, again and again, and started again: bit-identical results."""
-    store = tmp_path / "results.zarr"
-    marks = store / "chunk_seconds"
+def test_kills_lose_no_finished_chunk(tmp_path):
+    """20 kills at random times of its work over one sweep of 120 chunks: nothing is done twice."""
+    store, reference = tmp_path / "killed.zarr", tmp_path / "whole.zarr"
     rng = np.random.default_rng(0)
-    memory = 1e-6  # one instance in a chunk: 48 chunks
-    before, kills = {}, 0
-    while kills < 20:
-        process = start(store, memory=memory)
-        # Past the imports at least now and then; a run that ends by itself ends the test.
-        while process.poll() is None and not (store.exists() and rng.random() < 0.3):
-            time.sleep(rng.uniform(0, 0.6))
-        if process.poll() is not None:
-            finish(process)
-            if kills >= 3:
-                break
-            shutil.rmtree(store)  # too quick for us: begin again
-            before = {}
-            continue
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        kills += 1
-        after = {p.name: p.read_bytes() for p in marks.iterdir() if p.name.isdigit()}
-        assert before.items() <= after.items()  # what was finished has not been done again
-        before = after
-    np.testing.assert_array_equal(finish(start(store, memory=memory))[2], alone)
-    done = {p.name: p.read_bytes() for p in marks.iterdir() if p.name.isdigit()}
-    assert before.items() <= done.items()
-    assert len(done) == 48
-    assert json.loads((store / ".zattrs").read_text())["instances_per_chunk"] == 1
+    forks = subprocess.Popen(
+        [sys.executable, "-c", KILLED],
+        env={
+            **os.environ,
+            "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        },
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def start(path):
+        forks.stdin.write(f"{path}\n")
+        forks.stdin.flush()
+        return int(forks.stdout.readline())
+
+    def marks():
+        folder = store / "chunk_seconds"
+        names = [path for path in folder.iterdir() if path.name.isdigit()] if store.exists() else []
+        return {path.name: path.stat() for path in names}
+
+    finished = {}
+    for _ in range(20):
+        child, before = start(store), marks()
+        # Two chunks of its own say how long one takes; the kill hits one of the next.
+        while len(now := marks()) < len(before) + 2:
+            os.kill(child, 0)  # raises where it has ended by itself
+            time.sleep(0.005)
+        *_, last, latest = sorted(mark.st_mtime for mark in now.values())
+        time.sleep(rng.uniform(0, latest - last))
+        os.kill(child, signal.SIGKILL)
+        assert int(forks.stdout.readline()) == signal.SIGKILL
+        # A mark that is written again has another inode and time.
+        known = {name: (mark.st_ino, mark.st_mtime_ns) for name, mark in marks().items()}
+        assert finished.items() <= known.items()
+        finished = known
+    for path in (store, reference):
+        start(path)
+        assert forks.stdout.readline() == "0\n"
+    forks.communicate()
+    known = {name: (mark.st_ino, mark.st_mtime_ns) for name, mark in marks().items()}
+    assert finished.items() <= known.items()
+    assert len(finished) < len(known) == 120
+    killed, whole = (
+        xr.open_zarr(path, consolidated=False, chunks=None).load() for path in (store, reference)
+    )
+    xr.testing.assert_identical(killed.drop_vars("chunk_seconds"), whole.drop_vars("chunk_seconds"))
