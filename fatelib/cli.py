@@ -17,19 +17,26 @@ examples:
   fatelib reproduce fig-1 --scale paper --out figures
   fatelib info
 
-exit status: 0 success; 1 theory and experiment disagree, or training diverged; 2 wrong usage
+exit status: 0 success; 1 theory and experiment disagree, or training diverged; 2 wrong usage;
+130 stopped by Ctrl-C
 """,
     "sweep": """\
-VALUES are a list 0.1,0.5,2 or a range FIRST:LAST:COUNT that holds both ends; angles may be written
-in pi: 0.1pi or 0.05pi:0.5pi:10.
+VALUES are a list 0.1,0.5,2 or a range FIRST:LAST:COUNT that holds both ends (COUNT >= 2); angles
+may be written in pi: 0.1pi or 0.05pi:0.5pi:10.
+
+OUT fills chunk by chunk. When all are finished its group "result" holds the risks, their difference
+(the transferability), the standard errors of their means, n, units and all parameters. In Python:
+  xarray.open_zarr("ft.zarr", group="result")
 
 examples:
   fatelib sweep linear_transfer --thetas 0.25pi --gammas 0.1:2:20 --d 500 --out lt.zarr
   fatelib sweep fine_tuning --thetas 0.05pi:0.5pi:10 --gammas 0.5,2 --d 100000 \\
       --sigma 0,0.2,1 --depth 2,3 --scale 0.1 --engine spectral --out ft.zarr
 
-The same command again goes on where it was stopped. Under SLURM, with a store that all see:
-  srun fatelib sweep ... --out shared/ft.zarr --distributed
+The same command again goes on where it was stopped. Under SLURM, with an OUT that all see, and one
+process for each GPU: JAX gives a process one GPU only.
+  srun --ntasks-per-node=8 --gpus-per-node=8 \\
+      fatelib sweep ... --out shared/ft.zarr --distributed
 Two processes by hand, each in its own terminal:
   fatelib sweep ... --distributed --coordinator localhost:9876 --processes 2 --process 0
   fatelib sweep ... --distributed --coordinator localhost:9876 --processes 2 --process 1
@@ -40,7 +47,8 @@ examples:
   fatelib reproduce all --scale paper --out figures
 
 Writes OUT/FIGURE.zarr, .svg and .png and prints theory against experiment. What was finished of a
-figure that was stopped is in OUT/sweeps and is not computed again.
+figure that was stopped is in OUT/sweeps and is not computed again, but for fig-l2sp, fig-dynamics,
+fig-time and the Wasserstein distances of fig-4b, which begin anew.
 """,
 }
 
@@ -53,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, or 1 where theory and experiment disagree or training diverged, or 2 for
-        arguments that are impossible.
+        arguments that are impossible, or 130 when stopped by Ctrl-C.
 
     Example:
         >>> main(["reproduce", "fig-3"])
@@ -74,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"fatelib: error: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         status = 130
-        print("fatelib: stopped; the same command goes on from here", file=sys.stderr)
+        print("fatelib: stopped; the same command keeps what is finished", file=sys.stderr)
     return status
 
 
@@ -96,16 +104,20 @@ def _parser() -> argparse.ArgumentParser:
     grid.add_argument("--weight-decay", type=_values, metavar="VALUES", help="decay of all layers")
     grid.add_argument("--d", type=int, required=True, help="input dimension")
     grid.add_argument("--instances", type=int, default=20, help="repetitions (default: 20)")
-    grid.add_argument("--seed", type=int, default=0, help="of all random numbers (default: 0)")
+    grid.add_argument("--seed", type=_seed, default=0, help="of all random numbers (default: 0)")
     training = sweep.add_argument_group("training")
     training.add_argument("--engine", help="how to train (default: auto); see fatelib.train")
-    training.add_argument("--scale", type=float, help="of initial weights (default: 1e-5)")
+    training.add_argument("--scale", type=float, help="of the initial weights (default: 1e-5)")
     training.add_argument("--width", type=int, help="hidden width (default: d)")
     training.add_argument("--learning-rate", type=float, help="step size (default: a safe one)")
     training.add_argument("--steps", type=int, help="the most steps (default: 10000)")
     training.add_argument("--tolerance", type=float, help="on the loss (default: 1e-6)")
-    training.add_argument("--memory", type=float, help="gigabytes per device (default: 2)")
-    sweep.add_argument("--out", required=True, type=Path, help="store of the result (zarr)")
+    training.add_argument(
+        "--memory",
+        type=float,
+        help="gigabytes per process, shared by its devices; sets the size of chunks (default: 2)",
+    )
+    sweep.add_argument("--out", required=True, type=Path, help="directory of the result (zarr)")
     processes = sweep.add_argument_group("several processes")
     processes.add_argument("--distributed", action="store_true", help="share the work")
     processes.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
@@ -118,7 +130,10 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.set_defaults(run=_reproduce)
     reproduce.add_argument("figure", metavar="FIGURE", help="its key, such as fig-1, or all")
     reproduce.add_argument(
-        "--scale", default="laptop", choices=("laptop", "paper"), help="(default: laptop)"
+        "--scale",
+        default="laptop",
+        choices=("laptop", "paper"),
+        help="of the experiment: a small one, or the size of the paper (default: laptop)",
     )
     reproduce.add_argument(
         "--out", type=Path, default=Path("figures"), help="directory (default: figures)"
@@ -157,11 +172,21 @@ def _values(text: str) -> list[float]:
         if ":" not in text:
             return [number(part) for part in text.split(",")]
         first, last, count = text.split(":")
+        if int(count) < 2:
+            raise ValueError
         return np.linspace(number(first), number(last), int(count)).tolist()
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"must be numbers such as 0.1,0.5 or a range FIRST:LAST:COUNT; got {text!r}"
+            "must be numbers such as 0.1,0.5 or a range FIRST:LAST:COUNT with COUNT >= 2; "
+            f"got {text!r}"
         ) from None
+
+
+def _seed(text: str) -> int:
+    """Read a seed; of a longer one JAX takes the last 32 bits, so that two would be the same."""
+    if not (text.isdecimal() and int(text) < 2**32):
+        raise argparse.ArgumentTypeError(f"must be an integer from 0 to 2^32 - 1; got {text!r}")
+    return int(text)
 
 
 def _use_all_cores() -> None:
@@ -189,7 +214,13 @@ def _sweep(options: argparse.Namespace) -> int:
     import jax
 
     if options.distributed:
-        jax.distributed.initialize(*by_hand)
+        try:
+            jax.distributed.initialize(*by_hand)
+        except (RuntimeError, ValueError) as error:
+            raise ConnectionError(
+                f"--distributed did not bring the processes together: {error}. Outside SLURM give "
+                "--coordinator, --processes and --process, the same first two to all"
+            ) from error
     from fatelib.sweep import phase_diagram
 
     names: tuple[str, ...] = (
@@ -219,6 +250,7 @@ def _sweep(options: argparse.Namespace) -> int:
         },
     )
     if jax.process_index() == 0:
+        _save(data, options.out, group="result")
         share = float(data.converged.mean())
         sizes = " x ".join(f"{size} {name}" for name, size in data.sizes.items())
         print(f"{options.out}: {sizes}; {share:.1%} of the networks converged")
@@ -267,8 +299,8 @@ def _reproduce(options: argparse.Namespace) -> int:
     return status
 
 
-def _save(data: Any, path: Path) -> None:
-    """Write a data set, with attributes that JSON can hold."""
+def _save(data: Any, path: Path, group: str | None = None) -> None:
+    """Write a data set, with attributes that JSON can hold and the version that computed it."""
     import math
 
     from fatelib import __version__
@@ -277,8 +309,8 @@ def _save(data: Any, path: Path) -> None:
         name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in data.attrs.items()
     }
-    data = data.assign_attrs({**attrs, "fatelib": __version__})
-    data.to_zarr(path, mode="w", consolidated=False, zarr_format=2)
+    data = data.assign_attrs({"fatelib": __version__, **attrs})
+    data.to_zarr(path, group=group, mode="w", zarr_format=2)
 
 
 def _info(options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import fatelib
 from fatelib import cli
 
 SWEEP = ["sweep", "linear_transfer", "--thetas", "0.25pi", "--gammas", "0.5,2", "--d", "20"]
@@ -35,6 +36,9 @@ def test_help_has_examples(command, capsys):
         (["reproduce", "fig-1", "--scale", "huge"], "invalid choice: 'huge'"),
         ([*SWEEP[:-1], "x", "--out", "a"], "invalid int value: 'x'"),
         ([*SWEEP, "--thetas", "1:2", "--out", "a"], "must be numbers such as 0.1,0.5 or a range"),
+        ([*SWEEP, "--thetas", "0:1:0", "--out", "a"], "FIRST:LAST:COUNT with COUNT >= 2"),
+        ([*SWEEP, "--seed", str(2**32), "--out", "a"], "must be an integer from 0 to 2^32 - 1"),
+        ([*SWEEP, "--seed", "-1", "--out", "a"], "must be an integer from 0 to 2^32 - 1"),
         ([*SWEEP, "--thetas", "9", "--out", "a"], "thetas must be an angle in [0, pi]"),
         ([*SWEEP, "--depth", "2.5", "--out", "a"], "--depth must be integers; got 2.5"),
         ([*SWEEP, "--engine", "fast", "--out", "a"], "--engine must be one of"),
@@ -66,13 +70,40 @@ def test_a_sweep_is_stored_resumed_and_guarded(tmp_path, capsys):
     stored = xr.open_zarr(out, consolidated=False, chunks=None).load()
     assert stored.sigma.item() == 0.2
     assert (stored.risk > 0).all()
-    files = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    # What follows from the chunks, with its labels.
+    result = xr.open_zarr(out, group="result", chunks=None).load()
+    advantage = (stored.risk_scratch - stored.risk).squeeze()
+    np.testing.assert_array_equal(result.transferability.squeeze(), advantage)
+    error = result.risk.std("instance", ddof=1) / np.sqrt(3)
+    np.testing.assert_array_equal(result.risk_error, error)
+    assert result.n.values.tolist() == [10, 40]
+    assert result.theta.attrs["units"] == "rad"
+    assert (result.attrs["d"], result.attrs["sigma"]) == (20, 0.2)
 
+    def chunks():
+        files = (path for path in out.rglob("*") if "result" not in path.parts)
+        return {path: path.stat().st_mtime_ns for path in files if path != out}
+
+    before = chunks()
     assert cli.main([*SWEEP, "--out", str(out)]) == 0
-    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == files
+    assert chunks() == before
+    xr.testing.assert_identical(result, xr.open_zarr(out, group="result", chunks=None).load())
 
     assert cli.main([*SWEEP, "--seed", "1", "--out", str(out)]) == 2
-    assert "give the same parameters or another store" in capsys.readouterr().err
+    assert "take the same, or another store" in capsys.readouterr().err
+
+
+def test_a_lost_connection_is_told(monkeypatch, tmp_path, capsys):
+    import jax
+
+    def initialize(*arguments):
+        raise RuntimeError("DEADLINE_EXCEEDED")
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    assert cli.main([*SWEEP, "--distributed", "--out", str(tmp_path / "a.zarr")]) == 2
+    err = capsys.readouterr().err
+    assert "did not bring the processes together: DEADLINE_EXCEEDED" in err
+    assert "--coordinator" in err
 
 
 def test_divergence_ends_with_1(tmp_path, capsys):
@@ -116,6 +147,7 @@ def test_a_figure_is_written_in_three_forms(which, small, tmp_path, capsys):
     }
     stored = xr.open_zarr(tmp_path / "fig-l2sp.zarr", consolidated=False, chunks=None)
     assert stored.attrs["figure"] == "fig-l2sp"
+    assert stored.attrs["fatelib"] == fatelib.__version__
     assert "risk_theory" in stored
 
 
@@ -127,6 +159,16 @@ def test_disagreement_ends_with_1_after_the_figure_is_written(small, tmp_path, c
     assert cli.main(["reproduce", "fig-l2sp", "--out", str(tmp_path)]) == 1
     assert "experiment and theory disagree" in capsys.readouterr().err
     assert (tmp_path / "fig-l2sp.svg").is_file()
+
+
+def test_what_another_version_computed_says_so(small, tmp_path):
+    from fatelib import figures
+
+    small()
+    compute = figures.FIGURES["fig-l2sp"].compute
+    data = compute(progress=False).assign_attrs(fatelib="0.0.1")
+    cli._save(data, tmp_path / "a.zarr")
+    assert xr.open_zarr(tmp_path / "a.zarr", chunks=None).attrs["fatelib"] == "0.0.1"
 
 
 def test_info_from_outside_sees_every_core():

@@ -95,7 +95,8 @@ class Figure:
 
         Args:
             scale: "laptop", or "paper" for the settings of the paper.
-            store: Directory for finished parts; started again, only what is missing is done.
+            store: Directory for finished chunks of phase diagrams; started again, only what is
+                missing is done. What else a figure computes begins anew.
             progress: Show progress bars.
             **settings: Other values for the settings in ``scales[scale]``, such as ``d`` or
                 ``instances``.
