@@ -57,8 +57,8 @@ class Projection(eqx.Module):
 
 def feature_spectrum(
     W: Float[ArrayLike, "m d"],
-    W_target: Float[ArrayLike, "k d"],
-    c_target: Float[ArrayLike, " k"],
+    W_target: Float[ArrayLike, "k _"],
+    c_target: Float[ArrayLike, " _"],
     *,
     cutoff: float | None = None,
 ) -> FeatureSpectrum:
@@ -112,8 +112,8 @@ def feature_spectrum(
 
 def projection(
     W: Float[ArrayLike, "m d"],
-    W_target: Float[ArrayLike, "k d"],
-    c_target: Float[ArrayLike, " k"],
+    W_target: Float[ArrayLike, "k _"],
+    c_target: Float[ArrayLike, " _"],
     *,
     cutoff: float | None = None,
 ) -> Projection:
@@ -263,7 +263,7 @@ def feature_distance(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k d"]) -> 
 
 
 @jax.jit
-def _cosine(W: Array, V: Array, mean: float) -> Array:
+def _cosine(W: Array, V: Array, mean: ArrayLike) -> Array:
     """Cosine between the kernels of two sets of neurons, `mean` times the norms taken off."""
 
     def inner(A: Array, B: Array) -> Array:
