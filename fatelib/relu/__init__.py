@@ -16,12 +16,14 @@ from fatelib.relu.kernel import (
     step_kernel,
 )
 from fatelib.relu.network import ReluNetwork, distance2
+from fatelib.relu.tasks import ReluTasks
 from fatelib.relu.training import pretrain, train
 
 __all__ = [
     "FeatureSpectrum",
     "Projection",
     "ReluNetwork",
+    "ReluTasks",
     "arccos_kernel",
     "distance2",
     "feature_alignment",
