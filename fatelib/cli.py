@@ -26,7 +26,7 @@ may be written in pi: 0.1pi or 0.05pi:0.5pi:10.
 
 OUT fills chunk by chunk. When all are finished its group "result" holds the risks, their difference
 (the transferability), the standard errors of their means, n, units and all parameters. In Python:
-  xarray.open_zarr("ft.zarr", group="result")
+  xarray.open_zarr("ft.zarr", group="result", consolidated=False)
 
 examples:
   fatelib sweep linear_transfer --thetas 0.25pi --gammas 0.1:2:20 --d 500 --out lt.zarr
@@ -310,7 +310,7 @@ def _save(data: Any, path: Path, group: str | None = None) -> None:
         for name, value in data.attrs.items()
     }
     data = data.assign_attrs({"fatelib": __version__, **attrs})
-    data.to_zarr(path, group=group, mode="w", zarr_format=2)
+    data.to_zarr(path, group=group, mode="w", consolidated=False, zarr_format=2)
 
 
 def _info(options: argparse.Namespace) -> int:
