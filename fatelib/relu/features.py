@@ -162,7 +162,7 @@ def projection(
     )
 
 
-def feature_gram(W: Float[ArrayLike, "m d"], X: Float[ArrayLike, "n d"]) -> Float[Array, "n n"]:
+def feature_gram(W: Float[ArrayLike, "m d"], X: Float[ArrayLike, "n _"]) -> Float[Array, "n n"]:
     r"""Kernel of the features of a set of neurons, on data.
 
     .. math::
@@ -197,7 +197,7 @@ def _feature_gram(W: Array, X: Array) -> Array:
     return product(features, features.T) / len(W)
 
 
-def feature_alignment(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k d"]) -> Float[Array, ""]:
+def feature_alignment(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) -> Float[Array, ""]:
     r"""Centred kernel alignment of two sets of neurons, over the whole input distribution.
 
     .. math::
@@ -232,7 +232,7 @@ def feature_alignment(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k d"]) ->
     return _cosine(W, V, 1 / (2 * np.pi))
 
 
-def feature_distance(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k d"]) -> Float[Array, ""]:
+def feature_distance(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) -> Float[Array, ""]:
     r"""Distance between the kernels of two sets of neurons, each of unit norm.
 
     .. math::

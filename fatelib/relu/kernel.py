@@ -24,7 +24,7 @@ from fatelib.linear.quadratic import product
 __all__ = ["arccos_kernel", "hermite_coefficients", "mercer_spectrum", "step_kernel"]
 
 
-def arccos_kernel(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k d"]) -> Float[Array, "m k"]:
+def arccos_kernel(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) -> Float[Array, "m k"]:
     r"""Overlaps of two sets of ReLU neurons on standard normal inputs.
 
     .. math::
@@ -64,7 +64,7 @@ def arccos_kernel(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k d"]) -> Flo
     return _arccos_kernel(W, V)
 
 
-def step_kernel(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k d"]) -> Float[Array, "m k"]:
+def step_kernel(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) -> Float[Array, "m k"]:
     r"""Probability that two neurons are active on the same standard normal input.
 
     .. math:: E_x[1(w_i \cdot x > 0) \, 1(v_j \cdot x > 0)] = \frac{\pi - \varphi_{ij}}{2 \pi}

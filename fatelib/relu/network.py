@@ -38,7 +38,7 @@ class ReluNetwork(eqx.Module):
     """
 
     W: Float[Array, "m d"]
-    c: Float[Array, " m"]
+    c: Float[Array, " _"]
 
     def __check_init__(self) -> None:
         if np.ndim(self.W) != 2 or np.shape(self.c) != np.shape(self.W)[:1]:
@@ -83,7 +83,7 @@ class ReluNetwork(eqx.Module):
         W *= jnp.asarray(scale, dtype) / jnp.linalg.norm(W, axis=1, keepdims=True)
         return cls(W, jnp.full(int(width), output, dtype))
 
-    def __call__(self, x: Float[Array, " d"]) -> Float[Array, ""]:
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, ""]:
         """Return the output for one input (d,)."""
         if x.ndim != 1:
             raise ValueError(

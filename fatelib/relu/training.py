@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -29,7 +29,7 @@ def train(
     steps: int = 10_000,
     tolerance: ArrayLike = 1e-6,
     weight_decay: ArrayLike = 0.0,
-    layers: Literal["all", "last"] = "all",
+    layers: str = "all",
     record_every: int = 100,
     observe: Callable[[ReluNetwork], Any] | None = None,
 ) -> tuple[ReluNetwork, History]:
@@ -123,7 +123,7 @@ def pretrain(
     steps: int = 10_000,
     tolerance: ArrayLike = 1e-6,
     weight_decay: ArrayLike = 0.0,
-    layers: Literal["all", "last"] = "all",
+    layers: str = "all",
     record_every: int = 100,
     observe: Callable[[ReluNetwork], Any] | None = None,
 ) -> tuple[ReluNetwork, History]:

@@ -93,7 +93,6 @@ def test_population_is_the_limit_of_many_samples():
 
 
 def test_students_learn_what_they_are_shown():
-    teacher = network_of(3, seed=1)
     X, y = samples(40)
     start = ReluNetwork.init(jax.random.key(0), 5, 30)
     fitted, history = train(start, X, y, tolerance=1e-3)
@@ -101,9 +100,6 @@ def test_students_learn_what_they_are_shown():
     assert history.loss[-1] <= 1e-3 < history.loss[-2]
     assert mean_squared(fitted, X, y) == pytest.approx(float(history.loss[-1]), rel=1e-3)
     assert history.minimum == 0
-    taught, history = pretrain(start, teacher, tolerance=1e-3)
-    assert history.converged
-    assert distance2(taught, teacher) <= 1.01e-3
 
 
 def test_the_last_layer_ends_at_least_squares():
