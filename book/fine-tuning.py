@@ -396,7 +396,7 @@ fatelib.agreement_table(
 # %% [markdown]
 # ## The line at $\gamma = 1$: transfer, or stopping early?
 #
-# {eq}`fine-tuning-transferability` ends in zero at $\gamma = 1$. Yet experiments can show a blue line there. At $n = d$ the smallest
+# {eq}`fine-tuning-transferability` ends in zero at $\gamma = 1$. Yet experiments with label noise can show a blue line there. At $n = d$ the smallest
 # eigenvalue of $X^\top X / n$ is close to zero, and gradient descent takes very long to fit the noise along that direction, which is what makes the scratch risk explode. Whoever stops
 # first looks better. The released code of {cite:t}`tahir2025` trains scratch networks for time (learning rate times steps) 1000 and fine-tunes for time 50 to 80. Let us
 # fine-tune at $n = d$ and compare at equal times, too:

@@ -75,8 +75,8 @@ for row, sigma in zip(axes, (0.2, 0.0), strict=True):
         ax.label_outer()
 
 # %% [markdown]
-# The upper row is Figure 1 of {cite:t}`tahir2025`, the lower row their Figure 7. Everything was trained as there: $L = 2$, $d = 500$, learning
-# rate 0.1, at most $10^4$ steps or a loss within $10^{-6}$ of its minimum. (The engine `spectral` starts from the direction that small random
+# The upper row is Figure 1 of {cite:t}`tahir2025`, the lower row their Figure 7. The settings are theirs: $L = 2$, $d = 500$, learning
+# rate 0.1, at most $10^4$ steps or a loss within $10^{-6}$ of its minimum (for the last layers too, which their released code solves for). (The engine `spectral` starts from the direction that small random
 # weights reach first, and the pretrained network from what pretraining leaves, $\beta_s$. {doc}`when-does-transfer-help` trains every weight.)
 #
 # ## One formula at two arguments

@@ -1,9 +1,11 @@
-"""What one instance of a linear transfer experiment does, in all cells that share its data."""
+"""What one instance of a linear transfer experiment does, in all cells that share its data.
+
+`fatelib.phase_diagram` repeats these over a grid.
+"""
 
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -12,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from fatelib.grid import spread
 from fatelib.linear.bidiagonal import Bidiagonal, chi, reduced_tasks
 from fatelib.linear.network import DeepLinear, truncate
 from fatelib.linear.quadratic import product
@@ -19,7 +22,10 @@ from fatelib.linear.training import pretrain, train
 from fatelib.tasks import LinearTasks
 from fatelib.transfer import Result, fine_tune, linear_transfer, scratch
 
-__all__ = ["Experiment", "FullNetworks", "ReducedNetworks", "samples"]
+__all__ = ["INNER", "Experiment", "FullNetworks", "ReducedNetworks", "samples"]
+
+# Dimensions that share their draws, in the order of the results. (JAX sorts dictionaries.)
+INNER = ("sigma", "ridge", "weight_decay", "theta")
 
 
 class Experiment(eqx.Module):
@@ -35,7 +41,8 @@ class Experiment(eqx.Module):
         scale: Scale of the initial weights.
         source_sigma: Noise of finitely many source samples.
         largest: The largest number of target samples.
-        inner: The dimensions filled in one call (of sigma, ridge, weight_decay, theta).
+        largest_source: The largest finite number of source samples; 0 where there is none.
+        inner: The dimensions filled in one call: all of `INNER`, or none.
         training: Options of `fatelib.train` for pretrained and transferred networks.
         scratch_training: The same for new ones.
     """
@@ -47,7 +54,8 @@ class Experiment(eqx.Module):
     scale: float
     source_sigma: float
     largest: int
-    inner: dict[str, tuple[float, ...]]
+    largest_source: int
+    inner: dict[str, Float[Array, " values"]]
     training: dict[str, Any]
     scratch_training: dict[str, Any]
 
@@ -60,12 +68,12 @@ class Experiment(eqx.Module):
     def bytes(self, depth: int) -> float:
         """Memory of one instance, roughly."""
 
-    @abstractmethod
-    def prepare(self, keys: Array, *, depth: int, source_gamma: float) -> Any:
-        """Learn the source, for a batch of instances; all angles turn the outcome."""
+    def prepare(self, keys: Array, *, depth: int, **static: Any) -> Any:
+        """Do what all sample sizes share, for a batch of instances."""
+        return None
 
     @abstractmethod
-    def instance(self, key: Array, prepared: Any, depth: int, source_gamma: float, n: Array) -> Any:
+    def instance(self, key: Array, prepared: Any, depth: int, source_gamma: Any, n: Array) -> Any:
         """Draw what all cells share.
 
         Returns:
@@ -79,7 +87,7 @@ class Experiment(eqx.Module):
         prepared: Any,
         *,
         depth: int,
-        source_gamma: float,
+        source_gamma: Any,
         gamma: Array,
         **point: Any,
     ) -> dict[str, Array]:
@@ -111,10 +119,10 @@ class Experiment(eqx.Module):
                 result = function(**point)
                 return result.risk, result.steps, result.converged
             name, *rest = names
-            values = jnp.asarray(self.inner[name])
-            return jax.vmap(lambda value: over(function, rest, {**point, name: value}))(values)
+            each = jax.vmap(lambda value: over(function, rest, {**point, name: value}))
+            return each(self.inner[name])
 
-        names = list(self.inner)
+        names = [name for name in INNER if name in self.inner]
         risk_scratch, steps_scratch, converged_scratch = over(new, names, point)
         risk, steps, converged = over(transferred, names, point)
         return {
@@ -134,30 +142,32 @@ class FullNetworks(Experiment):
         width, cells = self.width or self.d, self.cells
         return 4.0 * self.d * (8 * self.d + (2 + depth) * width * (1 + cells))
 
-    def prepare(self, keys: Array, *, depth: int, source_gamma: float) -> Any:
+    def prepare(self, keys: Array, *, depth: int, **static: Any) -> Any:
         """Pretrain a batch of networks on their targets, to be turned later."""
-        d = self.d
-
-        def one(key: Array) -> Any:
-            beta = LinearTasks.at_angle(jax.random.fold_in(key, 0), d, 0.0).beta_target
-            start = jax.random.fold_in(key, 2)
-            network = DeepLinear.init(start, d, depth, self.width, self.scale)
-            options = {"engine": self.engine, **self.training}
-            if source_gamma == np.inf:
-                network, history = pretrain(network, beta, **options)
-            else:
-                n = samples(jnp.asarray(source_gamma), d)
-                X, noise = _square_sample(jax.random.fold_in(key, 4), n, d)
-                y = product(X, beta) + self.source_sigma * noise
-                network, history = train(network, X, y, **options)
-            return network, history.converged
-
-        networks, learned = jax.jit(partial(jax.lax.map, one))(keys)
+        shared = {"depth": depth, **static}
+        networks, learned = spread(self.pretrained, (keys,), shared)
         if self.method == "linear_transfer":
             networks = _leading_features(networks)
         return networks, learned
 
-    def instance(self, key: Array, prepared: Any, depth: int, source_gamma: float, n: Array) -> Any:
+    def pretrained(
+        self, key: Array, *, depth: int, source_gamma: float
+    ) -> tuple[DeepLinear, Array]:
+        """Pretrain one network; return it and whether it converged."""
+        d, options = self.d, {"engine": self.engine, **self.training}
+        beta = LinearTasks.at_angle(jax.random.fold_in(key, 0), d, 0.0).beta_target
+        start = jax.random.fold_in(key, 2)
+        network = DeepLinear.init(start, d, depth, self.width, self.scale)
+        if source_gamma == np.inf:
+            network, history = pretrain(network, beta, **options)
+        else:
+            n = samples(jnp.asarray(source_gamma), d)
+            X, noise = _square_sample(jax.random.fold_in(key, 4), n, d)
+            y = product(X, beta) + self.source_sigma * noise
+            network, history = train(network, X, y, **options)
+        return network, history.converged
+
+    def instance(self, key: Array, prepared: Any, depth: int, source_gamma: Any, n: Array) -> Any:
         """Draw the samples."""
         pretrained, learned = prepared
         X, noise = _square_sample(jax.random.fold_in(jax.random.fold_in(key, 1), n), n, self.d)
@@ -183,25 +193,9 @@ class ReducedNetworks(Experiment):
         """Memory of one instance, roughly."""
         return 4.0 * min(self.largest, self.d) * (8 + 6 * self.cells)
 
-    def prepare(self, keys: Array, *, depth: int, source_gamma: float) -> Any:
-        """Find what each instance learns: the norm, and the cosine with the source."""
-        if source_gamma == np.inf:
-            one = jnp.ones(len(keys))
-            return one, one
-
-        def learn(key: Array) -> tuple[Array, Array]:
-            n = round(source_gamma * self.d)
-            key = jax.random.fold_in(key, 4)
-            _, X, y = reduced_tasks(key, n, self.d, 0.0, self.source_sigma)
-            beta = X.solve(y[:-1])
-            norm = jnp.linalg.norm(beta)
-            return norm, beta[0] / norm
-
-        return jax.jit(partial(jax.lax.map, learn))(keys)
-
-    def instance(self, key: Array, prepared: Any, depth: int, source_gamma: float, n: Array) -> Any:
+    def instance(self, key: Array, prepared: Any, depth: int, source_gamma: Any, n: Array) -> Any:
         """Draw the reduced samples, with a source across the target and unit noise."""
-        norm, cosine = prepared
+        norm, cosine = self.learned(jax.random.fold_in(key, 4), source_gamma)
         # What a source sample adds to the source has a uniform direction across it; its component
         # in the plane of source and target is that of a random unit vector in d - 1 dimensions.
         side = jax.random.normal(jax.random.fold_in(key, 5), ())
@@ -214,11 +208,10 @@ class ReducedNetworks(Experiment):
         noise = y - signal
 
         def direction(theta: ArrayLike) -> Array:
-            along, off = jnp.cos(theta), jnp.sin(theta)
-            if source_gamma < np.inf:
-                along = along * cosine + off * jnp.sqrt(1 - cosine**2) * side
-                off = jnp.sqrt(jnp.maximum(1 - along**2, 0))
-            return along * target + off * across
+            sine = jnp.sqrt(1 - cosine**2)
+            along = jnp.cos(theta) * cosine + jnp.sin(theta) * sine * side
+            turned = jnp.sin(theta) * cosine - jnp.cos(theta) * sine * side
+            return along * target + jnp.hypot(turned, sine * jnp.sqrt(1 - side**2)) * across
 
         def sample(theta: ArrayLike, sigma: ArrayLike) -> tuple[LinearTasks, Bidiagonal, Array]:
             return LinearTasks(direction(theta), target, sigma), X, signal + sigma * noise
@@ -227,6 +220,19 @@ class ReducedNetworks(Experiment):
             return DeepLinear.balanced(norm * direction(theta), depth)
 
         return sample, source, jnp.ones((), bool)
+
+    def learned(self, key: Array, source_gamma: Array) -> tuple[Array, Array]:
+        """Draw what pretraining ends with: the norm, and the cosine with the source."""
+        one = jnp.ones(())
+        if not self.largest_source:
+            return one, one
+        finite = source_gamma < jnp.inf
+        n = samples(jnp.where(finite, source_gamma, 1 / self.d), self.d)
+        noise, largest = self.source_sigma, self.largest_source
+        _, X, y = reduced_tasks(key, n, self.d, 0.0, noise, largest=largest)
+        beta = X.solve(y[:-1])
+        norm = jnp.linalg.norm(beta)
+        return jnp.where(finite, norm, one), jnp.where(finite, beta[0] / norm, one)
 
 
 def samples(gamma: ArrayLike, d: int) -> Array:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +22,10 @@ from tqdm.auto import tqdm
 from fatelib.arguments import check
 from fatelib.store import Memory, Store
 
-__all__ = ["sweep"]
+__all__ = ["spread", "sweep"]
+
+# Platforms that do one instance after the other.
+_ONE_BY_ONE = ("cpu",)
 
 
 def sweep(
@@ -116,7 +120,6 @@ def sweep(
         target = Store(store, coords, attrs, len(chunks), size)
 
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(instances))
-    run = _spread(measure, static)
 
     @lru_cache(maxsize=1)
     def shared(fixed: tuple[Any, ...], block: range, salt: int | None) -> tuple[Array, Any]:
@@ -143,7 +146,9 @@ def sweep(
             point = {name: outer[name][i] for name, i in index.items()}
             salt = None if common else zlib.crc32(repr(sorted(point.items())).encode())
             part, prepared = shared(tuple(point[name] for name in static), block, salt)
-            values = _collect(run(part, prepared, point), len(block), len(outer), point)
+            named = {name: v if name in static else jnp.asarray(v) for name, v in point.items()}
+            results = spread(measure, (part, prepared), named)
+            values = _collect(results, len(block), len(outer), point)
             region = {name: slice(i, i + 1) for name, i in index.items()}
             region |= {name: slice(0, len(along)) for name, along in inner.items()}
             region["instance"] = slice(block.start, block.stop)
@@ -168,39 +173,42 @@ def _collect(
     return values
 
 
-def _spread(measure: Callable[..., Any], static: Sequence[str]) -> Callable[..., Any]:
-    """Return `measure` over a batch of instances, divided among the devices of this host."""
+@eqx.filter_jit
+def spread(function: Callable[..., Any], batch: Any, shared: Mapping[str, Any]) -> Any:
+    """Map a function over a batch of instances, divided among the devices of this host.
+
+    Args:
+        function: ``function(*instance, **shared)``.
+        batch: A tuple of pytrees of arrays with a leading axis of instances.
+        shared: What all instances take; arrays are traced, so that other values of them share one
+            compiled program.
+
+    Returns:
+        The results, with a leading axis of instances.
+    """
     devices = jax.local_devices()
-    mesh = Mesh(np.array(devices), ("device",))
-    split, same = PartitionSpec("device"), PartitionSpec()
+    # As many for each device: the end is repeated.
+    count = len(jax.tree.leaves(batch)[0])
+    padded = jnp.minimum(jnp.arange(count + -count % len(devices)), count - 1)
+    batch = jax.tree.map(lambda array: array[padded], batch)
+    traced, fixed = eqx.partition((function, shared), eqx.is_array)
 
-    @lru_cache
-    def program(fixed: tuple[Any, ...]) -> Callable[..., Any]:
-        named = dict(zip(static, fixed, strict=True))
+    def on_one_device(batch: Any, traced: Any) -> Any:
+        function, shared = eqx.combine(traced, fixed)
 
-        def batch(keys: Array, prepared: Any, traced: Mapping[str, Any]) -> Any:
-            def one(instance: tuple[Array, Any]) -> Any:
-                return measure(*instance, **named, **traced)
+        def one(instance: Any) -> Any:
+            return function(*instance, **shared)
 
-            # On a CPU one after the other: none waits for the slowest, and all stay in the cache.
-            if devices[0].platform == "cpu":
-                return jax.lax.map(one, (keys, prepared))
-            return jax.vmap(one)((keys, prepared))
+        # On a CPU one after the other: none waits for the slowest, and all stay in the cache.
+        if devices[0].platform in _ONE_BY_ONE:
+            return jax.lax.map(one, batch)
+        return jax.vmap(one)(batch)
 
-        if len(devices) == 1:
-            return jax.jit(batch)
-        return jax.jit(_shard_map(batch, mesh, (split, split, same), split))
-
-    def run(keys: Array, prepared: Any, point: Mapping[str, Any]) -> Any:
-        traced = {name: jnp.asarray(v) for name, v in point.items() if name not in static}
-        count = len(keys)
-        # As many for each device: the end is repeated.
-        padded = jnp.minimum(jnp.arange(count + -count % len(devices)), count - 1)
-        keys, prepared = jax.tree.map(lambda array: array[padded], (keys, prepared))
-        fixed = tuple(point[name] for name in static)
-        return jax.tree.map(lambda array: array[:count], program(fixed)(keys, prepared, traced))
-
-    return run
+    if len(devices) > 1:
+        mesh = Mesh(np.array(devices), ("device",))
+        split, same = PartitionSpec("device"), PartitionSpec()
+        on_one_device = _shard_map(on_one_device, mesh, (split, same), split)
+    return jax.tree.map(lambda array: array[:count], on_one_device(batch, traced))
 
 
 def _shard_map(function: Any, mesh: Mesh, inputs: Any, outputs: Any) -> Any:

@@ -4,12 +4,13 @@ import os
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import ArrayLike, Float
 
 from fatelib.arguments import ANGLE, check, check_key
-from fatelib.experiments import FullNetworks, ReducedNetworks, samples
+from fatelib.experiments import INNER, FullNetworks, ReducedNetworks, samples
 from fatelib.grid import sweep
 from fatelib.linear.training import Engine
 
@@ -53,15 +54,16 @@ def phase_diagram(
     `fatelib.plot.phase_diagram` draws the result.
 
     In every cell and instance a network pretrained on the source and a new one learn the same
-    :math:`n = \operatorname{round}(\gamma d)` samples of the target, with the same learning rate
-    and at most the same number of steps.
+    :math:`n = \operatorname{round}(\gamma d)` samples of the target, in at most the same number of
+    steps. By default each takes its own learning rate; near :math:`\gamma = 1`, where neither may
+    converge, compare them at one that you give.
 
     An instance is one pair of tasks, one set of initial weights and, for each n, one data set. All
     angles of an instance share its target, data and scratch network: only the source turns, and
     the pretrained network with it (gradient descent commutes with rotations, and rotated Gaussian
     weights are Gaussian, so one pretraining serves all angles). The draws of a cell depend on the
     key, the instance and n alone: a part of a grid has the values of the whole (below gamma = 1,
-    where the samples are never formed, if it has the whole's largest gamma).
+    where the samples are never formed, if it has the whole's largest gammas).
 
     The engines ``descent`` and ``gram`` train full networks from random weights of size `scale`.
     ``spectral``, ``flow`` and ``limit`` stand for the limit of a small scale: the pretrained
@@ -85,7 +87,8 @@ def phase_diagram(
             else ``descent``; the attribute ``engine`` of the result says which.
         depth: Number of weight matrices.
         width: Hidden width of the full networks; by default d.
-        scale: Scale of the initial weights.
+        scale: Scale of the initial weights. From three layers on a new network leaves a start of
+            1e-5 after more steps than anyone takes: give 0.01 to 0.1 there.
         source_gamma: Source samples per dimension; infinite for the population.
         source_sigma: Standard deviation of the label noise of finitely many source samples.
         ridge: Ridge of the last layer in linear transfer.
@@ -100,7 +103,7 @@ def phase_diagram(
         common: Give all cells the same random numbers, so that differences between angles are free
             of their noise; otherwise every cell is independent, at the price of one scratch network
             and one pretraining each.
-        memory: Gigabytes that the networks trained at one time may take, roughly, per device.
+        memory: Gigabytes that the networks trained at one time may take, roughly, in this process.
         store: Directory to which finished chunks are written (zarr); an interrupted sweep goes on
             where it was, with bit-identical results.
         progress: Show a progress bar.
@@ -151,6 +154,19 @@ def phase_diagram(
     if learning_rate is not None:
         check("learning_rate", learning_rate, lambda r: (r > 0) & (r < np.inf), "a number > 0")
     check("memory", memory, lambda m: m > 0, "a number > 0")
+    if not len(angles) or not len(ratios):
+        raise ValueError(
+            f"thetas and gammas must not be empty; got {len(angles)} and {len(ratios)}"
+        )
+    if width is not None:
+        check("width", width, lambda w: (w >= 1) & (w == np.floor(w)), "an integer >= 1")
+    check("steps", steps, lambda s: (s >= 0) & (s == np.floor(s)), "an integer >= 0")
+    check("tolerance", tolerance, lambda t: t >= 0, "a number >= 0")
+    unknown = set(scratch_options or {}) - {"learning_rate", "steps", "tolerance"}
+    if unknown:
+        raise ValueError(
+            f"scratch_options must be of learning_rate, steps and tolerance; got {sorted(unknown)}"
+        )
     if np.any(np.asarray(ridge) > 0) and method == "fine_tuning":
         raise ValueError("ridge must be 0 in fine_tuning, which takes weight_decay instead")
     if engine == "limit":
@@ -159,16 +175,21 @@ def phase_diagram(
         raise ValueError("depth must be at least 2 in linear_transfer, which freezes features")
     if engine == "auto":
         engine = "spectral" if scale <= _SMALL else "descent"
+    if engine == "gram" and np.any(np.asarray(depth) != 2):
+        raise ValueError(f"depth must be 2 for the engine 'gram'; got {depth}")
+    if engine in ("spectral", "flow", "limit") and width is not None:
+        raise ValueError(f"width must be None for the engine {engine!r}; got {width}")
     single = {"depth": depth, "source_gamma": source_gamma, "sigma": sigma, "ridge": ridge}
     single |= {"weight_decay": weight_decay}
     grids = {name: np.atleast_1d(values).tolist() for name, values in single.items()}
     grids |= {"theta": angles.tolist(), "gamma": ratios.tolist()}
-    static = ("depth", "source_gamma")
-    inner = {name: grids[name] for name in ("sigma", "ridge", "weight_decay", "theta")}
+    inner = {name: grids[name] for name in INNER}
     if not common:
         inner = {}
     outer = {name: values for name, values in grids.items() if name not in inner}
     training = {"learning_rate": learning_rate, "steps": steps, "tolerance": tolerance}
+    sources = np.asarray(grids["source_gamma"])
+    finite = sources[sources < np.inf]
     kind = ReducedNetworks if engine in ("spectral", "flow", "limit") else FullNetworks
     experiment = kind(
         method=method,
@@ -178,7 +199,8 @@ def phase_diagram(
         scale=scale,
         source_sigma=source_sigma,
         largest=int(samples(ratios, d).max()),
-        inner={name: tuple(values) for name, values in inner.items()},
+        largest_source=int(samples(finite, d).max(initial=0)),
+        inner={name: jnp.asarray(values) for name, values in inner.items()},
         training=training,
         scratch_training={**training, **(scratch_options or {})},
     )
@@ -189,7 +211,7 @@ def phase_diagram(
         instances=instances,
         key=key,
         prepare=experiment.prepare,
-        static=static,
+        static=("depth",) if kind is ReducedNetworks else ("depth", "source_gamma"),
         common=common,
         chunk=max(1, int(memory * 1e9 / experiment.bytes(max(grids["depth"])))),
         store=store,

@@ -8,6 +8,7 @@ batches come from `jax.vmap`.
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
@@ -60,8 +61,11 @@ def scratch(
     From a small scale it ends at the minimum-norm interpolator :math:`X^+ y`, whose risk is
     `fatelib.theory.least_squares_risk` with n samples and d features.
 
-    The engines ``spectral``, ``flow`` and ``limit`` start from the state that a small random
-    network reaches first: one balanced direction along :math:`X^T y`, all matrices of norm `scale`.
+    The engines ``spectral``, ``flow`` and ``limit`` start in the one direction in which a small
+    random network sets off, :math:`X^T y`, with all matrices of norm `scale`. (A random network has
+    more in this direction, with two layers as if its norms were :math:`\text{scale} \sqrt{d + 1} /
+    2`, and so leaves its plateau a little sooner.) Three and more layers stay on their plateau for
+    a time of the order of :math:`\text{scale}^{2 - L}`.
 
     Args:
         key: A JAX random key for the initial weights.
@@ -94,7 +98,9 @@ def scratch(
         engine = "spectral"
     if engine in ("spectral", "flow", "limit"):
         check("scale", scale, lambda s: (s > 0) & (s < np.inf), f"a number > 0 for {engine!r}")
-        network = DeepLinear.balanced(scale**depth * _direction(X, y), depth)
+        X, y = read_data(DeepLinear.balanced(tasks.beta_target), X, y)
+        unit = DeepLinear.balanced(_direction(X, y), depth)
+        network = jax.tree.map(lambda weight: scale * weight, unit)  # scale**depth may underflow
     else:
         network = DeepLinear.init(key, tasks.d, depth, width, scale)
     return _result(tasks, X, y, *train(network, X, y, engine=engine, **options))
@@ -247,9 +253,9 @@ def _direction(X: Any, y: Any) -> Array:
         loss = BidiagonalLoss.of(X, y)
         pull = -loss.gradient(loss.zero)
     else:
-        X, y = (jnp.asarray(array, jnp.result_type(X, y, float)) for array in (X, y))
         pull = product(y, X)
-    return pull / jnp.linalg.norm(pull)
+    norm = jnp.linalg.norm(pull)
+    return pull / jnp.where(norm > 0, norm, 1)
 
 
 @eqx.filter_jit

@@ -298,3 +298,28 @@ def test_kills_lose_no_finished_chunk(tmp_path):
         xr.open_zarr(path, consolidated=False, chunks=None).load() for path in (store, reference)
     )
     xr.testing.assert_identical(killed.drop_vars("chunk_seconds"), whole.drop_vars("chunk_seconds"))
+
+
+def test_all_instances_at_once_give_what_one_after_the_other_does(monkeypatch):
+    """The form for accelerators, on the CPU."""
+
+    def measure(key, prepared, n, sides):
+        draws = jax.random.normal(key, (4,)) * jnp.arange(1, 5)
+        return {"mean": jnp.sum(draws**n) / sides + prepared}
+
+    def run():
+        # A function of its own each time: programs are kept by function.
+        return sweep(
+            lambda *args, **point: measure(*args, **point),
+            {"n": [1, 2], "sides": [2.0, 6.0]},
+            {},
+            instances=5,
+            key=jax.random.key(0),
+            prepare=lambda keys, n: n * jnp.arange(len(keys)),
+            static=("n",),
+            progress=False,
+        )
+
+    one_by_one = run()
+    monkeypatch.setattr("fatelib.grid._ONE_BY_ONE", ())
+    np.testing.assert_allclose(run()["mean"], one_by_one["mean"], rtol=1e-6)

@@ -113,7 +113,7 @@ def flow(
         at,
         losses,
         observed,
-        steps_taken=jnp.ceil(time / rate).astype(int),
+        steps_taken=jnp.minimum(jnp.ceil(time / rate), steps).astype(int),
         converged=finished(state) & ~diverged,
         diverged=diverged,
         learning_rate=rate,
@@ -132,7 +132,10 @@ def limit(
     minimiser, seen = loss.split(beta)
     norms = [jnp.sum(vector**2) for vector in (minimiser, beta, seen)]
     norms[2] = jnp.minimum(norms[2], norms[1])
-    scale = fine_tuning_scale_from_norms(*norms, depth=depth)
+    # A start too small to be squared leaves nothing of itself.
+    present = norms[1] > 0
+    norms = [jnp.where(present, norm, 1) for norm in norms]
+    scale = jnp.where(present, fine_tuning_scale_from_norms(*norms, depth=depth), 0)
     networks = [_balanced(initial, vector) for vector in (beta, minimiser + scale * (beta - seen))]
     losses, observed = jax.tree.map(
         lambda *values: jnp.stack(values),

@@ -61,59 +61,55 @@ class Gram(Descent):
     def advance(self, state: Any, length: int, rate: Callable[[Any], Array], decay: Array) -> Any:
         """Take the steps, and write their products into the Gram matrix and the weights at once.
 
-        In between M is ``scale**2 * gram - G.T @ Q - Q.T @ G`` with the factors as rows.
+        In between M is ``scale**2 * gram - G.T @ K @ Q - Q.T @ K @ G`` with the factors as rows
+        and on the diagonal of K what the decay of later steps has left of them.
         """
 
         def step(j: Any, carry: Any) -> Any:
-            gradients, pulls, beta, square, scale = carry
+            gradients, pulls, kept, beta, square, scale = carry
             eta = rate(j)
             keep = 1 - eta * decay
             gradient = self.loss.gradient(beta)
             image = scale**2 * product(state.gram, gradient)
-            image -= product(product(pulls, gradient), gradients)
-            image -= product(product(gradients, gradient), pulls)
+            image -= product(kept**2 * product(pulls, gradient), gradients)
+            image -= product(kept**2 * product(gradients, gradient), pulls)
             slope = jnp.sum(beta * gradient)
             pull = eta * keep * beta - (0.5 * eta**2 * square) * gradient
-            gradients = (keep * gradients).at[j].set(gradient)
-            pulls = (keep * pulls).at[j].set(pull)
             beta = keep**2 * beta - (eta * keep) * (image + square * gradient)
             beta += (eta**2 * slope) * gradient
             square = keep**2 * square - 2 * eta * keep * slope
             square += eta**2 * jnp.sum(gradient * image)
-            return gradients, pulls, beta, square, keep * scale
+            gradients, pulls = gradients.at[j].set(gradient), pulls.at[j].set(pull)
+            return gradients, pulls, (keep * kept).at[j].set(1), beta, square, keep * scale
 
         none = jnp.zeros((length, len(state.beta)), decay.dtype)
-        carry = (none, none, state.beta, state.square, jnp.ones((), decay.dtype))
-        gradients, pulls, beta, square, scale = jax.lax.fori_loop(0, length, step, carry)
-        rates = rate(jnp.arange(length))
-        half = product(gradients.T, pulls)
+        one = jnp.ones((), decay.dtype)
+        carry = (none, none, none[:, 0], state.beta, state.square, one)
+        gradients, pulls, kept, beta, square, scale = jax.lax.fori_loop(0, length, step, carry)
+        half = product(gradients.T, (kept**2)[:, None] * pulls)
         gram = scale**2 * state.gram - half - half.T
+        rates = rate(jnp.arange(length))
         return _State(self._weights(state, gradients, rates, 1 - rates * decay), gram, beta, square)
 
     def _weights(self, state: Any, gradients: Array, rates: Array, keeps: Array) -> Weights:
         """Replay the block on the weights, given its gradients.
 
-        The gradients come shrunk by the decay of the steps after them, and the last layer of every
-        step is found in units of the decay before it: one recurrence without products of size d^2.
+        At any step W_1 is ``scale * first - sum_i rates_i kept_i gradients_i outputs_i^T`` over the
+        steps i before it, where `outputs` are the last layers and `kept` what the decay of later
+        steps has left: one recurrence without products of size d^2.
         """
-        block = len(rates)
-        before = jnp.cumprod(jnp.concatenate([jnp.ones(1, rates.dtype), keeps]))
-        plain = gradients * (before[1:] / before[-1])[:, None]
         (first,), last, shrink = state.weights
-        images = product(plain, first)
-        overlaps = product(plain, plain.T)
-        # W_1 at step j is before_j * (first - sum_{i < j} (rates / before')_i plain_i outputs_i^T)
-        # with before'_i = before_{i + 1}.
+        images = product(gradients, first)
+        overlaps = product(gradients, gradients.T)
 
         def step(j: Any, carry: Any) -> Any:
-            outputs, output = carry
-            past = jnp.where(jnp.arange(block) < j, rates * overlaps[j] / before[1:], 0)
-            outputs = outputs.at[j].set(output)
-            back = before[j] * (images[j] - product(past, outputs))
-            return outputs, keeps[j] * output - rates[j] * back
+            outputs, kept, scale, output = carry
+            back = scale * images[j] - product(rates * kept * overlaps[j], outputs)
+            outputs, kept = outputs.at[j].set(output), (keeps[j] * kept).at[j].set(1)
+            return outputs, kept, keeps[j] * scale, keeps[j] * output - rates[j] * back
 
-        outputs = jnp.zeros((block, len(last)), rates.dtype)
-        outputs, last = jax.lax.fori_loop(0, block, step, (outputs, last))
-        weighted = (rates / before[1:])[:, None] * outputs
-        first = before[-1] * (first - product(plain.T, weighted))
-        return Weights((first,), last, before[-1] * shrink)
+        outputs = jnp.zeros((len(rates), len(last)), rates.dtype)
+        carry = (outputs, jnp.zeros_like(rates), jnp.ones((), rates.dtype), last)
+        outputs, kept, scale, last = jax.lax.fori_loop(0, len(rates), step, carry)
+        first = scale * first - product(gradients.T, (rates * kept)[:, None] * outputs)
+        return Weights((first,), last, scale * shrink)

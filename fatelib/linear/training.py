@@ -60,16 +60,18 @@ def train(
                    only sets the unit of time
     ``limit``      the same; no weight decay; infinite time          none
     ``auto``       nothing: ``spectral`` for width 1, ``gram`` for   as the one chosen
-                   two layers of width > 2 min(n, d), or ``descent``
+                   two layers wider than 2 min(n, d), or else
+                   ``descent``
     =============  ================================================  ==========================
 
     Rank one means: no more than a share of 0.001 of any matrix, in Frobenius norm, is left out (and
     then dropped); balanced: the squared sizes of the layers differ by no more than one per cent.
-    Inside `jax.vmap` and `jax.jit` a network that is neither gives NaN.
 
-    In float32 the end of the training is off by at most about :math:`2^{-24} (n + d) \|y\|` over the
-    least singular value of X, besides what the tolerance leaves; with ``gram`` by
-    :math:`2^{-24} \|\beta\|` more for every step.
+    In float32, besides what the tolerance leaves: rounding moves the end by at most about
+    :math:`2^{-24} (n + d) \|y\|` over the least singular value of X, with ``gram`` by
+    :math:`2^{-24} \|\beta\|` more for every step, with ``flow`` by a relative 1.5e-5 more; steps
+    below half a unit in the last place are lost, so that training stalls where the gradient in
+    :math:`\beta` is :math:`2^{-24} \|\beta\|^{2/L - 1} / \eta`.
 
     The automatic learning rate is half of the largest stable one, :math:`\eta = 1/h` with
 
@@ -96,7 +98,7 @@ def train(
             :math:`\beta` and :math:`p = \text{decay} \, \|\beta\|^{2/L - 2}` (the force
             vanishes at every stationary point but zero, because the layers balance there); or,
             once decay is bound to take all weights to zero, when
-            :math:`\lambda_{\max} \|\beta\|^2` is.
+            :math:`\lambda_{\max} \|\beta\|^2` is (``flow`` then goes on to the last step).
         weight_decay: Coefficient of the decay, in the gradient.
         layers: "all", or "last" to train the last layer alone on frozen features.
         record_every: Steps between two records; stopping is decided at records only.
@@ -110,7 +112,8 @@ def train(
         ValueError: An argument is impossible, or the network is not what the engine assumes.
         FloatingPointError: The loss is not finite or exceeds its minimum by ten times what the
             start or the zero network does, whichever is larger. Inside `jax.vmap` and `jax.jit`
-            nothing can be raised: `History.diverged` is set and the weights are NaN.
+            nothing can be raised: `History.diverged` is set and the weights are NaN, as they are
+            for a network that the engine cannot take.
 
     Example:
         >>> import jax
@@ -347,6 +350,8 @@ def _train(
             else:
                 network, history = limit(loss, form, watch)
         network = jax.tree.map(lambda weight: jnp.where(fits, weight, jnp.nan), network)
+        failed = (history.diverged | ~fits, history.converged & fits)
+        history = eqx.tree_at(lambda h: (h.diverged, h.converged), history, failed)
     return whole(network), history, stable_rate
 
 
