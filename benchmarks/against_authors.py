@@ -20,7 +20,7 @@ import numpy as np
 from timing import RATE, iteration, per_step, per_turn, pretrained, seconds, table, unit
 
 from fatelib import phase_diagram
-from fatelib.linear.iteration import descend
+from fatelib.iteration import descend
 from fatelib.linear.training import loss_of
 
 ENGINES = ("descent", "gram", "spectral")

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from fatelib.arguments import check, check_key
+from fatelib.iteration import History
 from fatelib.linear.bidiagonal import Bidiagonal, BidiagonalLoss
-from fatelib.linear.iteration import History
 from fatelib.linear.network import DeepLinear
 from fatelib.linear.quadratic import Quadratic, product
 from fatelib.linear.training import loss_of, read_data, train

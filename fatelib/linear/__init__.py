@@ -1,7 +1,7 @@
 """Deep linear networks and the exact ways to train them."""
 
+from fatelib.iteration import History
 from fatelib.linear.bidiagonal import Bidiagonal, reduced_tasks
-from fatelib.linear.iteration import History
 from fatelib.linear.network import DeepLinear, alignment, effective_rank, truncate
 from fatelib.linear.training import pretrain, train
 

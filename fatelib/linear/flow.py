@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from fatelib.linear.iteration import History
+from fatelib.iteration import History
 from fatelib.linear.network import DeepLinear
 from fatelib.linear.quadratic import Loss
 from fatelib.linear.spectral import RankOne

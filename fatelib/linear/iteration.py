@@ -11,11 +11,11 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from fatelib.iteration import History, Iteration, descend
+from fatelib.iteration import Iteration
 from fatelib.linear.network import DeepLinear
 from fatelib.linear.quadratic import Loss
 
-__all__ = ["History", "LinearIteration", "descend"]
+__all__ = ["LinearIteration"]
 
 
 class LinearIteration(Iteration):

@@ -10,14 +10,15 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from fatelib.arguments import check
+from fatelib.iteration import History, check_options, descend, report
 from fatelib.linear.bidiagonal import Bidiagonal, BidiagonalLoss
 from fatelib.linear.descent import Descent
 from fatelib.linear.flow import flow, limit
 from fatelib.linear.gram import Gram
-from fatelib.linear.iteration import History, descend
 from fatelib.linear.network import DeepLinear
 from fatelib.linear.quadratic import Loss, Quadratic, product
 from fatelib.linear.spectral import RankOne, Spectral
+from fatelib.linear.stability import safe_rate
 
 __all__ = ["Engine", "pretrain", "train"]
 
@@ -233,12 +234,7 @@ def _run(
     observe: Callable[[DeepLinear], Any] | None,
 ) -> tuple[DeepLinear, History]:
     """Check the options, train, and report a divergence or trim the history."""
-    if learning_rate is not None:
-        check("learning_rate", learning_rate, lambda r: (r > 0) & (r < np.inf), "a number > 0")
-    check("steps", steps, lambda s: (s >= 0) & (s == np.floor(s)), "an integer >= 0")
-    check("tolerance", tolerance, lambda t: t >= 0, "a number >= 0")
-    check("weight_decay", weight_decay, lambda w: (w >= 0) & (w < np.inf), "a number >= 0")
-    check("record_every", record_every, lambda r: (r >= 1) & (r == np.floor(r)), "an integer >= 1")
+    check_options(learning_rate, steps, tolerance, weight_decay, record_every)
     if layers not in ("all", "last"):
         raise ValueError(f"layers must be 'all' or 'last'; got {layers!r}")
     dtype = y.dtype
@@ -259,17 +255,7 @@ def _run(
         layers,
         observe,
     )
-    if isinstance(history.diverged, jax.core.Tracer):
-        return network, history
-    if history.diverged:
-        raise FloatingPointError(
-            f"training diverged by step {int(history.steps_taken)} at learning rate "
-            f"{float(history.learning_rate):.3g}; a stable one is {float(stable_rate):.3g}"
-        )
-    records = int(np.sum(~np.isnan(history.steps)))
-    series = (history.steps, history.loss, history.observed)
-    trimmed = jax.tree.map(lambda values: values[:records], series)
-    return network, eqx.tree_at(lambda h: (h.steps, h.loss, h.observed), history, trimmed)
+    return network, report(history, stable_rate)
 
 
 def _choose(
@@ -326,8 +312,8 @@ def _train(
     frozen = network.weights[:-1] if layers == "last" else ()
     trained = DeepLinear(network.weights[len(frozen) :])
     loss = loss_of(X, y, network.features() if frozen else None)
-    stable_rate = _stable_rate(trained.weights, loss, decay)
-    rate = stable_rate if learning_rate is None else learning_rate
+    safe = safe_rate(trained.weights, loss, decay)
+    rate = safe if learning_rate is None else learning_rate
 
     def whole(trained: DeepLinear) -> DeepLinear:
         return DeepLinear((*frozen, *trained.weights))
@@ -352,7 +338,7 @@ def _train(
         network = jax.tree.map(lambda weight: jnp.where(fits, weight, jnp.nan), network)
         failed = (history.diverged | ~fits, history.converged & fits)
         history = eqx.tree_at(lambda h: (h.diverged, h.converged), history, failed)
-    return whole(network), history, stable_rate
+    return whole(network), history, safe
 
 
 def loss_of(X: Array | Bidiagonal | None, y: Array, features: Array | None = None) -> Loss:
@@ -371,40 +357,3 @@ def loss_of(X: Array | Bidiagonal | None, y: Array, features: Array | None = Non
         root = y.shape[0] ** 0.5
         X = X if features is None else product(X, features)
     return Quadratic.of(X / root, y / root)
-
-
-def _stable_rate(weights: tuple[Array, ...], loss: Loss, decay: Array) -> Array:
-    """Return half of the largest stable learning rate; the formula is in `train`."""
-    depth = len(weights)
-    norms = [_spectral_norm(weight) for weight in weights]
-    beta = DeepLinear(weights).end_to_end()
-    minimiser, inside = loss.split(beta)
-    outside = jnp.maximum(jnp.sum(beta**2) - jnp.sum(inside**2), 0)
-    reach = jnp.maximum(jnp.sum(minimiser**2), jnp.sum(inside**2))
-    balanced = jnp.sqrt(reach + outside) ** (1 / depth)
-
-    def without(norms: list[Array], *left_out: int) -> Array:
-        kept = [norm for layer, norm in enumerate(norms) if layer not in left_out]
-        return jnp.prod(jnp.stack([jnp.ones_like(decay), *kept]))
-
-    def jacobian(norms: list[Array]) -> Array:
-        return jnp.sum(jnp.stack([without(norms, l) ** 2 for l in range(depth)]))
-
-    pairs = [without(norms, l, m) for l in range(depth) for m in range(l)]
-    bend = (depth - 1) * jnp.max(jnp.stack([jnp.zeros_like(decay), *pairs]))
-    first = jacobian(norms) + bend * jnp.linalg.norm(inside - minimiser)
-    end = jacobian([jnp.maximum(norm, balanced) for norm in norms])
-    curvature = decay + 2 * loss.top * jnp.maximum(first, end)
-    return jnp.where(curvature > 0, 1 / curvature, 1)
-
-
-def _spectral_norm(matrix: Array) -> Array:
-    """Largest singular value by power iteration; a few per cent low at worst."""
-    # Any fixed vector in general position will do; a constant keeps the compiled code small.
-    x = jnp.asarray(np.random.default_rng(0).normal(size=matrix.shape[1]), matrix.dtype)
-
-    def iterate(_: Any, x: Array) -> Array:
-        x = product(product(matrix, x), matrix)
-        return x / jnp.maximum(jnp.linalg.norm(x), jnp.finfo(x.dtype).tiny)
-
-    return jnp.linalg.norm(product(matrix, jax.lax.fori_loop(0, 30, iterate, x)))
