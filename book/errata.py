@@ -3,8 +3,8 @@
 #
 # Rebuilding every linear figure of {cite:t}`tahir2025` from scratch, with the equations laid over trained networks, turned up a few details that a
 # careful reader may want to know. None of them touches what the paper is about: features decide, distances between data sets do not. Its equations for scratch training and
-# linear transfer (8, 10, 11 and 13) hold within the statistical error everywhere, see the {doc}`gallery`. Each entry says what the paper or its released code says, what we find, how much it
-# matters, and where to check. All numbers are computed by this book. If we are mistaken, please tell us.
+# linear transfer (8, 10, 11 and 13) hold within the statistical error wherever we compare them, see the {doc}`gallery`. Each entry says what the paper or its released code says, what we find, how much it
+# matters, and where to check. All numbers of ours are computed by this book. If we are mistaken, please tell us.
 
 # %%
 #| tags: [hide-input]
@@ -58,7 +58,7 @@ for noise in (0.0, 0.2):
 # {glue:text}`gap-2:.2f`, {glue:text}`gap-3:.2f` and {glue:text}`gap-4:.2f` for two, three and four layers, and the boundary at $\gamma = 1/2$ is not at 60° but at
 # {glue:text}`edge-2:.0f`°, {glue:text}`edge-3:.0f`° and {glue:text}`edge-4:.0f`°.
 #
-# **Check.** {doc}`fine-tuning`. Its networks agree with the corrected formula: {agreement}`fine-tuning: σ = *`, at three noises and depths. With eq. 15
+# **Check.** {doc}`fine-tuning`. Its networks agree with the corrected formula: {agreement}`fine-tuning: σ = *`, at three noises with two layers and at three depths with $\sigma = 1$. With eq. 15
 # the worst of the cells at three layers and $\sigma = 1$ would be off by {glue:text}`fine-tuning.py::paper-off:.0f` standard errors.
 #
 # ### Fine-tuning from a finite source
@@ -112,8 +112,8 @@ glue("ramp", ramp, display=False)
 #
 # ### Training times near $\gamma = 1$
 #
-# **The code** trains scratch networks at learning rate 0.1 for up to $10^4$ steps, time 1000, and fine-tunes at 0.01 for 5,000 steps, time 50 (8,000 steps from a finite source). Of the map
-# of fine-tuning at $\sigma = 0.2$ a comment says that it is slightly off.
+# **The code** trains scratch networks at learning rate 0.1 for up to $10^4$ steps, time 1000, and fine-tunes at 0.01 for 5,000 steps, time 50 (8,000 steps from a finite source). The authors
+# noticed that the map at $\sigma = 0.2$ is slightly off, as a comment in the code says.
 #
 # **We find** that near $\gamma = 1$ this compares a network that was stopped early with one that had the time to fit the noise. With just these settings, at 22.5°, 45° and 67.5°:
 
@@ -224,4 +224,5 @@ glue("root", float(np.sqrt(20)), display=False)
 # | From rich to lazy: features left at any initial scale, and what they are worth | {doc}`feature-sparsification` |
 # | Linear transfer from a finite source | {prf:ref}`prop-finite-linear` |
 # | The theory of Figure 5, and regularised fine-tuning that never loses | {doc}`the-baseline-matters` |
+# | What steps, batches and early stopping change | {doc}`steps-and-batches` |
 # | A Dudley bound that works for every pair of tasks | {doc}`distances-do-not-decide` |

@@ -166,15 +166,16 @@ ax.set(xlabel=r"label noise $\sigma$", ylabel="break-even angle (degrees)")
 ax.legend()
 
 # %% [markdown]
-# In {numref}`fig-null-space` the source stands at 55°, where it helps as long as there is no noise: raise $\sigma$, and watch $\kappa \beta_s$ leave the disk
-# while $\beta_s$ stays where it is; then drag $\beta_s$ back to where it helps.
+# In {numref}`fig-null-space` the source stands at 55°, where it helps as long as the noise is weak: raise $\sigma$ until $\kappa \beta_s$ leaves the disk
+# while $\beta_s$ stays where it is; then turn $\beta_s$ back to where it helps.
 
 # %%
 #| name: fig-null-space
 #| caption: >-
 #|   The directions that no sample sees: drag $\beta_s$, or reach it with the tab key and move it with the arrow keys. Dashed: the guesses closer to
 #|   $\beta_t$ than 0. Shaded: the sources for which $\kappa \beta_s$ is one of them, that is the disk corrected by $\kappa$. The line from
-#|   $\kappa \beta_s$ to $\beta_t$ is the error of fine-tuning, $\beta_t$ itself that of scratch training. Thin circle: sources of norm 1, those of {eq}`kappa`.
+#|   $\kappa \beta_s$ to $\beta_t$ is the error of fine-tuning, $\beta_t$ itself that of scratch training. Thin circle: sources of norm 1, those of {eq}`kappa`;
+#|   for other lengths $\kappa$ comes from the squared norm of {eq}`fine-tuned`.
 #| alt: Interactive plane with the target fixed and a source vector to drag, the disk of better guesses and the region of sources that help,
 #|   with sliders for samples per dimension, noise and depth.
 from fatelib.widgets import null_space

@@ -107,8 +107,8 @@ fatelib.agreement_table(
 # | {doc}`fine-tuning` | And if all layers go on learning? | What the data never see stays, rescaled: 60 degrees, corrected for noise and depth. |
 # | {doc}`finite-source` | What if the source was small and noisy too? | Its features turn away from the truth by a known angle. |
 # | {doc}`the-baseline-matters` | Does transfer beat scratch training done well? | One boundary in closed form; with a learned scale it never loses. |
-# | {doc}`steps-and-batches` | Do steps, batches and stopping early change all this? | Steps and batches by first-order corrections; time by much, but at their best 60 degrees decide again. |
+# | {doc}`steps-and-batches` | Do steps, batches and stopping early change all this? | Steps and batches hardly; stopping very much. Yet with both stopped at their best the boundary is at 60 degrees again. |
 # | {doc}`distances-do-not-decide` | Is a distance between data sets enough to know? | No: one pair of tasks changes its sign with the number of samples. |
 #
-# How fast all this is trained, and how to run grids of your own, is on the pages {doc}`performance` and {doc}`sweeps`; every figure of the paper beside ours in the {doc}`gallery`, what needed a correction in the {doc}`errata`. Results that are not in the paper are marked as ours where they are derived. If you use the book or the library, please
+# How fast all this is trained, and how to run grids of your own, is on the pages {doc}`performance` and {doc}`sweeps`; our version of every linear figure of the paper, with the command behind it, is in the {doc}`gallery`, what needed a correction in the {doc}`errata`. Results that are not in the paper are marked as ours where they are derived. If you use the book or the library, please
 # {doc}`cite <cite>` them together with the paper.
