@@ -11,10 +11,13 @@ READY  := $(VENV)/.ready
 # Tests run side by side: threads of their own would only wait for one another.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 XLA_FLAGS="$$XLA_FLAGS --xla_cpu_multi_thread_eigen=false"
 
+# JAX takes all cores of a CPU for one device; sweeps use them as one device each.
+EACH_CORE := JAX_NUM_CPU_DEVICES=$$($(BIN)/python -c 'import os; print(os.cpu_count())')
+
 .PHONY: book test notebooks clean
 
 book: $(READY)
-	$(BIN)/jupyter-book build . -W -n --keep-going
+	$(EACH_CORE) $(BIN)/jupyter-book build . -W -n --keep-going
 	@echo
 	@echo "The book is ready: open file://$(CURDIR)/_build/html/index.html"
 

@@ -58,8 +58,8 @@ def null_space(
 
     .. math::
 
-        T_{ft} = R_{sc} - R_{ft} = (1 - \gamma) \big( \|\beta_t\|^2
-            - \|\kappa \beta_s - \beta_t\|^2 \big) .
+        T_{ft} &= R_{sc} - R_{ft} \\
+        &= (1 - \gamma) \big( 1 - \|\kappa \beta_s - \beta_t\|^2 \big) .
 
     Fine-tuning helps while :math:`\kappa \beta_s` lies in the disk round the target that passes
     through 0 (its circle is dashed); the sources for which it does are shaded. One layer has κ = 1

@@ -67,7 +67,7 @@ def test_programs_are_shared_by_all_numbers_of_samples(n):
     np.testing.assert_allclose(minimiser, exact, atol=1e-4)
 
 
-SETTINGS = [(12, 24, 0.3), (40, 24, 1.0), (23, 24, 0.0), (24, 60, 0.5)]
+SETTINGS = [(12, 24, 0.3), (40, 24, 1.0), (23, 24, 0.0)]
 
 
 @pytest.mark.parametrize(("n", "d", "sigma"), SETTINGS)
@@ -97,7 +97,7 @@ def test_risks_have_the_law_of_dense_draws(n, d, sigma):
     second = np.asarray(jax.jit(jax.vmap(reduced))(keys[1]))
     names = ("scratch", "fine-tuning", "linear transfer")
     for name, a, b in zip(names, first.T, second.T, strict=True):
-        # Six tests in four settings: a false alarm once in a thousand runs in all.
+        # Six tests in three settings: a false alarm once in a thousand runs in all.
         assert stats.ks_2samp(a, b).pvalue > 4e-5, name
         difference = np.mean(a) - np.mean(b)
         error = np.sqrt((np.var(a) + np.var(b)) / draws)

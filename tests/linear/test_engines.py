@@ -50,7 +50,7 @@ def test_gram_takes_the_steps_of_descent(n, decay):
     start = DeepLinear.init(jax.random.key(2), D, scale=jnp.asarray(0.3))
     options = {"learning_rate": 0.02, "tolerance": 0.0, "weight_decay": decay}
     # A number of steps that no block divides, too.
-    for steps in (37, 2000):
+    for steps in (37, 2000) if n == 7 and decay else (2000,):
         run = partial(train, start, X, y, steps=steps, **options)
         (network, history), (other, other_history) = run(engine="descent"), run(engine="gram")
         close(network, other, 1e-12)
@@ -235,13 +235,17 @@ def test_auto_chooses_by_shape():
         "gram": DeepLinear.init(jax.random.key(0), D),
         "descent": DeepLinear.init(jax.random.key(0), D, depth=3),
     }
-    for engine, network in chosen.items():
-        assert train(network, X, y, steps=1)[1].engine == engine
+
+    def engine(function, *data, **options):
+        return jax.eval_shape(partial(function, **options), *data)[1].engine
+
+    for name, network in chosen.items():
+        assert engine(train, network, X, y) == name
     narrow = DeepLinear.init(jax.random.key(0), D, width=2)
-    assert train(narrow, X, y, steps=1)[1].engine == "descent"
-    assert train(chosen["gram"], X, y, steps=1, layers="last")[1].engine == "descent"
-    assert train(chosen["gram"], *problem(8)[1:], steps=1)[1].engine == "descent"  # 8 = width / 2
-    assert pretrain(chosen["gram"], tasks.beta_source, steps=1)[1].engine == "descent"
+    assert engine(train, narrow, X, y) == "descent"
+    assert engine(train, chosen["gram"], X, y, layers="last") == "descent"
+    assert engine(train, chosen["gram"], *problem(8)[1:]) == "descent"  # 8 = width / 2
+    assert engine(pretrain, chosen["gram"], tasks.beta_source) == "descent"
 
 
 @pytest.mark.parametrize(
