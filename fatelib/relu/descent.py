@@ -140,7 +140,9 @@ class Population(Descent):
 
         .. math::
             M_i = \frac1\pi \sum_j a_j \big[ (\pi - \varphi_{ij}) \, u_j
-            + \sin\varphi_{ij} \, |u_j| \, w_i / |w_i| \big] .
+            + \sin\varphi_{ij} \, |u_j| \, w_i / |w_i| \big] ,
+
+        and zero for a zero neuron, which is active nowhere.
         """
         W, teacher = network.W, self.teacher
         U = jnp.concatenate([W, teacher.W])
@@ -149,7 +151,7 @@ class Population(Descent):
         own = lengths[: len(W), None]
         active, sine = active_and_sine(product(W, U.T), own, lengths[None, :])
         along = product(sine, a * lengths)[:, None] * (W / jnp.where(own > 0, own, 1))
-        return 2 * (product(active, a[:, None] * U) + along)
+        return 2 * (own > 0) * (product(active, a[:, None] * U) + along)
 
     def excess(self, state: Any) -> Array:
         """Return the loss."""

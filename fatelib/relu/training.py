@@ -73,7 +73,8 @@ def train(
             minimum if it curved no less than the penalty does. On samples neurons often come to
             rest at the edge of their activity for some of them, where the gradient jumps: then it
             never gets small, and training goes on to its last step.
-        weight_decay: Coefficient of the decay.
+        weight_decay: Coefficient of the decay. For the last layer alone it is the ridge
+            m * decay / 2 on c / m, in the units of `feature_spectrum`.
         layers: "all", or "last" to train the output weights alone on frozen neurons.
         record_every: Steps between two records; stopping is decided at records only.
         observe: A function of the network, recorded along with the loss. Pass the same function
@@ -184,6 +185,8 @@ def _dtype(network: ReluNetwork, *arrays: Any) -> Any:
         raise ValueError(
             f"network must be one network (jax.vmap takes a batch); W is {network.W.shape}"
         )
+    for name, weights in (("network.W", network.W), ("network.c", network.c)):
+        check(name, weights, np.isfinite, "finite")
     return jnp.result_type(network.W, network.c, *arrays, float)
 
 

@@ -78,13 +78,14 @@ def test_steps_are_those_of_autodiff(layers, data):
 
 def test_population_is_the_limit_of_many_samples():
     student, teacher, n = network_of(8), network_of(3, seed=1), 50_000
+    student = ReluNetwork(student.W.at[0].set(0), student.c)  # active nowhere: no force
     X, y = samples(n)
     exact = Population(student, teacher)
     error = np.asarray(student.features(X) @ student.c / 8 - y)
     active = np.asarray(X @ student.W.T) > 0
     draws = 2 * error[:, None, None] * active[:, :, None] * np.asarray(X)[:, None, :]
     spread = draws.std(axis=0) / np.sqrt(n)
-    assert (np.abs(exact.forces(student) - draws.mean(axis=0)) < 5 * spread).all()
+    assert (np.abs(exact.forces(student) - draws.mean(axis=0)) <= 5 * spread).all()
     np.testing.assert_allclose(
         Samples(student, X, y).forces(student), draws.mean(axis=0), atol=3e-4
     )
@@ -113,6 +114,22 @@ def test_the_last_layer_ends_at_least_squares():
         history.minimum, np.mean((start.features(X) @ solution - y) ** 2), atol=1e-6
     )
     np.testing.assert_allclose(mean_squared(network, X, y), history.minimum, atol=1e-6)
+
+
+def test_weight_decay_of_the_last_layer_is_a_ridge():
+    X, y = samples(40)
+    start, decay, tolerance = network_of(8), 0.1, 1e-6
+    network, history = train(start, X, y, layers="last", weight_decay=decay, tolerance=tolerance)
+    assert history.converged
+    features = np.asarray(start.features(X), float)
+    ridge = 8 * decay / 2
+    solution = np.linalg.solve(
+        features.T @ features / 40 + ridge * np.eye(8), features.T @ np.asarray(y) / 40
+    )
+    # The objective exceeds its minimum by at least decay / (2 m) |c - m solution|^2.
+    atol = np.sqrt(2 * 8 * tolerance / decay)
+    np.testing.assert_allclose(network.c, 8 * solution, rtol=0, atol=atol)
+    assert np.abs(solution).max() > atol
 
 
 @pytest.mark.usefixtures("x64")
@@ -211,5 +228,9 @@ def test_impossible_arguments():
         train(start, X, jnp.nan * y)
     with pytest.raises(ValueError, match=r"teacher must have neurons \(m, 5\); got \(3, 4\)"):
         pretrain(start, network_of(3, d=4))
+    broken = ReluNetwork(start.W, jnp.nan * start.c)
+    for run in (partial(train, broken, X, y), partial(pretrain, broken, network_of(3))):
+        with pytest.raises(ValueError, match=r"network\.c must be finite; got nan"):
+            run()
     with pytest.raises(ValueError, match="network must be one network"):
         train(jax.vmap(lambda _: start)(jnp.arange(2)), X, y)
