@@ -145,13 +145,12 @@ def mercer_spectrum(d: int, degree: int) -> tuple[Float[np.ndarray, " _"], Float
     point mass,
 
     .. math::
-        |\sigma_l| = \frac{\Gamma(d/2)}{2^l \sqrt\pi \, \Gamma((l + d + 1)/2)}
-        \frac{(l - 2)!}{(l/2 - 1)!} \quad (l = 2, 4, \ldots), \qquad
         \sigma_0 = \frac{\Gamma(d/2)}{2 \sqrt\pi \, \Gamma((d + 1)/2)}, \qquad
+        \sigma_{l + 2} = \frac{1 - l}{l + d + 1} \, \sigma_l \quad (l = 0, 2, \ldots), \qquad
         \sigma_1 = \frac{1}{2 d},
 
-    and 0 for other odd l. No quadrature: the relative error stays below 1e-10 to any degree, where
-    the eigenvalues are far below the rounding error of any integral. The kernel itself is
+    and 0 for other odd l. No quadrature: these products keep their relative accuracy where the
+    eigenvalues are far below the rounding error of any integral. The kernel itself is
     :math:`k(w \cdot v) = \sum_l \lambda_l N_l P_l(w \cdot v)`, hence
     :math:`\sum_l \lambda_l N_l = k(1) = 1/2`.
 
@@ -164,7 +163,8 @@ def mercer_spectrum(d: int, degree: int) -> tuple[Float[np.ndarray, " _"], Float
         float32 holds.
 
     Raises:
-        ValueError: d is not an integer >= 2 or degree not an integer >= 0.
+        ValueError: d is not an integer >= 2, degree not an integer >= 0, or a multiplicity is too
+            large for float64.
 
     Source:
         Bach (2017), appendix D.
@@ -178,32 +178,38 @@ def mercer_spectrum(d: int, degree: int) -> tuple[Float[np.ndarray, " _"], Float
     """
     check("d", d, lambda d: (d >= 2) & (d == np.floor(d)), "an integer >= 2")
     check("degree", degree, lambda l: (l >= 0) & (l == np.floor(l)), "an integer >= 0")
-    log = math.lgamma
-
-    def log_sigma(l: int) -> float:
-        if l == 1:
-            return -math.log(2 * d)
-        rest = log(l - 1) - log(l / 2) if l else -math.log(2)
-        return log(d / 2) - log((l + d + 1) / 2) - l * math.log(2) - log(0.5) + rest
+    d = int(d)
+    sigma = np.zeros(int(degree) + 1)
+    # Gamma(d/2) / Gamma((d + 1)/2) from its values at d = 2 and 3.
+    start = (1 / 4 if d % 2 else 1 / np.pi) * math.prod(k / (k + 1) for k in range(2 + d % 2, d, 2))
+    sigma[:2] = (start, 1 / (2 * d))[: len(sigma)]
+    for l in range(0, len(sigma) - 2, 2):
+        sigma[l + 2] = sigma[l] * (1 - l) / (l + d + 1)
 
     def multiplicity(l: int) -> float:
         # In whole numbers of any length, so that the only rounding is the last.
         return float(math.comb(l + d - 1, l) - (math.comb(l + d - 3, l - 2) if l >= 2 else 0))
 
-    degrees = range(int(degree) + 1)
-    eigenvalues = [d * math.exp(2 * log_sigma(l)) if l < 2 or l % 2 == 0 else 0.0 for l in degrees]
-    return np.array(eigenvalues), np.array([multiplicity(l) for l in degrees])
+    try:
+        multiplicities = np.array([multiplicity(l) for l in range(len(sigma))])
+    except OverflowError:
+        raise ValueError(
+            f"degree must have multiplicities that float64 holds, at d = {d}; got {degree}"
+        ) from None
+    return d * sigma**2, multiplicities
 
 
 def as_neurons(**matrices: Any) -> list[Array]:
-    """Check that these are matrices of as many columns; bring them to one floating-point type."""
+    """Check that these matrices have as many columns; bring them to one floating-point type."""
     shapes = {name: np.shape(matrix) for name, matrix in matrices.items()}
     if (
         any(len(shape) != 2 for shape in shapes.values())
         or len({shape[1:] for shape in shapes.values()}) > 1
+        or any(0 in shape for shape in shapes.values())
     ):
+        accepted = "a matrix" if len(shapes) == 1 else "matrices of as many columns"
         raise ValueError(
-            f"{' and '.join(shapes)} must be matrices of as many columns, one neuron per row; "
+            f"{' and '.join(shapes)} must be {accepted}, not empty; "
             f"got shapes {', '.join(map(str, shapes.values()))}"
         )
     for name, matrix in matrices.items():
