@@ -72,7 +72,8 @@ def feature_spectrum(
         \rho = \|f_t\|^2 - \sum_i t_i .
 
     `fatelib.theory.ridge_risk` turns these into the whole learning curve of a last layer fitted to
-    samples of the target, whatever the neurons: pretrained, random, or those of the source.
+    samples of the target, whatever the neurons: pretrained, random, or those of the source. The
+    last layer that `train` fits with ``layers="last"`` has ``ridge = m * weight_decay / 2``.
 
     Args:
         W: The neurons whose features are used, (m, d).
@@ -87,7 +88,8 @@ def feature_spectrum(
         Eigenvalues, squared coefficients and residual.
 
     Raises:
-        ValueError: Shapes that do not fit, numbers that are not finite, a cutoff outside [0, 1).
+        ValueError: Shapes that do not fit, no neurons, numbers that are not finite, a cutoff below
+            the rounding error of the dtype or not below 1.
 
     Source:
         Ours, on Canatar, Bordelon and Pehlevan (2021); eq. 18 of Tahir et al. (2025) leaves the
@@ -217,7 +219,8 @@ def feature_alignment(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) ->
         A number between 0 and 1; 1 for equal kernels, up to scale.
 
     Raises:
-        ValueError: The arguments are not two matrices of as many columns, or not finite.
+        ValueError: The arguments are not two matrices of as many columns, empty, not finite, or
+            all zero.
 
     Source:
         Cortes, Mohri and Rostamizadeh (2012); Kornblith et al. (2019).
@@ -228,7 +231,7 @@ def feature_alignment(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) ->
         >>> [round(float(feature_alignment(W, V)), 2) for V in (2 * W, W[:1], -W)]
         [1.0, 0.58, 0.22]
     """
-    W, V = as_neurons(W=W, V=V)
+    W, V = _some_active(W=W, V=V)
     return _cosine(W, V, 1 / (2 * np.pi))
 
 
@@ -250,7 +253,8 @@ def feature_distance(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) -> 
         A number between 0 and the square root of 2.
 
     Raises:
-        ValueError: The arguments are not two matrices of as many columns, or not finite.
+        ValueError: The arguments are not two matrices of as many columns, empty, not finite, or
+            all zero.
 
     Example:
         >>> import jax.numpy as jnp
@@ -258,8 +262,16 @@ def feature_distance(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) -> 
         >>> [round(float(feature_distance(W, V)), 3) for V in (2 * W, W[:1], -W)]
         [0.0, 0.857, 1.29]
     """
-    W, V = as_neurons(W=W, V=V)
+    W, V = _some_active(W=W, V=V)
     return jnp.sqrt(2 * jnp.maximum(1 - _cosine(W, V, 0.0), 0))
+
+
+def _some_active(**matrices: ArrayLike) -> list[Array]:
+    """Check neurons whose kernel gets unit norm; bring them to one floating-point type."""
+    neurons = as_neurons(**matrices)
+    for name, matrix in zip(matrices, neurons, strict=True):
+        check(name, matrix, lambda matrix: matrix.any(), "neurons that are not all zero")
+    return neurons
 
 
 @jax.jit
@@ -277,15 +289,17 @@ def resolve(
     W: ArrayLike, W_target: ArrayLike, c_target: ArrayLike, cutoff: float | None
 ) -> tuple[Array, Array, Array, Array]:
     """Return eigenvalues and eigenvectors of K(W, W), coefficients of the target, residual."""
-    dtype = jnp.result_type(W, W_target, c_target, float)
-    W, W_target = as_neurons(W=jnp.asarray(W, dtype), W_target=jnp.asarray(W_target, dtype))
+    W, W_target = as_neurons(W=W, W_target=W_target)
     if np.shape(c_target) != W_target.shape[:1]:
         raise ValueError(f"c_target must be ({len(W_target)},); got {np.shape(c_target)}")
     check("c_target", c_target, np.isfinite, "finite")
-    c_target = jnp.asarray(c_target, dtype)
+    dtype = jnp.result_type(W, c_target)
+    W, W_target, c_target = (jnp.asarray(array, dtype) for array in (W, W_target, c_target))
+    eps = float(jnp.finfo(dtype).eps)
     if cutoff is None:
-        cutoff = 4 * len(W) ** 0.5 * float(jnp.finfo(dtype).eps)
-    check("cutoff", cutoff, lambda c: (c >= 0) & (c < 1), "a number in [0, 1)")
+        cutoff = 4 * len(W) ** 0.5 * eps
+    accepted = f"a number in [{eps:.3g}, 1), from the rounding error of {dtype}"
+    check("cutoff", cutoff, lambda c: (c >= eps) & (c < 1), accepted)
     return _resolve(W, W_target, c_target, jnp.asarray(cutoff, dtype))
 
 

@@ -41,9 +41,10 @@ class ReluNetwork(eqx.Module):
     c: Float[Array, " _"]
 
     def __check_init__(self) -> None:
-        if np.ndim(self.W) != 2 or np.shape(self.c) != np.shape(self.W)[:1]:
+        shape = np.shape(self.W)
+        if len(shape) != 2 or np.shape(self.c) != shape[:1] or 0 in shape:
             raise ValueError(
-                f"W must be (m, d) and c (m,); got {np.shape(self.W)} and {np.shape(self.c)}"
+                f"W must be (m, d) and c (m,), not empty; got {shape} and {np.shape(self.c)}"
             )
 
     @classmethod

@@ -196,5 +196,18 @@ def test_impossible_arguments():
             function(W[:, :3], TARGET, WEIGHTS)
         with pytest.raises(ValueError, match="c_target must be finite; got nan"):
             function(W, TARGET, np.nan * WEIGHTS)
-        with pytest.raises(ValueError, match=r"cutoff must be a number in \[0, 1\); got 1.0"):
-            function(W, TARGET, WEIGHTS, cutoff=1.0)
+        with pytest.raises(ValueError, match="W must be finite; got nan"):
+            function(np.nan * W, TARGET, WEIGHTS)
+        with pytest.raises(ValueError, match=r"W.* must be .*, not empty; got shapes \(0, 6\)"):
+            function(W[:0], TARGET, WEIGHTS)
+        for cutoff in (1.0, 0.0, 1e-8):
+            accepted = r"a number in \[1.19e-07, 1\), from the rounding error of float32"
+            with pytest.raises(ValueError, match=f"cutoff must be {accepted}; got {cutoff}"):
+                function(W, TARGET, WEIGHTS, cutoff=cutoff)
+    for function in (feature_alignment, feature_distance):
+        with pytest.raises(ValueError, match="V must be neurons that are not all zero"):
+            function(W, NOTHING)
+        with pytest.raises(ValueError, match=r"must be matrices of as many columns, not empty"):
+            function(W, NOTHING[:0])
+    with pytest.raises(ValueError, match=r"W and X must be matrices .*\(12, 6\), \(12, 5\)"):
+        feature_gram(W, NOTHING[:, :5])

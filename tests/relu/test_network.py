@@ -42,8 +42,12 @@ def test_distance_is_the_mean_squared_difference():
 
 
 def test_impossible_networks():
-    with pytest.raises(ValueError, match=r"W must be \(m, d\) and c \(m,\); got \(3, 2\) and \(2,"):
+    with pytest.raises(
+        ValueError, match=r"W must be .* and c \(m,\), not empty; got \(3, 2\) and \(2,"
+    ):
         ReluNetwork(jnp.ones((3, 2)), jnp.ones(2))
+    with pytest.raises(ValueError, match=r"not empty; got \(0, 2\) and \(0,"):
+        ReluNetwork(jnp.ones((0, 2)), jnp.ones(0))
     with pytest.raises(ValueError, match="width must be an integer >= 1; got 0"):
         ReluNetwork.init(jax.random.key(0), 2, 0)
     with pytest.raises(ValueError, match="scale must be a number >= 0; got -1"):
