@@ -67,11 +67,12 @@ def test_steps_are_those_of_autodiff(layers, data):
         layers=layers,
         observe=lambda network: network.c,
     )
-    # The last layer of the population goes through the eigenvectors of its Gram matrix.
-    assert_same(trained, expected, 1e-12 if data or layers == "all" else 1e-7)
+    # The last layer of the population goes through the eigenvectors of its Gram matrix, whose
+    # eigenvalues span two decades: this leaves nothing but rounding.
+    assert_same(trained, expected, 1e-12)
     assert history.steps.tolist()[:3] == [0, 3, 6]
-    np.testing.assert_allclose(history.loss[0], loss(student), atol=1e-10)
-    np.testing.assert_allclose(history.loss[-1], loss(expected), atol=1e-7)
+    np.testing.assert_allclose(history.loss[0], loss(student), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(history.loss[-1], loss(expected), rtol=0, atol=1e-12)
     np.testing.assert_allclose(history.observed[0], student.c, atol=1e-12)
     np.testing.assert_allclose(history.observed[-1], trained.c, atol=1e-12)
 
@@ -169,6 +170,7 @@ def test_weight_decay_ends_in_balance():
     assert not history.converged
 
 
+@pytest.mark.usefixtures("x64")  # the step of stopping must not hang on rounding
 def test_batches_of_networks_and_of_data_sets_of_any_size():
     X, y = samples(12)
     start = network_of(8)
@@ -179,10 +181,10 @@ def test_batches_of_networks_and_of_data_sets_of_any_size():
     many, histories = jax.vmap(lambda w: run(start, w[:, None] * X, w * y))(weights)
     one, history = run(start, X[:5], y[:5])
     # Rounding, grown by no more than this over 200 stable steps.
-    assert_same(jax.tree.map(itemgetter(1), many), one, 1e4 * np.finfo(np.float32).eps)
+    assert_same(jax.tree.map(itemgetter(1), many), one, 1e4 * np.finfo(np.float64).eps)
     assert histories.steps_taken[1] == history.steps_taken != histories.steps_taken[0]
     records = len(history.loss)
-    np.testing.assert_allclose(histories.loss[1, :records], history.loss, rtol=1e-4)
+    np.testing.assert_allclose(histories.loss[1, :records], history.loss, rtol=1e-10)
     assert jnp.isnan(histories.loss[1, records:]).all()
 
 
