@@ -127,7 +127,7 @@ def projection(
 
     The span does not depend on the lengths of the neurons, so unit neurons stand for them (and zero
     ones for nothing). It is `feature_spectrum` of these, summed. The rest is a difference: below
-    :math:`\|f_t\|^2` times the rounding error of the dtype it is noise.
+    about :math:`l_{\max} \sum_i t_i / l_i` times the rounding error of the dtype it is noise.
 
     Args:
         W: The neurons, (m, d); coinciding ones are counted once.

@@ -108,7 +108,8 @@ def hermite_coefficients(degree: int) -> Float[np.ndarray, " _"]:
         degree: The largest l.
 
     Returns:
-        The coefficients, (degree + 1,), in float64; their squares sum to 1/2.
+        The coefficients, (degree + 1,), in float64; at infinite degree their squares sum to
+            1/2.
 
     Raises:
         ValueError: degree is not an integer >= 0.

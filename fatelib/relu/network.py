@@ -61,8 +61,8 @@ class ReluNetwork(eqx.Module):
             width: Number of neurons m.
             scale: Norm of each neuron. Small is the rich regime, where neurons turn before they
                 grow; large the lazy one, where the output weights do all the work.
-            output: Every output weight; tiny, so that the network starts at zero but is not stuck
-                there.
+            output: Every output weight; tiny, so that the network starts at zero. It is not stuck
+                there, even if this is 0; only neurons that are zero are, with scale 0.
 
         Returns:
             The network; its dtype is that of `scale`, float32 by default.

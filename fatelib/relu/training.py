@@ -50,17 +50,20 @@ def train(
     The ReLU is homogeneous: a sample scaled by :math:`\sqrt w` with its label counts w times, and
     a row of zeros only in n. So data sets of different sizes are batched by rows of zeros.
 
-    The automatic learning rate is :math:`\eta = 1/h`, half of the largest one that is stable for
+    For the last layer alone the automatic learning rate is that of `fatelib.train`. For both layers
+    it is :math:`\eta = 1/h`, half of the largest one that is stable at the curvature
 
     .. math::
         h = \text{decay} + 2 \lambda \, (s + 8 \|y\| / \sqrt\lambda) + 2 \|f_0 - y\| \sqrt\lambda ,
 
     where :math:`\lambda` is the largest eigenvalue of :math:`X^T X / n` (on the population 1/2),
     s the mean of :math:`|w_i|^2 + c_i^2` at the start, and :math:`\|\cdot\|^2` the mean square over
-    samples. The first and last terms bound the curvature at the start; the second leaves room for
-    weights that grow until the mean of :math:`|c_i| |w_i|` is four times the least that labels
-    of this size need. Networks that must grow more, to fit noise with n near m, say, ask for a
-    smaller rate of your own.
+    samples. Without the 8, h bounds the curvature at the start between kinks: on samples, where no
+    neuron changes its active samples. On the population the kinks of all inputs add curvature of
+    order :math:`|c_i| / |w_i|`, which h does not bound. The 8 leaves room for weights that grow
+    until the mean of :math:`|c_i| |w_i|` is four times the least that labels of this size need.
+    Networks that must grow more, to fit noise with n near m, say, ask for a smaller rate of your
+    own.
 
     Args:
         network: Where to start.
@@ -72,7 +75,8 @@ def train(
             minimum. With weight decay: when the loss plus its penalty would be this close to a
             minimum if it curved no less than the penalty does. On samples neurons often come to
             rest at the edge of their activity for some of them, where the gradient jumps: then it
-            never gets small, and training goes on to its last step.
+            never gets small, and training goes on to its last step. So it may where the decay wins
+            and takes all weights to zero, as the slope must be small relative to the weights.
         weight_decay: Coefficient of the decay. For the last layer alone it is the ridge
             m * decay / 2 on c / m, in the units of `feature_spectrum`.
         layers: "all", or "last" to train the output weights alone on frozen neurons.
@@ -133,7 +137,7 @@ def pretrain(
     .. math:: \text{loss} = E_x (f(x) - f^*(x))^2
 
     on standard normal inputs, exactly, by `arccos_kernel`: `train` in the limit of many samples.
-    A step costs two matrix products, 4 m (m + m*) d operations, and as many angles.
+    A step costs two matrix products, 4 m (m + m*) d operations, and m (m + m*) angles.
 
     Args:
         network: Where to start.
@@ -141,7 +145,8 @@ def pretrain(
         learning_rate: As in `train`.
         steps: As in `train`.
         tolerance: As in `train`. In float32 the loss itself has an error of about 1e-7 times the
-            squared norm of the teacher.
+            squared norm of the teacher, and where rounding makes it negative it counts as 0: even
+            a tolerance of 0 may be met by rounding.
         weight_decay: As in `train`.
         layers: As in `train`.
         record_every: As in `train`.
