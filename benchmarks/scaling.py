@@ -57,7 +57,7 @@ def one_grid(quick: bool) -> None:
     """Print the seconds of a phase diagram on all devices of this process."""
     run = partial(
         phase_diagram, "fine_tuning", np.linspace(0.1, 1.5, 8), [0.5, 1.5],
-        d=100 if quick else 500, sigma=0.2, instances=16, key=jax.random.key(0),
+        d=100 if quick else 500, sigma=0.2, instances=64, key=jax.random.key(0),
         learning_rate=0.01, steps=200 if quick else 2000, tolerance=0.0, progress=False,
     )  # fmt: skip
     run()
@@ -104,7 +104,7 @@ def main() -> None:
          lambda depth: full("descent", 500, 500, 1, depth)),
         ("layers, d = 10^5, n = 5 10^4, bidiagonal", "spectral", "0", depths,
          lambda depth: reduced(10**5, 5 * 10**4, 1, depth)),
-        ("devices, a phase diagram of 2 x 8 x 16 runs", "spectral",
+        ("devices, a phase diagram of 2 x 8 x 64 runs", "spectral",
          f"-1 up to {os.cpu_count()} cores" if not gpu else "-1", counts,
          lambda count: grid(count, quick)),
     ]  # fmt: skip
