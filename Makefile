@@ -33,8 +33,8 @@ notebooks: book
 	$(PYTHON) -m venv --clear _build/wheel/venv
 	_build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check \
 	  "$$(ls _build/wheel/*.whl)[widgets]" ipykernel nbclient
-	cd _build/html/notebooks && for notebook in *.ipynb; do \
-	  $(CURDIR)/_build/wheel/venv/bin/jupyter-execute "$$notebook" || exit 1; done
+	cd _build/html/notebooks && ls *.ipynb | $(ONE_THREAD) xargs -n 1 -P 2 \
+	  $(CURDIR)/_build/wheel/venv/bin/jupyter-execute
 
 # The environment is made anew whenever the lock or the project's metadata changes.
 $(READY): requirements.txt pyproject.toml
