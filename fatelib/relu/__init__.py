@@ -7,6 +7,7 @@ from fatelib.relu.features import (
     feature_distance,
     feature_gram,
     feature_spectrum,
+    nearest_cosine,
     projection,
 )
 from fatelib.relu.kernel import (
@@ -32,6 +33,7 @@ __all__ = [
     "feature_spectrum",
     "hermite_coefficients",
     "mercer_spectrum",
+    "nearest_cosine",
     "pretrain",
     "projection",
     "step_kernel",

@@ -23,6 +23,7 @@ __all__ = [
     "feature_distance",
     "feature_gram",
     "feature_spectrum",
+    "nearest_cosine",
     "projection",
 ]
 
@@ -154,9 +155,7 @@ def projection(
         2.083
     """
     (W,) = as_neurons(W=W)
-    lengths = norms(W)[:, None]
-    unit = W / jnp.where(lengths > 0, lengths, 1)
-    spectrum = feature_spectrum(unit, W_target, c_target, cutoff=cutoff)
+    spectrum = feature_spectrum(_directions(W), W_target, c_target, cutoff=cutoff)
     return Projection(
         inside=jnp.sum(spectrum.coefficients2),
         outside=spectrum.residual,
@@ -264,6 +263,49 @@ def feature_distance(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) -> 
     """
     W, V = _some_active(W=W, V=V)
     return jnp.sqrt(2 * jnp.maximum(1 - _cosine(W, V, 0.0), 0))
+
+
+def nearest_cosine(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) -> Float[Array, " m"]:
+    r"""Cosine of the angle between each neuron and the nearest of some others.
+
+    .. math:: \max_j \frac{w_i \cdot v_j}{|w_i| |v_j|}
+
+    It is 1 for a neuron of a student that has turned to one of its teacher. A zero neuron has no
+    direction: in V it is nobody's nearest, in W it gets 0.
+
+    Args:
+        W: Neurons, (m, d).
+        V: Neurons, (k, d), not all zero.
+
+    Returns:
+        One cosine for each neuron of W, (m,).
+
+    Raises:
+        ValueError: The arguments are not two matrices of as many columns, empty or not finite, or V
+            is all zero.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> W = jnp.array([[3.0, 0.0], [1.0, 1.0], [-1.0, 0.0]])
+        >>> [round(float(cosine), 3) for cosine in nearest_cosine(W, jnp.eye(2))]
+        [1.0, 0.707, 0.0]
+    """
+    W, V = as_neurons(W=W, V=V)
+    check("V", V, lambda V: V.any(), "neurons that are not all zero")
+    return _nearest_cosine(W, V)
+
+
+@jax.jit
+def _nearest_cosine(W: Array, V: Array) -> Array:
+    cosines = jnp.clip(product(_directions(W), _directions(V).T), -1, 1)
+    nearest = jnp.max(jnp.where(norms(V)[None, :] > 0, cosines, -1), axis=1)
+    return jnp.where(norms(W) > 0, nearest, 0)
+
+
+def _directions(W: Array) -> Array:
+    """Return unit neurons; zero ones remain zero."""
+    lengths = norms(W)[:, None]
+    return W / jnp.where(lengths > 0, lengths, 1)
 
 
 def _some_active(**matrices: ArrayLike) -> list[Array]:

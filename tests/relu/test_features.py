@@ -13,6 +13,7 @@ from fatelib.relu import (
     feature_distance,
     feature_gram,
     feature_spectrum,
+    nearest_cosine,
     pretrain,
     projection,
 )
@@ -190,6 +191,21 @@ def test_alignment_and_distance_are_those_of_large_gram_matrices():
     assert feature_distance(W, padded) < 2e-3  # the root of rounding
 
 
+def test_the_nearest_neuron_is_the_one_at_the_smallest_angle(dtype):
+    W, V = of_type(dtype, neurons(1, 12), neurons(2, 5))
+    angles = [[np.arccos(np.dot(w, v)) for v in V] for w in W]
+    expected = np.cos(np.min(angles, axis=1))
+    atol = 10 * np.finfo(dtype).eps
+    assert nearest_cosine(W, V).dtype == dtype
+    lengths = np.geomspace(0.01, 100, 12, dtype=dtype)[:, None]
+    np.testing.assert_allclose(nearest_cosine(lengths * W, V), expected, atol=atol)
+    # Of two zero neurons one has no direction to compare, and one is compared with none.
+    V = np.concatenate([V, np.zeros_like(V[:1])])
+    np.testing.assert_allclose(nearest_cosine(W, 3 * V), expected, atol=atol)
+    np.testing.assert_allclose(nearest_cosine(-V[::5], V[:1]), [-1, 0], atol=atol)
+    assert nearest_cosine(V, V).max() <= 1
+
+
 def test_impossible_arguments():
     W = neurons(1, 12)
     for function in (feature_spectrum, projection):
@@ -207,7 +223,7 @@ def test_impossible_arguments():
             accepted = r"a number in \[1.19e-07, 1\), from the rounding error of float32"
             with pytest.raises(ValueError, match=f"cutoff must be {accepted}; got {cutoff}"):
                 function(W, TARGET, WEIGHTS, cutoff=cutoff)
-    for function in (feature_alignment, feature_distance):
+    for function in (feature_alignment, feature_distance, nearest_cosine):
         with pytest.raises(ValueError, match="V must be neurons that are not all zero"):
             function(W, NOTHING)
         with pytest.raises(ValueError, match=r"must be matrices of as many columns, not empty"):
