@@ -304,7 +304,16 @@ for ax, (L, curve) in zip(axes, curves.items(), strict=True):
     comparisons[f"strength, L = {L}"] = (curve, solution, learned)
 axes[0].set_ylabel("strength $s$")
 # %% [markdown]
-# What remains is the distance of a theory for $\alpha \to 0$ and $\eta \to 0$ from networks of finite scale and finite steps.
+# What remains is the distance of a theory for $\alpha \to 0$ and $\eta \to 0$ from networks of finite scale and finite steps. The heaviest layer
+# decides whether the scale is small: the last one has norm $\alpha \sqrt d$, hence $D_{L-1}$ the norm $\delta \approx \alpha^2 d$, and {eq}`growth` needs $\delta$ small
+# beside the square $s^{2/L}$ of the learned singular value. With $\delta$ kept, and $q$ for the square in all other layers, the same proof gives
+#
+# $$
+# \dot q = 4 s (1 - s), \qquad s = q^{(L-1)/2} \sqrt{q + \delta} ,
+# $$ (unbalanced-growth)
+#
+# which is {eq}`growth` for $\delta = 0$. Here, at $d = 100$, nothing shows. At $d = 500$ the same scales are too large for four layers, and
+# `fatelib reproduce fig-dynamics` compares with {eq}`unbalanced-growth`, $\delta$ read off the initial weights.
 
 # %%
 for name, (curve, solution, learned) in comparisons.items():

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fatelib import plot
+from fatelib import plot, theory
 from fatelib.agreement import Agreement
 from fatelib.figures import FIGURES
 from fatelib.figures.decay import _ridge_solutions, decayed_risk
+from fatelib.figures.dynamics import _unbalanced_strength
 from fatelib.figures.figure import tolerance
-from fatelib.linear import Bidiagonal
+from fatelib.linear import Bidiagonal, DeepLinear, pretrain
 
 GRID = {
     "d": 60,
@@ -108,6 +109,32 @@ def test_the_tolerance_is_exceeded_by_chance_as_often_as_it_says():
     share = (abs(t).max(axis=1) > tolerance(10, 6, chance=0.1)).mean()
     expected = 1 - (1 - 0.01) ** 10
     assert abs(share - expected) < 4 * (expected * (1 - expected) / 20_000) ** 0.5
+
+
+@pytest.mark.parametrize(("excess", "q"), [(0.0, 0.22), (0.45, 0.16), (-0.1, 0.25)])
+def test_a_heavier_last_layer_is_learned_as_the_theory_says(excess, q):
+    rate = 0.005
+    sizes = [q**0.5] * 3 + [(q + excess) ** 0.5]
+    network = DeepLinear(tuple(jnp.full((1, 1), size) for size in sizes))
+    _, history = pretrain(
+        network,
+        jnp.ones(1),
+        learning_rate=rate,
+        steps=4000,
+        tolerance=0.0,
+        record_every=20,
+        observe=lambda network: network.end_to_end()[0],
+    )
+    strength = np.asarray(history.observed, float)
+    assert strength[-1] > 0.99
+    time = rate * np.asarray(history.steps)
+    # Descent lags by rate / 2 times the logarithm of how much faster the weights become, about 1
+    # from a strength of 0.05, times the slope of the strength, which is below 1.5.
+    close = {"rtol": 0, "atol": rate}
+    predicted = _unbalanced_strength(time, strength[0], excess, 4)
+    np.testing.assert_allclose(predicted, strength, **close)
+    balanced = np.asarray(theory.aligned_strength(time, strength[0], depth=4))
+    assert np.allclose(balanced, strength, **close) == (excess == 0)
 
 
 def test_ridge_on_bidiagonal_inputs_is_ridge():
