@@ -36,6 +36,7 @@ def sweep(
     instances: int,
     key: Any,
     prepare: Callable[..., Any] | None = None,
+    given: xr.Dataset | None = None,
     static: Sequence[str] = (),
     common: bool = True,
     chunk: int | None = None,
@@ -52,13 +53,17 @@ def sweep(
 
     Args:
         measure: ``measure(key, prepared, **point)`` returns a dictionary of arrays whose axes are
-            the inner dimensions; jittable. NaN in a result counts as divergence.
+            the inner dimensions, or of numbers that all inner cells share; jittable. NaN in a
+            result counts as divergence.
         outer: Name of each outer dimension -> its values.
         inner: Name of each inner dimension -> its values.
         instances: Number of independent repetitions.
         key: A JAX random key.
         prepare: ``prepare(keys, **static_point)`` returns what all outer points share that differ
             in traced dimensions only: a pytree of arrays with a leading axis of instances.
+        given: Result of an earlier sweep over some of the outer dimensions, with as many instances
+            and the same key, instead of `prepare`: ``prepared`` is then a dictionary of its values
+            at the point and instance.
         static: The outer dimensions that `measure` takes as Python values (a new compilation for
             each); it takes the others as traced numbers.
         common: Give all points the same random numbers; otherwise independent ones, and then each
@@ -90,6 +95,12 @@ def sweep(
     check("instances", instances, lambda i: (i >= 1) & (i == np.floor(i)), "an integer >= 1")
     if chunk is not None:
         check("chunk", chunk, lambda c: (c >= 1) & (c == np.floor(c)), "an integer >= 1")
+    if given is not None and prepare is not None:
+        raise ValueError("given takes the place of prepare: give one of them")
+    if given is not None and given.sizes.get("instance") != instances:
+        raise ValueError(
+            f"given must have {instances} instances; got {given.sizes.get('instance')}"
+        )
     if jax.process_count() > 1 and store is None:
         raise ValueError("store must be a directory that all processes share; got None")
     size = min(chunk or instances, instances)
@@ -130,6 +141,13 @@ def sweep(
         named = dict(zip(static, fixed, strict=True))
         return part, None if prepare is None else prepare(part, **named)
 
+    def earlier(index: Mapping[str, int], block: range) -> dict[str, Array]:
+        rows = np.minimum(block.start + np.arange(size), instances - 1)
+        assert given is not None
+        here = given.isel({name: i for name, i in index.items() if name in given.dims})
+        here = here.isel(instance=rows).transpose("instance", ...)
+        return {str(name): jnp.asarray(array.values) for name, array in here.data_vars.items()}
+
     finished = target.finished()
     mine = range(jax.process_index(), len(chunks), jax.process_count())
     todo = [number for number in mine if not finished[number]]
@@ -146,9 +164,11 @@ def sweep(
             point = {name: outer[name][i] for name, i in index.items()}
             salt = None if common else zlib.crc32(repr(sorted(point.items())).encode())
             part, prepared = shared(tuple(point[name] for name in static), block, salt)
+            if given is not None:
+                prepared = earlier(index, block)
             named = {name: v if name in static else jnp.asarray(v) for name, v in point.items()}
             results = spread(measure, (part, prepared), named)
-            values = _collect(results, len(block), len(outer), point)
+            values = _collect(results, len(block), inner, point)
             region = {name: slice(i, i + 1) for name, i in index.items()}
             region |= {name: slice(0, len(along)) for name, along in inner.items()}
             region["instance"] = slice(block.start, block.stop)
@@ -160,8 +180,8 @@ def sweep(
 
 
 def _collect(
-    results: Mapping[str, Array], count: int, axes: int, point: Mapping[str, Any]
-) -> dict[str, np.ndarray]:
+    results: Mapping[str, Array], count: int, inner: Mapping[str, Any], point: Mapping[str, Any]
+) -> dict[str, xr.Variable]:
     """Move the axis of instances to the end, add the outer axes and refuse what is no number."""
     values = {}
     for name, array in results.items():
@@ -169,7 +189,8 @@ def _collect(
         if not np.isfinite(part).all():
             where = ", ".join(f"{dim} = {value}" for dim, value in point.items())
             raise FloatingPointError(f"{name} is not a number at {where}: training diverged")
-        values[name] = part.reshape((1,) * axes + part.shape)
+        dims = (*point, *inner, "instance") if part.ndim > 1 else (*point, "instance")
+        values[name] = xr.Variable(dims, part.reshape((1,) * len(point) + part.shape))
     return values
 
 

@@ -48,20 +48,20 @@ class Memory:
         return np.isfinite(self._seconds)
 
     def write(
-        self, chunk: int, region: Region, values: Mapping[str, np.ndarray], seconds: float
+        self, chunk: int, region: Region, values: Mapping[str, xr.Variable], seconds: float
     ) -> None:
         """Write the results of one chunk.
 
         Args:
             chunk: Its index.
             region: Its place along every dimension, in order.
-            values: Name of each variable -> its part of the whole.
+            values: Name of each variable -> its part of the whole, with some of the dimensions.
             seconds: The wall time it took.
         """
         if not self.finished().any():
             self._whole = _empty(self._coords, self._attrs, values)
         for name, part in values.items():
-            self._whole[name][dict(region)] = part
+            self._whole[name][{dim: region[str(dim)] for dim in part.dims}] = part.values
         self._seconds[chunk] = seconds
 
     def load(self) -> xr.Dataset:
@@ -109,7 +109,7 @@ class Store:
         return np.isfinite(self._open()[_SECONDS].values)
 
     def write(
-        self, chunk: int, region: Region, values: Mapping[str, np.ndarray], seconds: float
+        self, chunk: int, region: Region, values: Mapping[str, xr.Variable], seconds: float
     ) -> None:
         """Write the results of one chunk, and then that it is finished; see `Memory.write`.
 
@@ -121,8 +121,9 @@ class Store:
                 self._create(region, values)
             self._compare()
             self._joined = True
-        part = xr.Dataset({name: (tuple(region), part) for name, part in values.items()})
-        part.to_zarr(self.path, region=dict(region), **_ZARR)
+        part = xr.Dataset(values)
+        here = {dim: place for dim, place in region.items() if dim in part.dims}
+        part.to_zarr(self.path, region=here, **_ZARR)
         done = xr.Dataset({_SECONDS: ("chunk", np.array([seconds]))})
         done.to_zarr(self.path, region={"chunk": slice(chunk, chunk + 1)}, **_ZARR)
 
@@ -147,12 +148,13 @@ class Store:
     def _open(self) -> xr.Dataset:
         return xr.open_zarr(self.path, chunks=None, **_ZARR)
 
-    def _create(self, region: Region, values: Mapping[str, np.ndarray]) -> None:
+    def _create(self, region: Region, values: Mapping[str, xr.Variable]) -> None:
         """Make the empty store elsewhere and move it into place at once."""
         empty = _empty(self._coords, self._attrs, values)
         empty[_SECONDS] = ("chunk", np.full(self._count, np.nan))
-        sizes = tuple(part.stop - part.start for part in region.values())[:-1]
-        encoding = {name: {"chunks": (*sizes, self._block)} for name in values}
+        encoding = {
+            name: {"chunks": (*part.shape[:-1], self._block)} for name, part in values.items()
+        }
         encoding[_SECONDS] = {"chunks": (1,)}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", dir=self.path.parent))
@@ -191,13 +193,13 @@ class Store:
 
 
 def _empty(
-    coords: Mapping[str, np.ndarray], attrs: Mapping[str, Any], values: Mapping[str, np.ndarray]
+    coords: Mapping[str, np.ndarray], attrs: Mapping[str, Any], values: Mapping[str, xr.Variable]
 ) -> xr.Dataset:
-    shape = tuple(len(along) for along in coords.values())
-    arrays = {
-        name: (tuple(coords), np.full(shape, np.nan if part.dtype.kind == "f" else 0, part.dtype))
-        for name, part in values.items()
-    }
+    arrays = {}
+    for name, part in values.items():
+        shape = tuple(len(coords[str(dim)]) for dim in part.dims)
+        missing = np.nan if part.dtype.kind == "f" else 0
+        arrays[name] = (part.dims, np.full(shape, missing, part.dtype))
     return xr.Dataset(arrays, dict(coords), dict(attrs))
 
 

@@ -1,8 +1,8 @@
 r"""The ways to learn a target task, with and without a pretrained network.
 
 `scratch` trains anew, `linear_transfer` fits a new last layer on frozen features, `fine_tune` goes
-on training all layers. Each takes one pretrained network and one data set and returns one `Result`;
-batches come from `jax.vmap`.
+on training all layers. Each takes one pretrained network, linear or ReLU, and one data set, and
+returns one `Result`; batches come from `jax.vmap`.
 """
 
 from typing import Any
@@ -13,15 +13,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
+from fatelib import relu
 from fatelib.arguments import check, check_key
 from fatelib.iteration import History
 from fatelib.linear.bidiagonal import Bidiagonal, BidiagonalLoss
 from fatelib.linear.network import DeepLinear
 from fatelib.linear.quadratic import Quadratic, product
 from fatelib.linear.training import loss_of, read_data, train
+from fatelib.relu.features import faintest
+from fatelib.relu.network import ReluNetwork
+from fatelib.relu.tasks import ReluTasks
+from fatelib.relu.training import read_samples
 from fatelib.tasks import LinearTasks
 
 __all__ = ["Result", "fine_tune", "linear_transfer", "scratch"]
+
+Network = DeepLinear | ReluNetwork
+Tasks = LinearTasks | ReluTasks
 
 
 class Result(eqx.Module):
@@ -36,7 +44,7 @@ class Result(eqx.Module):
         engine: The engine that trained it; see `fatelib.train`.
     """
 
-    network: DeepLinear
+    network: Network
     risk: Float[Array, ""]
     loss: Float[Array, ""]
     converged: Bool[Array, ""]
@@ -46,20 +54,20 @@ class Result(eqx.Module):
 
 def scratch(
     key: Any,
-    tasks: LinearTasks,
+    tasks: Tasks,
     X: Float[ArrayLike, "n d"] | Bidiagonal,
     y: Float[ArrayLike, " n"],
     *,
     depth: int = 2,
     width: int | None = None,
-    scale: ArrayLike = 1e-5,
+    scale: ArrayLike | None = None,
     engine: str = "auto",
     **options: Any,
 ) -> Result:
     r"""Train a new network on the target data alone.
 
-    From a small scale it ends at the minimum-norm interpolator :math:`X^+ y`, whose risk is
-    `fatelib.theory.least_squares_risk` with n samples and d features.
+    From a small scale a linear network ends at the minimum-norm interpolator :math:`X^+ y`, whose
+    risk is `fatelib.theory.least_squares_risk` with n samples and d features.
 
     The engines ``spectral``, ``flow`` and ``limit`` start in the one direction in which a small
     random network sets off, :math:`X^T y`, with all matrices of norm `scale`. (A random network has
@@ -73,14 +81,17 @@ def scratch(
         X: Target inputs, (n, d).
         y: Target labels, (n,).
         depth: Number of weight matrices.
-        width: Hidden width; by default d.
-        scale: Scale of the initial weights.
+        width: Hidden width; by default d, and ten neurons for each of a ReLU teacher.
+        scale: Scale of the initial weights; by default 1e-5, and neurons of norm 1 for ReLU tasks.
         engine: As in `fatelib.train`; bidiagonal inputs need one that starts in one direction, and
-            ``auto`` takes ``spectral`` for them.
-        **options: Passed on to `fatelib.train`.
+            ``auto`` takes ``spectral`` for them. ReLU networks know ``descent`` alone.
+        **options: Passed on to `fatelib.train` or, for ReLU tasks, `fatelib.relu.train`.
 
     Returns:
         The result.
+
+    Raises:
+        ValueError: An argument is impossible, or not one of these tasks.
 
     Source:
         Theorems 3.5 and 3.6 of Tahir et al. (2025).
@@ -94,6 +105,18 @@ def scratch(
         (True, 0.0)
     """
     check_key("key", key)
+    if isinstance(tasks, ReluTasks):
+        if depth != 2 or engine not in ("auto", "descent"):
+            raise ValueError(
+                "depth must be 2 and engine 'auto' or 'descent' for ReLU tasks; "
+                f"got {depth} and {engine!r}"
+            )
+        d, neurons = tasks.target.W.shape[-1], tasks.target.W.shape[-2]
+        student = ReluNetwork.init(
+            key, d, 10 * neurons if width is None else width, 1.0 if scale is None else scale
+        )
+        return _result(tasks, X, y, *_train_relu(student, X, y, options))
+    scale = 1e-5 if scale is None else scale
     if engine == "auto" and isinstance(X, Bidiagonal):
         engine = "spectral"
     if engine in ("spectral", "flow", "limit"):
@@ -107,15 +130,15 @@ def scratch(
 
 
 def fine_tune(
-    pretrained: DeepLinear,
-    tasks: LinearTasks,
+    pretrained: Network,
+    tasks: Tasks,
     X: Float[ArrayLike, "n d"] | Bidiagonal,
     y: Float[ArrayLike, " n"],
     **options: Any,
 ) -> Result:
     r"""Train all layers on the target data, from the pretrained weights.
 
-    With the projector P on the rows of X, a network pretrained on :math:`\beta_s` ends at
+    With the projector P on the rows of X, a linear network pretrained on :math:`\beta_s` ends at
 
     .. math:: \beta = X^+ y + \kappa (I - P) \beta_s
 
@@ -127,10 +150,13 @@ def fine_tune(
         tasks: The tasks; only the target is used, to compute the risk.
         X: Target inputs, (n, d).
         y: Target labels, (n,).
-        **options: Passed on to `fatelib.train`.
+        **options: Passed on to `fatelib.train` or, for a ReLU network, `fatelib.relu.train`.
 
     Returns:
         The result.
+
+    Raises:
+        ValueError: An argument is impossible, or network and tasks are not of one kind.
 
     Source:
         Theorem 3.9 of Tahir et al. (2025), where :math:`\kappa = 1`.
@@ -145,30 +171,36 @@ def fine_tune(
         >>> bool(result.risk < tasks.risk(pretrained.end_to_end()))
         True
     """
+    _check_kind(pretrained, tasks)
+    if isinstance(pretrained, ReluNetwork):
+        return _result(tasks, X, y, *_train_relu(pretrained, X, y, options))
     return _result(tasks, X, y, *train(pretrained, X, y, **options))
 
 
 def linear_transfer(
-    pretrained: DeepLinear,
-    tasks: LinearTasks,
+    pretrained: Network,
+    tasks: Tasks,
     X: Float[ArrayLike, "n d"] | Bidiagonal,
     y: Float[ArrayLike, " n"],
     *,
     ridge: ArrayLike = 0.0,
     engine: str = "auto",
-    cutoff: ArrayLike = 1e-3,
+    cutoff: ArrayLike | None = None,
     **options: Any,
 ) -> Result:
     r"""Fit a new last layer on the frozen features of a pretrained network.
 
     .. math:: \min_b \tfrac1n \|Z b - y\|^2 + \text{ridge} \, \|b\|^2, \qquad Z = X F
 
-    on the features :math:`F = W_1 \cdots W_{L-1}`; the minimum-norm solution without ridge.
+    on the features :math:`F = W_1 \cdots W_{L-1}` of a linear network, or the features
+    :math:`Z = \operatorname{relu}(X W^T)` of a ReLU network, where :math:`b = c / m`; the
+    minimum-norm solution without ridge. `fatelib.relu.feature_spectrum` and
+    `fatelib.theory.ridge_risk` predict its risk.
 
-    After pretraining from a small scale F is one direction and, in all others, what is left of the
-    initial weights. Minimum-norm interpolation would blow these remains up until they fit the
-    noise, which no training of finite length does. So the singular directions of F below `cutoff`
-    times the largest count as absent.
+    After pretraining a linear network from a small scale F is one direction and, in all others,
+    what is left of the initial weights. Minimum-norm interpolation would blow these remains up
+    until they fit the noise, which no training of finite length does. So the singular directions
+    of F below `cutoff` times the largest count as absent.
 
     Args:
         pretrained: The pretrained network.
@@ -179,16 +211,20 @@ def linear_transfer(
         engine: "limit" solves the least-squares problem, and "auto" takes it; "descent" trains the
             last layer from zero by gradient descent, which converges to the same solution, slowly
             where features differ much in size.
-        cutoff: Relative size below which a feature counts as absent. The remainder of the initial
-            weights reaches about twice their scale in a two-layer network: the default suits
-            scales up to 3e-4. For larger ones raise it or use a ridge.
-        **options: Passed on to `fatelib.train`, with ``engine="descent"`` only.
+        cutoff: Relative size below which a singular direction counts as absent: of F, by default
+            1e-3, or of Z for a ReLU network, by default the square root of the cutoff of
+            `fatelib.relu.feature_spectrum`: both then count the same features. The remainder of
+            the initial weights reaches about twice their scale in a two-layer linear network:
+            1e-3 suits scales up to 3e-4. For larger ones raise it or use a ridge.
+        **options: Passed on to `fatelib.train` or `fatelib.relu.train`, with ``engine="descent"``
+            only.
 
     Returns:
         The result; its network has the pretrained features and the new last layer.
 
     Raises:
-        ValueError: A negative ridge or cutoff, or an unknown engine.
+        ValueError: A negative ridge or cutoff, an unknown engine, or network and tasks are not of
+            one kind.
 
     Source:
         Theorem 3.7 (eq. 10 and 13) of Tahir et al. (2025).
@@ -204,7 +240,8 @@ def linear_transfer(
         (0.23, 0.23)
     """
     check("ridge", ridge, lambda r: (r >= 0) & (r < np.inf), "a number >= 0")
-    check("cutoff", cutoff, lambda c: (c >= 0) & (c < 1), "a number in [0, 1)")
+    if cutoff is not None:
+        check("cutoff", cutoff, lambda c: (c >= 0) & (c < 1), "a number in [0, 1)")
     if engine not in ("auto", "limit", "descent"):
         raise ValueError(f"engine must be 'auto', 'limit' or 'descent'; got {engine!r}")
     for name in ("layers", "weight_decay"):
@@ -214,7 +251,11 @@ def linear_transfer(
             )
     if engine != "descent" and options:
         raise ValueError(f"engine must be 'descent' for the options {sorted(options)}")
+    _check_kind(pretrained, tasks)
+    if isinstance(pretrained, ReluNetwork):
+        return _relu_transfer(pretrained, tasks, X, y, ridge, engine, cutoff, options)
     inputs, labels = read_data(pretrained, X, y)
+    cutoff = 1e-3 if cutoff is None else cutoff
     features, basis = _leading(pretrained, jnp.asarray(cutoff, labels.dtype))
     history = None
     if engine != "descent":
@@ -227,6 +268,47 @@ def linear_transfer(
         last = trained.weights[-1]
     network = DeepLinear((*pretrained.weights[:-1], product(basis.T, last)))
     return _result(tasks, inputs, labels, network, history)
+
+
+def _train_relu(
+    network: ReluNetwork, X: Any, y: Any, options: dict[str, Any]
+) -> tuple[ReluNetwork, History]:
+    return relu.train(network, X, y, **options)
+
+
+def _relu_transfer(
+    pretrained: ReluNetwork,
+    tasks: Tasks,
+    X: Any,
+    y: Any,
+    ridge: ArrayLike,
+    engine: str,
+    cutoff: ArrayLike | None,
+    options: dict[str, Any],
+) -> Result:
+    """Fit the output weights of a ReLU network."""
+    network, inputs, labels = read_samples(pretrained, X, y)
+    if engine == "descent":
+        start = ReluNetwork(network.W, jnp.zeros_like(network.c))
+        decay = 2 * jnp.asarray(ridge, labels.dtype) / len(network.c)
+        options = {**options, "layers": "last", "weight_decay": decay}
+        return _result(tasks, inputs, labels, *_train_relu(start, inputs, labels, options))
+    if cutoff is None:
+        cutoff = faintest(len(network.c), labels.dtype) ** 0.5
+    smallest = jnp.asarray(cutoff, labels.dtype)
+    fitted = _solve_last(network, inputs, labels, jnp.asarray(ridge, labels.dtype), smallest)
+    return _result(tasks, inputs, labels, fitted, None)
+
+
+@eqx.filter_jit
+def _solve_last(
+    network: ReluNetwork, X: Array, y: Array, ridge: Array, cutoff: Array
+) -> ReluNetwork:
+    loss = loss_of(network.features(X), y)
+    assert isinstance(loss, Quadratic)
+    kept = loss.curvature > cutoff**2 * loss.top
+    shrinkage = jnp.where(kept, loss.curvature / jnp.where(kept, loss.curvature + ridge, 1), 0)
+    return ReluNetwork(network.W, len(network.c) * loss.lift(shrinkage * loss.minimiser))
 
 
 @eqx.filter_jit
@@ -258,17 +340,30 @@ def _direction(X: Any, y: Any) -> Array:
     return pull / jnp.where(norm > 0, norm, 1)
 
 
+def _check_kind(pretrained: Network, tasks: Tasks) -> None:
+    if isinstance(pretrained, ReluNetwork) != isinstance(tasks, ReluTasks):
+        raise ValueError(
+            "pretrained must be a ReluNetwork for ReluTasks and a DeepLinear for LinearTasks; got "
+            f"{type(pretrained).__name__} and {type(tasks).__name__}"
+        )
+
+
 @eqx.filter_jit
-def _result(
-    tasks: LinearTasks, X: Any, y: Any, network: DeepLinear, history: History | None
-) -> Result:
-    beta = network.end_to_end()
-    sparse = isinstance(X, Bidiagonal)
-    images, samples = (X @ beta, X.samples) if sparse else (product(X, beta), len(y))
+def _result(tasks: Tasks, X: Any, y: Any, network: Network, history: History | None) -> Result:
+    if isinstance(network, ReluNetwork):
+        assert isinstance(tasks, ReluTasks)
+        outputs = product(network.features(X), network.c) / len(network.c)
+        samples, risk = len(y), tasks.risk(network)
+    else:
+        assert isinstance(tasks, LinearTasks)
+        beta = network.end_to_end()
+        sparse = isinstance(X, Bidiagonal)
+        outputs, samples = (X @ beta, X.samples) if sparse else (product(X, beta), len(y))
+        risk = tasks.risk(beta)
     return Result(
         network=network,
-        risk=tasks.risk(beta),
-        loss=jnp.sum((images - y) ** 2) / samples,
+        risk=risk,
+        loss=jnp.sum((outputs - y) ** 2) / samples,
         converged=jnp.array(True) if history is None else history.converged,
         steps=jnp.array(0) if history is None else history.steps_taken,
         engine="limit" if history is None else history.engine,

@@ -19,8 +19,8 @@ def new(path, attrs=ATTRS):
 
 def fill(target, chunk):
     values = {
-        "risk": np.full((1, 4), 1.0 + chunk, np.float32),
-        "converged": np.ones((1, 4), bool),
+        "risk": xr.Variable(tuple(COORDS), np.full((1, 4), 1.0 + chunk, np.float32)),
+        "converged": xr.Variable(tuple(COORDS), np.ones((1, 4), bool)),
     }
     region = {"x": slice(chunk, chunk + 1), "instance": slice(0, 4)}
     target.write(chunk, region, values, 0.5)

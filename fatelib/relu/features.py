@@ -6,6 +6,8 @@ The features of neurons :math:`w_1, \ldots, w_m` are the functions
 is the part of the target inside.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -327,6 +329,11 @@ def _cosine(W: Array, V: Array, mean: ArrayLike) -> Array:
     return inner(W, V) / jnp.sqrt(inner(W, W) * inner(V, V))
 
 
+def faintest(count: int, dtype: Any) -> float:
+    """Return the share of the largest eigenvalue that rounding makes of a zero one."""
+    return float(4 * count**0.5 * jnp.finfo(dtype).eps)
+
+
 def resolve(
     W: ArrayLike, W_target: ArrayLike, c_target: ArrayLike, cutoff: float | None
 ) -> tuple[Array, Array, Array, Array]:
@@ -339,7 +346,7 @@ def resolve(
     W, W_target, c_target = (jnp.asarray(array, dtype) for array in (W, W_target, c_target))
     eps = float(jnp.finfo(dtype).eps)
     if cutoff is None:
-        cutoff = 4 * len(W) ** 0.5 * eps
+        cutoff = faintest(len(W), dtype)
     accepted = f"a number in [{eps:.3g}, 1), from the rounding error of {dtype}"
     check("cutoff", cutoff, lambda c: (c >= eps) & (c < 1), accepted)
     return _resolve(W, W_target, c_target, jnp.asarray(cutoff, dtype))

@@ -23,6 +23,12 @@ from fatelib.linear.quadratic import product
 
 __all__ = ["arccos_kernel", "hermite_coefficients", "mercer_spectrum", "step_kernel"]
 
+# arccos(x) / sqrt(1 - x) on [0, 1], highest power first: Abramowitz and Stegun (1964), 4.4.46.
+_ARCCOS = (
+    *(-0.0012624911, 0.0066700901, -0.0170881256, 0.0308918810),
+    *(-0.0501743046, 0.0889789874, -0.2145988016, 1.5707963050),
+)
+
 
 def arccos_kernel(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) -> Float[Array, "m k"]:
     r"""Overlaps of two sets of ReLU neurons on standard normal inputs.
@@ -231,8 +237,20 @@ def active_and_sine(inner: Array, a: Array, b: Array) -> tuple[Array, Array]:
     area = a * b
     cosine = jnp.where(area > 0, inner / jnp.where(area > 0, area, 1), 0)
     cosine = jnp.clip(cosine, -1, 1)
-    sine = jnp.sqrt((1 - cosine) * (1 + cosine))
-    return 0.5 - jnp.arccos(cosine) / (2 * jnp.pi), sine / (2 * jnp.pi)
+    size = jnp.abs(cosine)
+    sine, acute = jnp.sqrt((1 - size) * (1 + size)), _acute_angle(size) / (2 * jnp.pi)
+    return jnp.where(cosine < 0, acute, 0.5 - acute), sine / (2 * jnp.pi)
+
+
+def _acute_angle(cosine: Array) -> Array:
+    """Return the arc cosine of numbers in [0, 1], to an absolute error of 2e-8 below 64 bits.
+
+    It was most of the time of a step on the population: XLA's own, for all numbers, takes about 50
+    times as long on a CPU.
+    """
+    if cosine.dtype == jnp.float64:
+        return jnp.arccos(cosine)
+    return jnp.sqrt(1 - cosine) * jnp.polyval(jnp.asarray(_ARCCOS, cosine.dtype), cosine)
 
 
 @jax.jit

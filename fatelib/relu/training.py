@@ -106,14 +106,7 @@ def train(
         >>> bool(history.converged), bool(history.loss[-1] <= 1e-4)
         (True, True)
     """
-    dtype = _dtype(network, X, y)
-    X, y = jnp.asarray(X, dtype), jnp.asarray(y, dtype)
-    d = network.W.shape[1]
-    if X.ndim != 2 or X.shape[1] != d or y.shape != X.shape[:1] or len(y) == 0:
-        raise ValueError(f"X must be (n, {d}) and y (n,); got {X.shape} and {y.shape}")
-    check("X", X, np.isfinite, "finite")
-    check("y", y, np.isfinite, "finite")
-    network = jax.tree.map(lambda weight: weight.astype(dtype), network)
+    network, X, y = read_samples(network, X, y)
     options: Any = (learning_rate, steps, tolerance, weight_decay, record_every, observe)
     if layers == "last":
         return _train_last(network, network.features(X), y, *options)
@@ -182,6 +175,20 @@ def pretrain(
     if layers == "last":
         return _train_last(network, *_equivalent_data(network.W, teacher), *options)
     return _train_all(Population(network, teacher), layers, *options)
+
+
+def read_samples(network: ReluNetwork, X: Any, y: Any) -> tuple[ReluNetwork, Array, Array]:
+    """Check a network and a data set and bring them to the dtype that all promote to."""
+    if not eqx.is_array_like(X) and not isinstance(X, list | tuple):
+        raise ValueError(f"X must be an array (n, d) for a ReLU network; got {type(X).__name__}")
+    dtype = _dtype(network, X, y)
+    X, y = jnp.asarray(X, dtype), jnp.asarray(y, dtype)
+    d = network.W.shape[1]
+    if X.ndim != 2 or X.shape[1] != d or y.shape != X.shape[:1] or len(y) == 0:
+        raise ValueError(f"X must be (n, {d}) and y (n,); got {X.shape} and {y.shape}")
+    check("X", X, np.isfinite, "finite")
+    check("y", y, np.isfinite, "finite")
+    return jax.tree.map(lambda weight: weight.astype(dtype), network), X, y
 
 
 def _dtype(network: ReluNetwork, *arrays: Any) -> Any:

@@ -1,0 +1,308 @@
+"""Grids of transfer experiments with ReLU networks."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, ArrayLike, Float
+
+from fatelib import relu, theory
+from fatelib.arguments import check, check_key
+from fatelib.grid import sweep
+from fatelib.relu.features import feature_spectrum
+from fatelib.relu.network import ReluNetwork
+from fatelib.relu.tasks import ReluTasks
+from fatelib.transfer import Result, fine_tune, linear_transfer, scratch
+
+__all__ = ["relu_phase_diagram"]
+
+Method = Literal["linear_transfer", "source_features", "random_features", "fine_tuning"]
+
+
+def relu_phase_diagram(
+    fractions: Float[ArrayLike, " fractions"] | Sequence[float],
+    ns: Sequence[int] | np.ndarray,
+    *,
+    d: int,
+    width: int,
+    teacher_width: int,
+    instances: int,
+    key: Any,
+    methods: Sequence[str] = get_args(Method),
+    sigma: float = 0.0,
+    outputs: str = "ones",
+    scale: float = 1.0,
+    ridge: float = 0.0,
+    learning_rate: float | None = None,
+    steps: int = 100_000,
+    tolerance: float = 1e-6,
+    memory: float = 2.0,
+    store: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> xr.Dataset:
+    r"""Train scratch and transfer ReLU networks over a grid of ablations and sample sizes.
+
+    In every cell and instance a student pretrained on the source teacher, which lacks a fraction
+    :math:`\mu` of the target teacher's neurons, and a new student learn the same n samples of the
+    target. Pretraining is on the exact population loss; all risks are exact, by the kernel.
+
+    The features of linear transfer are those of the pretrained student, or instead those of the
+    source teacher itself (what pretraining could give at best), or of untrained random neurons
+    (what a network has without it: the control). For all three, `fatelib.relu.feature_spectrum`
+    and `fatelib.theory.ridge_risk` predict the risk from the neurons alone.
+
+    An instance is one teacher, one start of the student and, for each n, one data set; all
+    fractions share them, and the scratch network. Draws depend on the key, the instance and n
+    alone.
+
+    Args:
+        fractions: Fractions :math:`\mu` of the teacher's neurons that the source lacks, in [0, 1].
+        ns: Numbers of target samples.
+        d: Input dimension.
+        width: Neurons m of the students.
+        teacher_width: Neurons m* of the target teacher.
+        instances: Number of independent repetitions.
+        key: A JAX random key.
+        methods: Which to run: "linear_transfer" (a new last layer on the pretrained features),
+            "source_features", "random_features" (the same on other features), "fine_tuning" (both
+            layers).
+        sigma: Standard deviation of the target's label noise.
+        outputs: Output weights of the teacher: "ones", "sign" or "gaussian".
+        scale: Norm of the students' initial neurons.
+        ridge: Ridge of the last layer in linear transfer.
+        learning_rate: Step size of every training run; by default each takes the automatic one of
+            `fatelib.relu.train`.
+        steps: The most steps of every training run.
+        tolerance: Training stops at this loss.
+        memory: Gigabytes that the networks trained at one time may take, roughly, in this process.
+        store: Directory to which finished chunks are written (zarr); an interrupted sweep goes on
+            where it was, with bit-identical results.
+        progress: Show a progress bar.
+
+    Returns:
+        A data set with
+
+        - ``risk`` (method, fraction, n, instance), ``risk_scratch`` (n, instance) and
+          ``transferability``, the second minus the first, with the standard errors of their means
+          over the instances (``risk_error`` and so on),
+        - ``converged``, ``steps``, ``converged_scratch``, ``steps_scratch``, and of pretraining
+          ``source_loss``, ``source_converged``, ``source_steps``,
+        - ``outside`` (method, fraction, instance), the squared norm of the target outside the span
+          of the features, ``norm2`` of the whole target, and ``risk_theory``, the predicted risk:
+          NaN for fine-tuning.
+
+    Raises:
+        ValueError: An argument is impossible; nothing has been computed then.
+        FloatingPointError: Some network diverged; a smaller learning rate helps.
+
+    Source:
+        Figures 3d and 3e of Tahir et al. (2025).
+
+    Example:
+        >>> import jax
+        >>> grid = relu_phase_diagram([0.5], [20, 80], d=8, width=20, teacher_width=6, instances=2,
+        ...                           key=jax.random.key(0), tolerance=1e-4, progress=False)
+        >>> grid.transferability.dims
+        ('method', 'fraction', 'n', 'instance')
+        >>> bool(grid.risk.sel(method="source_features", n=80).mean() > grid.outside.min())
+        True
+    """
+    mus, sizes = np.atleast_1d(np.asarray(fractions, float)), np.atleast_1d(np.asarray(ns))
+    check_key("key", key)
+    check("fractions", mus, lambda f: (f >= 0) & (f <= 1), "a number in [0, 1]")
+    counts = {"ns": sizes, "d": d, "width": width, "teacher_width": teacher_width}
+    for name, value in counts.items():
+        check(name, value, lambda v: (v >= 1) & (v == np.floor(v)), "an integer >= 1")
+    if not len(mus) or not len(sizes):
+        raise ValueError(f"fractions and ns must not be empty; got {len(mus)} and {len(sizes)}")
+    unknown = [method for method in methods if method not in get_args(Method)]
+    if unknown or not methods:
+        raise ValueError(f"methods must be some of {get_args(Method)}; got {list(methods)}")
+    if outputs not in ("ones", "sign", "gaussian"):
+        raise ValueError(f"outputs must be 'ones', 'sign' or 'gaussian'; got {outputs!r}")
+    for name, value in {"sigma": sigma, "ridge": ridge, "tolerance": tolerance}.items():
+        check(name, value, lambda v: (v >= 0) & (v < np.inf), "a number >= 0")
+    check("scale", scale, lambda s: (s > 0) & (s < np.inf), "a number > 0")
+    if learning_rate is not None:
+        check("learning_rate", learning_rate, lambda r: (r > 0) & (r < np.inf), "a number > 0")
+    check("steps", steps, lambda s: (s >= 0) & (s == np.floor(s)), "an integer >= 0")
+    check("memory", memory, lambda m: m > 0, "a number > 0")
+    sizes = sizes.astype(int)
+    experiment = _Ablation(
+        d=int(d),
+        width=int(width),
+        teacher_width=int(teacher_width),
+        outputs=outputs,
+        methods=tuple(methods),
+        sigma=jnp.asarray(sigma, float),
+        scale=jnp.asarray(scale, float),
+        ridge=jnp.asarray(ridge, float),
+        training={"learning_rate": learning_rate, "steps": int(steps), "tolerance": tolerance},
+    )
+    attrs: dict[str, Any] = {"d": int(d), "width": int(width), "teacher_width": int(teacher_width)}
+    attrs |= {"sigma": float(sigma), "outputs": outputs, "scale": float(scale)}
+    attrs |= {"ridge": float(ridge), "max_steps": int(steps), "tolerance": float(tolerance)}
+    attrs |= {"learning_rate": "auto" if learning_rate is None else float(learning_rate)}
+    options: dict[str, Any] = {"instances": instances, "key": key, "progress": progress}
+    neurons = max(width, teacher_width)
+    largest = 4.0 * (6 * sizes.max() + 8 * neurons) * (d + 3 * neurons)
+    options |= {"attrs": attrs, "chunk": max(1, int(memory * 1e9 / largest))}
+
+    def place(name: str) -> Path | None:
+        return None if store is None else Path(store) / f"{name}.zarr"
+
+    outer: dict[str, Any] = {"fraction": mus.tolist(), "n": sizes.tolist()}
+    sources = sweep(
+        experiment.pretrain,
+        {"fraction": outer["fraction"]},
+        {"neuron": range(width), "weight": range(d + 1)},
+        store=place("source"),
+        **options,
+    )
+    new = sweep(
+        experiment.scratch, {"n": outer["n"]}, {}, static=("n",), store=place("scratch"), **options
+    )
+    data = sweep(
+        experiment.transfer,
+        outer,
+        {"method": list(methods)},
+        static=("n",),
+        given=sources[["weights"]],
+        store=place("transfer"),
+        **options,
+    )
+    seconds = sum(part.attrs["seconds"] for part in (sources, new, data))
+    data = xr.merge(
+        [data, new, sources[["source_loss", "source_converged", "source_steps"]]],
+        combine_attrs="override",
+    )
+    data = data.drop_vars(["neuron", "weight"], errors="ignore").assign_attrs(seconds=seconds)
+    return _label(experiment.predict(data, sources.weights, key))
+
+
+class _Ablation(eqx.Module):
+    """What one instance does at each stage."""
+
+    d: int
+    width: int
+    teacher_width: int
+    outputs: str
+    methods: tuple[str, ...]
+    sigma: Float[Array, ""]
+    scale: Float[Array, ""]
+    ridge: Float[Array, ""]
+    training: dict[str, Any]
+
+    def tasks(self, key: Array, fraction: ArrayLike) -> ReluTasks:
+        """Draw the teachers."""
+        teacher_key = jax.random.fold_in(key, 0)
+        shape = (self.d, self.teacher_width)
+        return ReluTasks.ablated(teacher_key, *shape, fraction, self.sigma, self.outputs)
+
+    def sample(self, key: Array, n: int, fraction: ArrayLike) -> tuple[ReluTasks, Array, Array]:
+        """Draw the data, the same for all fractions."""
+        tasks = self.tasks(key, fraction)
+        return tasks, *tasks.sample(jax.random.fold_in(jax.random.fold_in(key, 1), n), n)
+
+    def student(self, key: Array) -> ReluNetwork:
+        """Draw the start of pretraining."""
+        return ReluNetwork.init(jax.random.fold_in(key, 2), self.d, self.width, self.scale)
+
+    def pretrain(self, key: Array, prepared: None, *, fraction: Array) -> dict[str, Array]:
+        """Learn the source; the output weight of a neuron is its last column."""
+        start, source = self.student(key), self.tasks(key, fraction).source
+        network, history = relu.pretrain(start, source, **self.training)
+        return {
+            "weights": jnp.concatenate([network.W, network.c[:, None]], axis=1),
+            "source_loss": relu.distance2(network, source),
+            "source_converged": history.converged,
+            "source_steps": history.steps_taken,
+        }
+
+    def scratch(self, key: Array, prepared: None, *, n: int) -> dict[str, Array]:
+        """Learn the target anew."""
+        options = {"width": self.width, "scale": self.scale, **self.training}
+        result = scratch(jax.random.fold_in(key, 3), *self.sample(key, n, 0.0), **options)
+        return {
+            "risk_scratch": result.risk,
+            "converged_scratch": result.converged,
+            "steps_scratch": result.steps,
+        }
+
+    def transfer(
+        self, key: Array, prepared: dict[str, Array], *, fraction: Array, n: int
+    ) -> dict[str, Array]:
+        """Learn the target in all other ways."""
+        weights, sample = prepared["weights"], self.sample(key, n, fraction)
+        pretrained = ReluNetwork(weights[:, :-1], weights[:, -1])
+
+        def run(method: str) -> Result:
+            if method == "fine_tuning":
+                return fine_tune(pretrained, *sample, **self.training)
+            features = self.features(method, key, fraction, pretrained)
+            return linear_transfer(features, *sample, ridge=self.ridge)
+
+        results = [run(method) for method in self.methods]
+        return {
+            name: jnp.stack([getattr(result, name) for result in results])
+            for name in ("risk", "converged", "steps")
+        }
+
+    def features(
+        self, method: str, key: Array, fraction: ArrayLike, pretrained: ReluNetwork
+    ) -> ReluNetwork:
+        """Return a network with the features that a method of linear transfer uses."""
+        if method == "source_features":
+            return self.tasks(key, fraction).source
+        return self.student(key) if method == "random_features" else pretrained
+
+    def predict(self, data: xr.Dataset, weights: xr.DataArray, key: Any) -> xr.Dataset:
+        """Add what the neurons alone say about linear transfer, at every n."""
+        shape = (len(self.methods), data.sizes["fraction"], data.sizes["instance"])
+        outside, norm2 = np.full(shape, np.nan), np.zeros(shape[1:])
+        risks = np.full((*shape, data.sizes["n"]), np.nan)
+        for at in np.ndindex(shape):
+            method, fraction = self.methods[at[0]], float(data.fraction[at[1]])
+            own = jax.random.fold_in(key, at[2])
+            target = self.tasks(own, fraction).target
+            norm2[at[1:]] = float(jnp.sum(relu.distance2(target, _nothing(target))))
+            if method == "fine_tuning":
+                continue
+            found = jnp.asarray(weights.isel(fraction=at[1], instance=at[2]).values)
+            pretrained = ReluNetwork(found[:, :-1], found[:, -1])
+            neurons = self.features(method, own, fraction, pretrained).W
+            spectrum = feature_spectrum(neurons, target.W, target.c / len(target.c))
+            outside[at] = spectrum.residual
+            risks[at] = theory.ridge_risk(
+                data.n.values,
+                spectrum.eigenvalues,
+                spectrum.coefficients2,
+                residual=spectrum.residual,
+                noise=self.sigma,
+                ridge=self.ridge,
+            )
+        dims = ("method", "fraction", "instance")
+        data["outside"], data["norm2"] = (dims, outside), (dims[1:], norm2)
+        data["risk_theory"] = (*dims, "n"), risks
+        return data
+
+
+def _nothing(network: ReluNetwork) -> ReluNetwork:
+    return jax.tree.map(jnp.zeros_like, network)
+
+
+def _label(data: xr.Dataset) -> xr.Dataset:
+    """Add what follows from the risks, and say what things are."""
+    data["transferability"] = data.risk_scratch - data.risk
+    for name in ("risk_scratch", "risk", "transferability"):
+        error = data[name].std("instance", ddof=1) / np.sqrt(data.sizes["instance"])
+        data[f"{name}_error"] = error
+    data.fraction.attrs.update(long_name="fraction of the teacher's neurons that the source lacks")
+    data.n.attrs.update(long_name="number of samples")
+    return data.transpose("method", "fraction", "n", "instance", missing_dims="ignore")
