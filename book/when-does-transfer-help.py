@@ -7,7 +7,8 @@
 #
 # - set up the smallest pair of tasks in which the question has a sharp answer,
 # - see where transfer wins and where it loses, as a phase diagram with boundaries in closed form,
-# - train {glue:text}`networks-trained` networks at the size the paper used, and lay the formula over them.
+# - train {glue:text}`networks-trained` networks at the size the paper used (20 sizes × 20 instances × 1 from scratch and 3 transferred, and 20
+#   pretrained ones), and lay the formula over them.
 
 # %%
 #| tags: [hide-input]
@@ -58,7 +59,8 @@ ax = plot.phase_diagram(T, limit=1)
 # y_i = \beta_t \cdot x_i + \sigma \xi_i , \qquad \xi_i \sim \mathcal N(0, 1) .
 # $$ (target-samples)
 #
-# The source we know as well as we like: somebody else paid for that data.
+# The source we know as well as we like: somebody else paid for that data. (Other models of transfer that can be solved: between regressions {cite:p}`dar2022`,
+# in deep linear networks {cite:p}`lampinen2019`, and in classification {cite:p}`gerace2022`.)
 #
 # :::{prf:definition} Risk and transferability
 # :label: def-transferability
@@ -73,6 +75,20 @@ ax = plot.phase_diagram(T, limit=1)
 # $$ (transferability)
 #
 # Transfer is *positive* when $\mathcal T > 0$ and *negative* when $\mathcal T < 0$.
+# :::
+#
+# :::{dropdown} Notation of Part I
+# | symbol | meaning |
+# |---|---|
+# | $d$, $n$, $\gamma = n/d$ | input dimension, target samples, their ratio ($n_s$, $\gamma_s$: source samples) |
+# | $\beta_s$, $\beta_t$, $\theta$ | source and target vector, the angle between them |
+# | $\sigma$, $\sigma_s$ | standard deviation of the label noise of target and source |
+# | $L$, $\alpha$, $\eta$ | number of layers, scale of the initial weights, learning rate |
+# | $R$, $\mathcal T$ | risk, transferability |
+# | $k$, $\rho$, $s$ | number of features, squared norm of the target outside and inside their span |
+# | $X^+$, $P = X^+ X$ | pseudoinverse of the data, projection on the directions they see |
+# | $\kappa$ | factor by which fine-tuning rescales the source ({doc}`fine-tuning`) |
+# | $\Delta$, $m$ | what is left to learn, $\lVert \beta_t - m \rVert^2$, for a ridge that pulls to $m$ ({doc}`the-baseline-matters`) |
 # :::
 #
 # In `fatelib` a pair of tasks is one object:
@@ -172,7 +188,7 @@ print(
 # which lie between 0 and 1 exactly when $\sigma < 1 - \lvert \cos\theta \rvert$.
 # :::
 #
-# The corollary turns the question of this chapter into a function call. At $45°$ and $\sigma = 0.2$:
+# The corollary (ours) turns the question of this chapter into a function call. At $45°$ and $\sigma = 0.2$:
 
 # %%
 low, high = theory.negative_transfer_interval(jnp.pi / 4, sigma)
@@ -278,11 +294,14 @@ fatelib.agreement_table(
 )
 
 # %% [markdown]
-# Linear transfer alone needs a closer look, because its risk hardly varies: beyond $\sin^2\theta$ there is only the error of one
-# fitted number, *squared*. Twenty squares of a Gaussian number are too few for an honest error bar, so all sample
-# sizes are pooled, each measured in units of what {eq}`least-squares` expects:
+# :::{dropdown} Linear transfer alone
+# Its risk hardly varies: beyond $\sin^2\theta$ there is only the error of one
+# fitted number, *squared*. Twenty squares of a Gaussian number are too few for an honest error bar, so in the folded cell all sample
+# sizes are pooled, each measured in units of what {eq}`least-squares` expects.
+# :::
 
 # %%
+#| tags: [hide-cell]
 floor = np.sin(thetas[:, None]) ** 2
 expected = (
     theory.linear_transfer_risk(thetas[:, None], n=data.n.values, sigma=sigma)
@@ -303,11 +322,12 @@ trained = instances * (1 + len(gammas) * (1 + len(thetas)))
 glue("networks-trained", trained, display=False)
 
 # %% [markdown]
-# The cells that had not converged are a finding, not a nuisance:
+# The cells that had not converged are all at $\gamma = 1$:
 
 # %%
 unconverged = data.gamma[~data.converged.all(["theta", "instance"])].values
 print("gamma with networks that had not converged:", unconverged)
+assert unconverged.tolist() == [1.0]
 
 # %% [markdown]
 # As $n \to d$ the smallest eigenvalue of $X^\top X / n$ goes to zero, and gradient descent along that direction would need
@@ -321,6 +341,7 @@ print("gamma with networks that had not converged:", unconverged)
 # scratch. Look at the two risks separately and the riddle dissolves:
 
 # %%
+#| tags: [hide-input]
 #| name: fig-double-descent
 #| caption: >-
 #|   Risk of scratch training and of linear transfer from an orthogonal source ($\theta = \pi/2$): theory at
@@ -354,7 +375,8 @@ ax.legend()
 # is double descent {cite:p}`belkin2019,hastie2022`. The blue band of
 # {numref}`fig-phase-diagram` measures the failure of an unregularised baseline. Against the dashed line, an optimally
 # regularised scratch network, it disappears. That line is the best any ridge can do
-# {cite:p}`dobriban2018`, and so the best that weight decay can do on a deep linear network, which ends on the ridge path:
+# {cite:p}`dobriban2018`, and so the best that weight decay can do on a deep linear network, which ends on the ridge path
+# ({prf:ref}`thm-decay-is-ridge`; the formula is derived in {prf:ref}`thm-price`):
 #
 # $$
 # R_{\text{reg}} = \tfrac12 \left( 1 - \gamma - \sigma^2 + \sqrt{(1 - \gamma - \sigma^2)^2 + 4 \sigma^2} \right) .
@@ -367,7 +389,7 @@ ax.legend()
 # \gamma < \cos^2\theta \left( 1 + \frac{\sigma^2}{\sin^2\theta} \right) .
 # $$ (regularised-boundary)
 #
-# One boundary, no band, no island. A comparison is only as good as its baseline.
+# One boundary and no band: the picture is {numref}`fig-two-baselines`, right.
 #
 # ## Turn the noise yourself
 #
@@ -376,6 +398,7 @@ ax.legend()
 # two regions move.
 
 # %%
+#| tags: [hide-input]
 #| name: fig-explore-linear
 #| caption: >-
 #|   Transferability of linear transfer, {eq}`transferability-limit`, for every noise level. Hover, touch or use
@@ -462,4 +485,6 @@ print("ten features win at n =", few[np.asarray(ten < one)])
 # 1. Scratch training fits $d$ numbers, linear transfer one. Both risks are the same function,
 #    {eq}`least-squares`, at two arguments.
 # 2. Where linear transfer loses is known in closed form: at most two regions, one on each side of $\gamma = 1$.
-# 3. Part of the apparent gain, the band at $\gamma = 1$, belongs to a bad baseline and not to the features.
+# 3. Part of the apparent gain, the band at $\gamma = 1$, belongs to a bad baseline and not to the features. Against optimally regularised
+#    scratch training linear transfer wins exactly while $\gamma < \cos^2\theta\, (1 + \sigma^2/\sin^2\theta)$: as long as $n$ samples cannot buy
+#    the risk $\sin^2\theta$ ({numref}`fig-two-baselines`, right).
