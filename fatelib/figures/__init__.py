@@ -10,7 +10,7 @@ and comparing take that data set, so that a result stored once can be drawn agai
 The command ``fatelib reproduce`` does all three and stores them.
 """
 
-from fatelib.figures import curves, decay, diagrams, distances, dynamics, variations
+from fatelib.figures import curves, decay, diagrams, distances, dynamics, kernels, variations
 from fatelib.figures.figure import Figure
 
 __all__ = ["FIGURES", "Figure"]
@@ -31,6 +31,8 @@ FIGURES = {
         dynamics.FIG_TIME,
         distances.FIG_4A,
         distances.FIG_4B,
+        kernels.FIG_MERCER,
+        kernels.FIG_3D,
     )
 }
 """Key of each figure -> the figure."""

@@ -40,6 +40,8 @@ TINY = {
     "fig-time": {"d": 40, "instances": 3, "thetas": (0.4, 1.2), "duration": 100.0, "records": 10},
     "fig-4a": GRID,
     "fig-4b": {**GRID, "sizes": (2, 40), "samples": 20},
+    "fig-mercer": {"d": 5, "neurons": 300, "instances": 6},
+    "fig-3d": {"mus": (0.3, 0.6), "samples": 300, "instances": 6},
 }
 
 

@@ -1,0 +1,659 @@
+# %% [markdown]
+# # From lines to kernels
+#
+# In Part I pretraining left a single direction, and one angle said what transfer is worth. The features of a ReLU network are not directions
+# but functions. What takes the place of the line, and what of $\sin^2 \theta$? In this chapter you will
+#
+# - see what a handful of neurons can express, and measure what they cannot by one linear solve,
+# - take the space of all ReLU features apart into constants, directions and a steep rest,
+# - predict what a teacher loses with a fraction of its neurons, and then the whole learning curve of a last layer on given features.
+
+# %%
+#| tags: [hide-input]
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+
+import fatelib
+from fatelib import plot, relu, theory
+
+plt.style.use("fatelib.style")
+
+# %%
+#| name: fig-circle
+#| caption: >-
+#|   A target of six neurons in the plane, along the unit circle; on other inputs it only grows with the radius. Two of its neurons are removed. Dotted: the features
+#|   of the four that are left, each times its weight. Blue: the best that any weights of these four can do, for Gaussian inputs. Grey: what stays out of reach.
+#| alt: >-
+#|   A wavy black curve with kinks over the angle of the input, a smoother blue curve that follows it roughly, the gap between them shaded, and four half-cosine bumps below.
+#| tags: [hide-input]
+angles = np.radians([0, 50, 130, 215, 90, 280])
+W = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+c = np.array([1.0, -0.8, 0.9, 0.7, 1.0, 0.9])
+kept = W[:4]
+gram = relu.arccos_kernel(kept, kept)
+weights = np.linalg.solve(gram, relu.arccos_kernel(kept, W) @ c)
+
+phi = np.linspace(0, 2 * np.pi, 721)
+circle = np.stack([np.cos(phi), np.sin(phi)], axis=1)
+target = np.maximum(circle @ W.T, 0) @ c
+bumps = np.maximum(circle @ kept.T, 0) * weights
+best = bumps.sum(axis=1)
+fig, ax = plt.subplots()
+ax.plot(phi, bumps, "C0:", linewidth=1)
+ax.fill_between(phi, best, target, color="0.5", alpha=0.35, label="out of reach")
+ax.plot(phi, target, "k", label="target")
+ax.plot(phi, best, "C0", label="best of the four neurons")
+plot.angle_axis(ax.xaxis, np.pi / 2)
+ax.set(xlabel="direction of the input", ylabel="output")
+ax.legend(loc="upper right", fontsize="small")
+
+# %% [markdown]
+# A neuron is a bump: half a cosine, with a kink on either side where it switches on and off. Weighted bumps add up to the target, and every kink of the target belongs to
+# one neuron. Without that neuron its kinks cannot be made. The rest can imitate the bump to some extent, and the grey area is what they fail to.
+#
+# ## The space in place of the line
+#
+# A two-layer network is $f(x) = \frac1m \sum_i c_i \operatorname{relu}(w_i \cdot x)$, and linear transfer keeps the $w_i$ and fits new $c_i$. So all it can ever produce lies in one space:
+#
+# :::{prf:definition} Feature space of a network
+# :label: def-feature-space
+#
+# The **feature space** of neurons $w_1, \dots, w_m$ is the span of the functions $\operatorname{relu}(w_i \cdot x)$, with the inner product
+# $\langle f, g \rangle = \mathbb E_x f(x)\, g(x)$ over $x \sim \mathcal N(0, I_d)$. With the projector $P$ onto it, the part of a target out of reach is $\rho = \lVert P_\perp f_t \rVert^2$,
+# $P_\perp = I - P$.
+# :::
+#
+# For linear neurons $w_i \cdot x$ that have sparsified to one line, $\rho$ is $\sin^2 \theta$. In general $\rho / \lVert f_t \rVert^2$ is what takes its place. The space is also the reproducing kernel Hilbert space
+# of the kernel $\Theta(x, x') = \sum_i \operatorname{relu}(w_i \cdot x) \operatorname{relu}(w_i \cdot x')$, in which the norm of a function is the least $\sum_i b_i^2$ that makes it as
+# $\sum_i b_i \operatorname{relu}(w_i \cdot x)$. A function thus has a size, $\mathbb E f^2$, and a price, which is what a ridge charges for.
+#
+# To find $\rho$ we need overlaps of neurons, and these have a closed form, the **arc-cosine kernel** {cite:p}`cho2009`: with the angle $\varphi$ between $w$ and $v$,
+#
+# $$
+# \begin{aligned}
+# K(w, v) &= \mathbb E_x \operatorname{relu}(w \cdot x) \operatorname{relu}(v \cdot x) = \lVert w \rVert \lVert v \rVert \, k(\cos\varphi), \\
+# k(\cos \varphi) &= \frac{\sin\varphi + (\pi - \varphi) \cos\varphi}{2\pi} .
+# \end{aligned}
+# $$ (arc-cosine)
+#
+# Projecting onto a span is a linear solve. For a target $f_t = \sum_j a_j \operatorname{relu}(w^*_j \cdot x)$,
+#
+# $$
+# \rho = \lVert f_t \rVert^2 - v^\top K(W, W)^{-1} v , \qquad v = K(W, W^*)\, a ,
+# $$ (gram-solve)
+#
+# with the pseudo-inverse where neurons coincide. {py:func}`fatelib.relu.projection` does it. For the picture above, beside an ordinary fit to many samples:
+
+# %%
+split = relu.projection(kept, W, c)
+X = jax.random.normal(jax.random.key(0), (100_000, 2))
+features, labels = jnp.maximum(X @ kept.T, 0), jnp.maximum(X @ W.T, 0) @ c
+fit = np.linalg.lstsq(features, labels)[0]
+print(f"weights by the kernel {np.round(weights, 3)}")
+print(f"weights of the fit    {np.round(fit, 3)}")
+share = split.outside / (split.inside + split.outside)
+print(f"share out of reach: {share:.3f}")
+assert np.allclose(weights, fit, atol=0.05)
+
+# %% [markdown]
+# No sample enters {eq}`gram-solve`: like the angle between two vectors, $\rho$ is geometry. The simplest case has one neuron in each network, at an angle $\theta$. Then
+# {eq}`gram-solve` is $\rho / \lVert f_t \rVert^2 = 1 - \left( k(\cos\theta) / k(1) \right)^2$.
+
+# %%
+#| name: fig-one-neuron
+#| caption: >-
+#|   Share of a target neuron that a single source neuron cannot express, against the angle between them. Dashed: linear neurons.
+#| alt: >-
+#|   The dashed curve rises from zero to one at ninety degrees and falls back to zero. The solid one rises more slowly, and stays near one from ninety degrees on.
+#| tags: [hide-input]
+theta = np.linspace(0, np.pi, 181)
+turned = np.stack([np.cos(theta), np.sin(theta)], axis=1)
+missed = 1 - (2 * relu.arccos_kernel(turned[:1], turned)[0]) ** 2
+fig, ax = plt.subplots()
+ax.plot(theta, missed, label="ReLU")
+ax.plot(theta, np.sin(theta) ** 2, "k--", label=r"linear, $\sin^2\theta$")
+plot.angle_axis(ax.xaxis)
+ax.set(xlabel=r"angle $\theta$", ylabel=r"share out of reach, $\rho / \|f_t\|^2$")
+ax.legend()
+
+# %% [markdown]
+# At 90° a linear neuron is useless, and a ReLU neuron is not quite: both are never negative, so they overlap. At 180° the linear neuron only has the wrong sign, while two opposite ReLU neurons are never
+# active together. One number per pair, as before. But a network has many neurons, and together they can do far more than each alone. How much more?
+#
+# ## Constants, directions, and a steep rest
+#
+# Take unit neurons at random. What can their features express easily, what hardly at all? The answer is in the eigenvalues of their covariance, $K(W, W)$. For
+# many neurons there is nothing random about it:
+#
+# :::{prf:theorem} Mercer decomposition of the arc-cosine kernel
+# :label: thm-mercer
+#
+# On the unit sphere in $d$ dimensions $k(w \cdot v) = \sum_l \lambda_l \sum_{j=1}^{N_l} Y_{lj}(w)\, Y_{lj}(v)$ with the spherical harmonics $Y_{lj}$ of degree $l$, of which there are $N_l$:
+#
+# $$
+# \lambda_l = d\, \Big( \mathbb E_t \big[ \operatorname{relu}(t)\, P_l(t) \big] \Big)^2 , \qquad \sum_l N_l \lambda_l = k(1) = \tfrac12 ,
+# $$ (mercer)
+#
+# where $t$ is one coordinate of a random unit vector and $P_l$ the Gegenbauer polynomial with $P_l(1) = 1$. All odd $\lambda_l$ vanish but $\lambda_1$.
+# For $m \to \infty$ random unit neurons the eigenvalues of $K(W, W) / m$ are these.
+# :::
+#
+# :::{prf:proof}
+# The map from a function $h$ on the sphere of inputs to the function $w \mapsto \mathbb E_x \operatorname{relu}(w \cdot x)\, h(x)$ commutes with rotations, so on the harmonics of one degree, which
+# rotations mix among themselves, it is multiplication by a number; Funk and Hecke say that the number is the mean in {eq}`mercer`. The kernel is this map twice, times
+# $\mathbb E \lVert x \rVert^2 = d$ {cite:p}`bach2017`. Its value at $w = v$ is the sum of all $N_l \lambda_l$. And $\operatorname{relu}(t) = (\lvert t \rvert + t)/2$ is even but for $t$, of degree 1.
+# :::
+#
+# {py:func}`fatelib.relu.mercer_spectrum` evaluates {eq}`mercer`. Against it we hold Gram matrices of random neurons:
+
+# %%
+d, m = 10, 1000
+eigenvalues, multiplicities = relu.mercer_spectrum(d, 20)
+
+
+def gram_spectrum(key):
+    """Eigenvalues of the overlaps of random neurons, largest first."""
+    W = relu.ReluNetwork.init(key, d, m).W
+    return jnp.linalg.eigvalsh(relu.arccos_kernel(W, W))[::-1] / m
+
+
+spectra = jax.lax.map(gram_spectrum, jax.random.split(jax.random.key(2), 10))
+
+# %%
+#| name: fig-mercer
+#| caption: >-
+#|   Eigenvalues of the arc-cosine kernel in $d = 10$ dimensions. Lines: {eq}`mercer`, each as long as its degree has functions. Points: eigenvalues of $K(W, W)/m$
+#|   for one draw of $m = 1000$ random neurons.
+#| alt: >-
+#|   A staircase that falls steeply on logarithmic axes, with steps for the degrees zero, one, two and four. The points of the Gram matrix lie along the first three steps and fan out round the fourth.
+#| tags: [hide-input]
+fig, ax = plt.subplots()
+ax.plot(np.arange(1, m + 1), spectra[0], ".", label="1000 random neurons")
+last = (multiplicities * (eigenvalues > 0)).cumsum()
+for l in (0, 1, 2, 4):
+    first = last[l] - multiplicities[l] + 1
+    step = [first, max(last[l], 1.2 * first)]
+    ax.plot(step, [eigenvalues[l]] * 2, "C1", label=None if l else "Mercer")
+    ax.annotate(
+        f"degree {l}", (step[1], eigenvalues[l]), (4, 4), textcoords="offset points"
+    )
+ax.set(
+    xscale="log", yscale="log", xlim=(0.8, 4000), xlabel="rank", ylabel="eigenvalue"
+)
+ax.legend(loc="lower left")
+
+# %% [markdown]
+# The points of a degree fan out when it has not many fewer functions than there are neurons, just as singular values of a random matrix do. Their means are what to compare. These come with a small shift: the random mixing
+# of degrees of finite $m$ pushes eigenvalues apart, by the factor $1 + \frac1m \sum_{l' \ne l} N_{l'} \lambda_{l'} / (\lambda_l - \lambda_{l'})$ to first order.
+
+# %%
+degrees = [0, 1, 2]
+groups = [
+    spectra[:, int(e - n) : int(e)]
+    for e, n in zip(last, multiplicities, strict=True)
+]
+means = xr.DataArray(
+    jnp.stack([groups[l].mean(axis=1) for l in degrees], axis=1),
+    coords={"instance": range(10), "degree": degrees},
+)
+shifts = []
+for l in degrees:
+    other = np.arange(21) != l
+    trace = (multiplicities * eigenvalues)[other]
+    shifts.append(np.sum(trace / (eigenvalues[l] - eigenvalues[other])) / m)
+shifted = eigenvalues[degrees] * (1 + np.array(shifts))
+fatelib.agreement_table({"eigenvalue of each degree": (means, shifted)})
+
+# %% [markdown]
+# What does a neuron consist of? Each degree's share of its squared norm is $N_l \lambda_l / k(1)$:
+
+# %%
+print("dimension   constant   directions   quadratic   the rest")
+for dimension in (3, 10, 100, 1000):
+    values, counts = relu.mercer_spectrum(dimension, 2)
+    parts = values * counts / 0.5
+    print(f"{dimension:9}", *(f"{p:11.3f}" for p in [*parts, 1 - parts.sum()]))
+
+# %% [markdown]
+# In high dimensions the shares are $1/\pi$, $1/2$, $1/(2\pi)$ and very little else: a neuron is mostly a constant (times $\lVert x \rVert$) and its own direction. But look at the *eigenvalues*. The constant is one function,
+# shared by all neurons. Directions divide their half among $d$ functions, and what is quadratic is spread over about $d^2/2$. So some part of any target is nearly free to any set of neurons, some takes about $d$ of them,
+# and some is out of reach to all but the right ones.
+#
+# ## A source that lacks neurons
+#
+# Now the experiment of Section 4 of {cite:t}`tahir2025`. The target is a teacher of $m^*$ random unit neurons; the source is the same teacher with a fraction $\mu$ of them removed.
+# Suppose that pretraining found the source's neurons exactly: an *ideal* student. (A trained one is another matter, and another chapter.) How much of the target is out of its reach?
+#
+# Of the output weights there are three conventions to choose from: all equal to 1, random signs, or Gaussian.
+
+# %%
+d, width, instances = 100, 100, 20
+conventions = ["ones", "sign", "gaussian"]
+mus = np.arange(1, 10) / 10
+
+
+@jax.jit
+def outside(source, target):
+    """Squared norm out of reach, and that of the target."""
+    split = relu.projection(source.W, target.W, target.c / width)
+    return split.outside, split.inside + split.outside
+
+
+rho = xr.DataArray(
+    np.empty((3, len(mus), instances)),
+    coords={"outputs": conventions, "mu": mus, "instance": range(instances)},
+)
+norm2 = rho.copy()
+keys = jax.random.split(jax.random.key(3), instances)
+for i, name in enumerate(conventions):
+    for j, mu in enumerate(mus):
+        for k, key in enumerate(keys):
+            tasks = relu.ReluTasks.ablated(key, d, width, mu, outputs=name)
+            rho[i, j, k], norm2[i, j, k] = outside(tasks.source, tasks.target)
+
+# %% [markdown]
+# There is a formula. What must be expressed by the $q$ neurons left is another point on the sphere, the removed neuron, by means of the kernel $k$. That is a regression: the neurons left are its *samples*,
+# the removed one is its test point, and {prf:ref}`thm-mercer` is its spectrum.
+#
+# :::{prf:proposition} What is lost with the neurons
+# :label: prop-ablated
+#
+# Let $q = (1 - \mu) m^*$ random unit neurons be left and $r = \mu m^*$ removed, and let $\kappa$ solve
+#
+# $$
+# \sum_{l \ge 1} \frac{N_l \lambda_l}{\lambda_l + \kappa} = q , \qquad \text{with} \quad s = \frac{\kappa \lambda_0}{\kappa + \lambda_0} .
+# $$ (neurons-left)
+#
+# Then, for $d$ and $m^*$ large, the mean over teachers is
+#
+# $$
+# \rho \to \frac{1}{m^{*2}}
+# \begin{cases}
+# r q \kappa + r^2 s & \text{all weights } 1 \\
+# r \, (q \kappa + s) & \text{independent, of mean 0}
+# \end{cases}
+# $$ (ablated)
+#
+# where independent output weights have variance 1. The squared norm of the target has the mean $\frac{1}{m^{*2}} \big( \frac{m^*}{2} + m^* (m^* - 1) \lambda_0 \big)$ and $\frac{1}{2 m^*}$.
+# :::
+#
+# :::{prf:proof}
+# (Idea; the tables below say how good it is at our size.) {eq}`general-risk`, the general form of the one formula, holds for this regression too, with $\ell_i = t_i = \lambda_l$, each $N_l$ times, $q$ samples and no noise. As then
+# $\sum_i (1 - a_i)^2 \ell_i = \kappa \sum_i a_i (1 - a_i)$ and $\sum_i a_i = q$, it says that one removed neuron leaves $q \kappa$ unexplained. The constant is set apart since it is a single function,
+# not a crowd: $q$ observations of it, each with an error of $q \kappa$, and its own size leave $1/s = 1/\kappa + 1/\lambda_0$. What is left of *two* neurons overlaps, on average, in the constant alone. So the
+# squares add up to $r (q\kappa + s)$ and the $r (r - 1)$ cross terms to $s$ each, unless independent weights average them away.
+# :::
+
+
+# %%
+def expected_rho(left, width, d):
+    """The proposition times width^2, for equal and for independent weights."""
+    values, counts = relu.mercer_spectrum(d, 2)
+    # Degrees from 4 on have far more functions than there are neurons: a ridge.
+    ridge = (0.5 - np.sum(values * counts)) / left
+    spectrum = np.repeat(values[1:], counts[1:].astype(int))
+    kappa = np.asarray(theory.effective_ridge(left, spectrum, ridge=ridge))
+    s = kappa * values[0] / (kappa + values[0])
+    removed = width - left
+    alone = left * kappa
+    return removed * alone + removed**2 * s, removed * (alone + s)
+
+
+def expected_norm2(width, d):
+    """Mean squared norms of such teachers, times width^2."""
+    constant = relu.mercer_spectrum(d, 0)[0][0]
+    return width / 2 + width * (width - 1) * constant, width / 2
+
+
+# %%
+#| name: fig-3d
+#| caption: >-
+#|   Share of a teacher that the neurons of its source cannot express, against the fraction $\mu$ of neurons removed; $d = m^* = 100$. Lines: {eq}`ablated`. Points: {eq}`gram-solve`, mean of 20 teachers,
+#|   bars: one standard error. Crosses: risk of last layers fitted to 2,000 samples. All in units of the mean squared norm of such teachers. Left: all output weights 1; the dotted line is where the
+#|   printed axis of the paper's Figure 3d ends. Right: random signs (circles) and Gaussian output weights (squares).
+#| alt: >-
+#|   Left, a curve that stays near zero and turns up steeply at the end. Right, a curve that rises almost in a straight line to more than a half. Points and crosses lie on the lines.
+#| tags: [hide-input]
+@jax.jit
+def fitted_risk(tasks, key):
+    """Risk of a last layer fitted to 2,000 samples on the neurons of the source."""
+    X, y = tasks.sample(key, 2000)
+    return fatelib.linear_transfer(tasks.source, tasks, X, y).risk
+
+
+some = mus[::2]
+risk = rho.sel(mu=some).copy()
+for i, name in enumerate(conventions):
+    for j, mu in enumerate(some):
+        for k, key in enumerate(keys):
+            tasks = relu.ReluTasks.ablated(key, d, width, mu, outputs=name)
+            risk[i, j, k] = fitted_risk(tasks, jax.random.fold_in(key, j))
+
+left = np.round((1 - mus) * width)
+line = np.arange(2, width)
+norms = expected_norm2(width, d)
+unit = xr.DataArray([norms[0], norms[1], norms[1]], {"outputs": conventions})
+unit = unit / width**2
+fig, axes = plt.subplots(1, 2, figsize=(7.4, 3.2), layout="constrained")
+for i, name in enumerate(conventions):
+    ax = axes[min(i, 1)]
+    points = (rho / unit).sel(outputs=name)
+    error = points.std("instance", ddof=1) / instances**0.5
+    color, marker = f"C{i}", "oos"[i]
+    ax.errorbar(mus, points.mean("instance"), error, fmt=marker, color=color)
+    ax.plot(some, (risk / unit).sel(outputs=name).mean("instance"), "kx", zorder=3)
+expected = expected_rho(line, width, d)
+for ax, curve, size in zip(axes, expected, norms, strict=True):
+    ax.plot(1 - line / width, curve / size, "k", linewidth=1)
+    ax.set(xlabel=r"fraction removed $\mu$", ylim=(0, None))
+axes[0].axhline(0.045, color="0.5", linestyle=":")
+axes[0].set(ylabel="share out of reach", title="all output weights 1")
+axes[1].set(title="signs and Gaussian")
+
+# %% [markdown]
+# Two tables. In the first, {eq}`gram-solve` for 20 teachers against {eq}`ablated`, which knows none of them. In the second, every fitted last layer against the $\rho$ of its own features, by the formula that follows below.
+
+# %%
+formula = xr.zeros_like(rho.isel(instance=0, drop=True))
+formula[:] = np.stack([*expected_rho(left, width, d)])[[0, 1, 1]] / width**2
+count = xr.DataArray(left, coords={"mu": mus})
+noise = theory.least_squares_risk(2000, left, residual=1.0)
+factor = xr.DataArray(noise, coords={"mu": mus}).sel(mu=some)
+fatelib.agreement_table(
+    {
+        "ρ of 20 teachers": (rho, formula),
+        "risk of fitted last layers, minus theory": (
+            risk - rho.sel(mu=some) * factor,
+            0.0,
+        ),
+    }
+)
+
+# %%
+#| tags: [build-only]
+from myst_nb import glue
+
+shares = (rho / unit).mean("instance")
+for mu in (0.5, 0.7, 0.9):
+    value = float(shares.sel(outputs="ones", mu=mu))
+    glue(f"ones-{10 * mu:.0f}", value, display=False)
+for mu in (0.1, 0.5, 0.9):
+    value = float(shares.sel(outputs="sign", mu=mu))
+    glue(f"sign-{10 * mu:.0f}", value, display=False)
+# As the text says:
+axis = 0.045
+assert (
+    shares.sel(outputs="ones", mu=0.7) < axis < shares.sel(outputs="ones", mu=0.8)
+)
+assert shares.sel(outputs=["sign", "gaussian"], mu=0.2).min() > axis
+scatter = (norm2.std("instance", ddof=1) / norm2.mean("instance")).isel(mu=0)
+for name in ("ones", "sign"):
+    glue(f"scatter-{name}", 100 * float(scatter.sel(outputs=name)), display=False)
+
+# %% [markdown]
+# ### One span, two pictures
+#
+# Both panels of {numref}`fig-3d` are about the same neurons and the same spans, yet at $\mu = 1/2$ they show {glue:text}`ones-5:.3f` on the left and {glue:text}`sign-5:.2f` on the right. What differs is the target. With all
+# output weights 1 its neurons agree about the constant, and the squared norm is nearly all constant, which any few neurons express. What only the removed neurons could contribute is diluted in it. With
+# random signs the constants cancel, and the loss is seen undiluted. For $q \gg 1$, where $s \approx \kappa$, the shares are
+#
+# $$
+# \mu \, \frac{\kappa}{\lambda_0} \quad \text{(all 1)}, \qquad 2 \mu \, q \kappa \quad \text{(independent)} ,
+# $$ (two-shares)
+#
+# where $q\kappa$ depends on the ratio of neurons to dimensions only. So at a fixed ratio the left share falls like $1/m^*$, and the right one does not: the number on this axis tells about the output weights
+# and the size of the teacher as much as about the features.
+#
+# Which one does the paper show? The printed axis of its Figure 3d ends near 0.045. With output weights 1 we find {glue:text}`ones-5:.3f`, {glue:text}`ones-7:.3f` and {glue:text}`ones-9:.3f` at $\mu = 0.5$, 0.7 and 0.9;
+# with signs {glue:text}`sign-1:.3f` at $\mu = 0.1$ already, and {glue:text}`sign-9:.2f` at 0.9. So the axis fits output weights 1 and fractions up to 0.7, and beyond $\mu = 0.1$ no other of these conventions. Whoever compares with that
+# figure should know it. (We divide by the mean squared norm of such teachers. From teacher to teacher it scatters by {glue:text}`scatter-ones:.0f` per cent with weights 1 and by {glue:text}`scatter-sign:.0f` with signs,
+# so that for a single one of the latter the ratio is a matter of luck.)
+#
+# ## The learning curve of a last layer
+#
+# $\rho$ is what infinitely many samples leave. With $n$ of them the risk of linear transfer is $R = C(n) + \rho$, eq. 18 of {cite:t}`tahir2025`, who leave $C(n)$ open. For Gaussian features it
+# would be {eq}`three-pieces`: with $k$ features and $n > k + 1$,
+#
+# $$
+# R = \rho + (\sigma^2 + \rho) \, \frac{k}{n - k - 1} .
+# $$ (last-layer)
+#
+# ReLU features are not Gaussian, and what they cannot express is uncorrelated with them but not independent. We shall see what that does. For $n < k$ it also matters how strong each feature is. The eigenvalues $\ell_i$
+# of $K(W, W)$ and the target's coefficients $t_i$ on them go into {eq}`general-risk`, and {py:func}`fatelib.relu.feature_spectrum` reads all of them off the weights of *any* neurons:
+
+# %%
+fractions, ns = [0.3, 0.6, 0.9], [5, 10, 25, 60, 120, 250, 500, 1000, 2000]
+tasks_at = [relu.ReluTasks.ablated(keys[0], d, width, mu) for mu in fractions]
+
+
+def predicted(tasks, n):
+    """Number of features, what they miss, and risks of a last layer on them."""
+    a = tasks.target.c / width
+    spectrum = relu.feature_spectrum(tasks.source.W, tasks.target.W, a)
+    l, t, floor = jax.tree.leaves(spectrum)
+    k = int((l > 0).sum())
+    few = theory.ridge_risk(n, l, t, residual=floor)
+    many = theory.least_squares_risk(n, k, residual=floor)
+    return k, float(floor), np.where(n > k, many, few)
+
+
+@jax.jit
+def measured(tasks, n):
+    """Risks of last layers fitted to n samples, of several data sets."""
+
+    def one(key):
+        X, y = tasks.sample(key, max(ns))
+        # Rows of zeros say nothing: so all n share one program.
+        keep = jnp.arange(max(ns)) < n
+        X, y = X * keep[:, None], y * keep
+        return fatelib.linear_transfer(tasks.source, tasks, X, y).risk
+
+    return jax.lax.map(one, jax.random.split(jax.random.key(4), instances))
+
+
+curves = xr.DataArray(
+    [[measured(tasks, n) for n in ns] for tasks in tasks_at],
+    coords={"mu": fractions, "n": ns, "instance": range(instances)},
+)
+
+# %%
+#| name: fig-given-features
+#| caption: >-
+#|   Risk of a last layer on the ideal source neurons against the number of samples, for one teacher with $d = m^* = 100$, output weights 1, no label noise. Points: fitted to 20 data sets, bars: one
+#|   standard error. Lines: predicted from the weights, {eq}`last-layer` for $n > k$ and {eq}`general-risk` below. Dotted: $\rho$.
+#| alt: >-
+#|   Three curves that fall, rise to a pole where there are as many samples as features, and fall to a level of their own, the higher the more neurons were removed. The points lie on them.
+#| tags: [hide-input]
+dense = np.unique(np.geomspace(4, 3000, 200).round())
+fig, ax = plt.subplots()
+for i, tasks in enumerate(tasks_at):
+    k, floor, line = predicted(tasks, dense)
+    ax.plot(dense, np.where(abs(dense - k) > 1, line, np.nan), color=f"C{i}")
+    ax.axhline(floor, color=f"C{i}", linestyle=":", linewidth=1)
+    points = curves.isel(mu=i)
+    error = points.std("instance", ddof=1) / instances**0.5
+    label = rf"$\mu$ = {fractions[i]:g}, {k} features"
+    mean = points.mean("instance")
+    ax.errorbar(ns, mean, error, fmt="o", color=f"C{i}", label=label)
+ax.set(xscale="log", yscale="log", xlabel="samples $n$", ylabel="risk $R$")
+ax.legend()
+
+# %% [markdown]
+# The picture is that of {doc}`one-formula`: no label noise anywhere, and yet a pole at $n = k$. What the features cannot express acts as noise. How precisely?
+#
+# :::{prf:proposition} What acts as noise
+# :label: prop-leverage
+#
+# Let $h(x)$ be the features, with covariance $K$, and $e(x) = P_\perp f_t(x)$. The excess risk $R - \rho$ of least squares without label noise is, for $n \gg k$, that of {eq}`last-layer` times
+#
+# $$
+# \chi = \frac{\mathbb E \big[ h^\top K^{-1} h \; e^2 \big]}{k \, \rho} .
+# $$ (leverage)
+# :::
+#
+# :::{prf:proof}
+# The error of the weights is $(Z^\top Z)^{-1} Z^\top e \approx \frac1n K^{-1} \sum_j h(x_j)\, e(x_j)$, a mean of independent terms of mean zero. The risk it causes is its square in the norm of $K$, which is
+# $\frac1n \mathbb E [h^\top K^{-1} h\, e^2]$.
+# :::
+#
+# So an error counts by the **leverage** $h^\top K^{-1} h$ of the input where it is made. For independent features and errors $\chi = 1$. For ours:
+
+
+# %%
+@jax.jit
+def leverage_ratio(tasks, key):
+    """Estimate chi; neurons removed are zero, overlap with none, and drop out."""
+    K = relu.arccos_kernel(tasks.source.W, tasks.source.W)
+    v = relu.arccos_kernel(tasks.source.W, tasks.target.W) @ tasks.target.c / width
+    inverse = jnp.linalg.pinv(K, hermitian=True)
+    X = jax.random.normal(key, (20_000, d))
+    h = tasks.source.features(X)
+    errors2 = (jax.vmap(tasks.target)(X) - h @ (inverse @ v)) ** 2
+    leverages = jnp.sum((h @ inverse) * h, axis=1)
+    return (leverages * errors2).mean() / leverages.mean() / errors2.mean()
+
+
+chi = np.array([leverage_ratio(t, jax.random.key(5)) for t in tasks_at])
+predictions = [predicted(tasks, np.array(ns)) for tasks in tasks_at]
+counts, floors, gaussian = (np.stack(p) for p in zip(*predictions, strict=True))
+for mu, k, value in zip(fractions, counts, chi, strict=True):
+    print(f"mu = {mu}: {k} features, chi = {value:.2f}")
+
+# %%
+at = floors[:, None] + chi[:, None] * (gaussian - floors[:, None])
+enough = xr.DataArray(
+    np.array(ns) > 1.4 * counts[:, None], {"mu": fractions, "n": ns}
+)
+fatelib.agreement_table({"risk of last layers": (curves, at)}, where=enough)
+
+# %%
+#| tags: [build-only]
+mean = curves.mean("instance")
+error = curves.std("instance", ddof=1) / instances**0.5
+off = (abs(mean - gaussian) / error).where(enough).max()
+relative = abs(mean / gaussian - 1).where(enough & (curves.n >= 60)).max()
+few = (mean / gaussian).sel(n=5)
+assert relative < 0.1
+assert few.sel(mu=0.3) < 0.9
+assert few.sel(mu=0.9) > 2
+glue("gaussian-off", float(off), display=False)
+glue("gaussian-relative", 100 * float(relative), display=False)
+glue("few-low", 100 * float(1 - few.sel(mu=0.3)), display=False)
+glue("few-high", float(few.sel(mu=0.9)), display=False)
+
+# %% [markdown]
+# With many features at many angles, leverage and error have little to do with one another, and $\chi$ is close to 1: {eq}`last-layer` as it stands is within {glue:text}`gaussian-relative:.0f` per cent
+# of all points with $n \ge 60$ in the table (in standard errors, up to {glue:text}`gaussian-off:.1f`). For most purposes that is enough, and $C(n)$ is found: on given features
+# a last layer needs $n = 2k + 1$ samples to come within a factor of two of all it can ever reach. Left of the poles
+# the lines of {numref}`fig-given-features` are a guide only: {eq}`general-risk` is for crowds of samples and features. At $n = 5$ the risk is {glue:text}`few-low:.0f` per cent below it at $\mu = 0.3$, where all depends on
+# one strong feature, the constant, and {glue:text}`few-high:.1f` times as large at $\mu = 0.9$, where 5 samples meet 10 features.
+#
+# ## Turn it yourself
+#
+# How much does a source that lacks neurons miss, for teachers of another size?
+
+# %%
+#| name: fig-explore-ablated
+#| caption: >-
+#|   Share of a teacher out of reach against the fraction of its neurons removed, {eq}`ablated`: with all output weights 1, and with independent ones of mean zero. Sliders: the dimension $d$, and the
+#|   neurons of the teacher per dimension. With more of them the second curve hardly moves; watch the first.
+#| alt: >-
+#|   Interactive curves of the share out of reach over the fraction removed, for two conventions, with sliders for dimension and width of the teacher.
+from fatelib.widgets import explore
+
+dimensions, ratios = [30, 60, 120, 240], [0.5, 1.0, 2.0]
+removed = np.arange(1, 20) / 20
+table = np.empty((len(dimensions), len(ratios), 2, len(removed)))
+for i, dimension in enumerate(dimensions):
+    widths = dimension * np.array(ratios)[:, None]
+    kept = np.maximum(np.round(widths * (1 - removed)), 1)
+    lost = expected_rho(kept, widths, dimension)
+    sizes = expected_norm2(widths, dimension)
+    table[i] = np.stack([a / b for a, b in zip(lost, sizes, strict=True)], axis=1)
+family = xr.DataArray(
+    table,
+    coords={
+        "d": dimensions,
+        "neurons": ratios,
+        "weights": ["all 1", "independent"],
+        "mu": removed,
+    },
+    name="share",
+    attrs={"long_name": "share out of reach"},
+)
+family.mu.attrs["long_name"] = "fraction removed"
+family.d.attrs["long_name"] = "dimension"
+family.neurons.attrs["long_name"] = "neurons per dimension"
+where = {"d": 120, "neurons": 1.0, "mu": 0.5}
+explore(family, x="mu", lines="weights", at=where, limit=1)
+
+# %% [markdown]
+# ## Exercises
+#
+# :::{exercise} What no network without biases can learn
+# :label: ex-odd
+#
+# The odd $\lambda_l$ with $l \ge 3$ are zero. Show that *every* two-layer ReLU network without biases, trained in any way, misses all of the target $x_1 x_2 x_3$. What risk has a last layer on $k = 200$ random neurons
+# and $n = 2000$ samples of it? And of the target $x_1 x_2$, in $d = 5$ dimensions?
+# :::
+#
+# :::{solution-start} ex-odd
+# :label: sol-odd
+# :class: dropdown
+# :::
+#
+# $\operatorname{relu}(z) - \operatorname{relu}(-z) = z$, so $f(x) - f(-x)$ is linear for every such network: its odd part is linear and orthogonal to $x_1 x_2 x_3$. So $\rho = 1$, and the risk is *above* that of answering
+# zero. For random features the leverage grows like $\lVert x \rVert^2$, the squared error here like $\lVert x \rVert^6$; both are large together, $\chi \approx \mathbb E \lVert x \rVert^8 / \left( \mathbb E \lVert x \rVert^2\, \mathbb E \lVert x \rVert^6 \right)
+# = (d + 6)/d$. The target $x_1 x_2$ is of degree 2, one of only 14 such functions.
+
+# %%
+neurons = relu.ReluNetwork.init(jax.random.key(6), 5, 200)
+x = jax.random.normal(jax.random.key(7), (22_000, 5))
+h = neurons.features(x)
+products = {"x1 x2": x[:, 0] * x[:, 1], "x1 x2 x3": x[:, 0] * x[:, 1] * x[:, 2]}
+for name, y in products.items():
+    fit = np.linalg.lstsq(h[:2000], y[:2000])[0]
+    print(f"{name}: risk {np.mean((h[2000:] @ fit - y[2000:]) ** 2):.2f}")
+print(f"expected for the last: {1 + (5 + 6) / 5 * 200 / (2000 - 200 - 1):.2f}")
+
+# %% [markdown]
+# :::{solution-end}
+# :::
+#
+# :::{exercise} A larger teacher
+# :label: ex-larger-teacher
+#
+# Let the teacher grow together with its inputs, $d = m^*$, with half of its neurons removed. By {eq}`two-shares`, what happens to the share out of reach in each convention? Check with {py:func}`fatelib.relu.projection`.
+# :::
+#
+# :::{solution-start} ex-larger-teacher
+# :label: sol-larger-teacher
+# :class: dropdown
+# :::
+#
+# $q \kappa$ tends to a constant, so that the share for output weights 1 falls like $1/m^*$, and the other one stays.
+
+# %%
+for size in (50, 100, 200):
+    lost = expected_rho(np.array([size / 2]), size, size)
+    for i, name in enumerate(["ones", "sign"]):
+        found = []
+        for key in keys:
+            tasks = relu.ReluTasks.ablated(key, size, size, 0.5, outputs=name)
+            found.append(outside(tasks.source, tasks.target)[0] * width**2)
+        unit = expected_norm2(size, size)[i]
+        share, expected = np.mean(found) / unit, lost[i][0] / unit
+        print(f"m* = {size:3}, {name:4}: {share:.4f}, expected {expected:.4f}")
+
+# %% [markdown]
+# :::{solution-end}
+# :::
+#
+# ## What to remember
+#
+# 1. A ReLU network's features span a space of functions; $\rho = \lVert P_\perp f_t \rVert^2$, one linear solve with the arc-cosine kernel, takes the place of $\sin^2 \theta$.
+# 2. A neuron is a constant, a direction and a faint rest. What removed neurons take along follows from the spectrum; what share of the target that is depends on its output weights.
+# 3. A last layer on $k$ given features has, nearly, the risk $\rho + (\sigma^2 + \rho)\, k / (n - k - 1)$: what features cannot express is noise to them.
