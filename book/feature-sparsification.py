@@ -48,6 +48,7 @@ network, history = fatelib.pretrain(
 time = 0.02 * history.steps
 
 # %%
+#| tags: [hide-input]
 #| name: fig-singular-values
 #| caption: >-
 #|   Singular values of the hidden layer while a two-layer network learns the source task: the largest and every seventh of the other 499. One grows
@@ -197,6 +198,7 @@ print("all converged:", bool(sweep.converged.all()))
 
 
 # %%
+#| tags: [hide-input]
 #| name: fig-effective-rank
 #| caption: >-
 #|   Effective rank of the hidden layer after pretraining, against the initial scale: networks (points: means of 20 instances, bars:
@@ -226,13 +228,18 @@ fatelib.agreement_table(
 )
 
 # %% [markdown]
+# The learned feature alone is tested in the folded cell.
+#
+# :::{dropdown} How far may the learned feature be off?
 # Under gradient flow {eq}`learned-feature` is exact for each network with its own $\Delta = -\hat w^\top D_1 \hat w$. With $\Delta = \alpha^2 (d - 1)$ instead,
 # the mean of $c^2$ over networks is larger for three reasons. $\Delta$ scatters by a share $\sqrt{2/d}$ and $c^2$ is convex in it, which at large $\Delta$
 # makes a share $2/d$. The turn of $\hat w$ takes a share of at most $1/d$ from $\Delta$; and steps of finite $\eta$ take a share
 # $4 \eta \int (1 - s)^2 \, dt$. These two fade at large $\Delta$, where training is short, and at small $\Delta$, where $c^2$ hardly
-# depends on it. At our $\eta$ all three together stay below a share $3/d$ of $c^2$ at every scale; what exceeds it is counted in standard errors:
+# depends on it. At our $\eta$ all three together stay below a share $3/d$ of $c^2$ at every scale; what exceeds it is counted in standard errors.
+# :::
 
 # %%
+#| tags: [hide-cell]
 strength2 = xr.DataArray(learned_strength2(scales), coords={"scale": scales})
 ratio = sweep["strength2"] / strength2
 allowed = ratio.mean("instance").clip(1 - 3 / d, 1 + 3 / d)
@@ -242,20 +249,21 @@ fatelib.agreement_table({"learned feature, ratio": (ratio, allowed)})
 # ## What laziness costs, and what it buys
 #
 # Is one feature the best that pretraining can leave? Take the features of each of these networks, freeze them, and fit a new
-# last layer to $n = d/2$ samples of a target at 45°, with a small ridge $\lambda$. The general form of the one formula, for
+# last layer to $n = d/2$ samples of a target at 45°, with a small ridge $\lambda$ (a penalty $\lambda \lVert b \rVert^2$ on the mean squared loss, $b$ the last layer). The general form of the one formula, for
 # features of any covariance and ridge regression {cite:p}`canatar2021,hastie2022,simon2023`, predicts the
 # outcome from two things that can be read off the weights: the squared singular values $\ell_i$ of the features and the squared
 # coefficients $t_i$ of the target on their left singular vectors ($\rho$, the part outside their span, is zero here),
 #
 # $$
 # R = \frac{n}{n - \sum_i a_i^2} \Big( \sum_i (1 - a_i)^2\, t_i + \rho + \sigma^2 \Big) - \sigma^2 , \qquad
-# a_i = \frac{\ell_i}{\ell_i + \kappa} ,
+# a_i = \frac{\ell_i}{\ell_i + \tilde\lambda} ,
 # $$ (general-risk)
 #
-# where the effective ridge $\kappa$ solves $\sum_i a_i + n \lambda / \kappa = n$. Read $a_i$ as the share of the $i$th coefficient that $n$ samples
-# reveal: features stronger than $\kappa$ are learned, weaker ones are not. The function is {py:func}`fatelib.theory.ridge_risk`.
+# where the effective ridge $\tilde\lambda$ solves $\sum_i a_i + n \lambda / \tilde\lambda = n$. Read $a_i$ as the share of the $i$th coefficient that $n$ samples
+# reveal: features with $\ell_i$ above $\tilde\lambda$ are learned, fainter ones are not. The function is {py:func}`fatelib.theory.ridge_risk`.
 
 # %%
+#| tags: [hide-input]
 #| name: fig-laziness
 #| caption: >-
 #|   Risk of linear transfer against the initial scale of the pretrained network: measured (points: mean of 20 instances, bars: one standard
@@ -313,12 +321,13 @@ glue("lazy-risk", float(risk[-1]), display=False)
 # The rich end pays $\sin^2\theta$ for what its one feature cannot express: {glue:text}`rich-risk:.2f`. The lazy end pays for fitting $d$
 # numbers with $d/2$ samples: {glue:text}`lazy-risk:.2f`, worse than predicting nothing. In between, at $\alpha \approx$
 # {glue:text}`best-scale:.2f`, the network has its feature *and* a faint memory of all other directions, enough to correct the
-# direction, too weak to fit the noise: {glue:text}`best-risk:.2f`, better than either end. Features are fate, but sparser is not always better.
+# direction, too weak to fit the noise: {glue:text}`best-risk:.2f`, better than either end.
 
 # %% [markdown]
 # ## Turn it yourself
 
 # %%
+#| tags: [hide-input]
 #| name: fig-explore-laziness
 #| caption: What the faint remainder is worth, namely the risk of linear transfer with one ideal feature minus that with the
 #|   ideal features {eq}`ideal-features`, over initial scale and samples per dimension
@@ -395,10 +404,10 @@ for depth in (2, 3):
 # :class: dropdown
 # :::
 #
-# Minimum-norm interpolation uses *any* direction, however faint, to fit the labels exactly: the remainder of the initial weights is blown up by
+# Minimum-norm interpolation uses *any* direction, however faint, to fit the labels: the remainder of the initial weights is blown up by
 # a factor of $1/\alpha$ until it absorbs the noise and the part of the target that the feature misses. Gradient descent for a finite time
 # would never see it: a feature of strength $\alpha$ learns at a rate proportional to $\alpha^2$. Worst is a cutoff *inside* the remainder, which may keep
-# about $n$ features, the peak of double descent.
+# about $n$ features, the peak of double descent. (What is left of the training loss at cutoff 0 is rounding: in 32-bit numbers the very faintest features drown in it, in 64-bit ones the fit is exact.)
 
 # %%
 net = fatelib.DeepLinear.init(jax.random.key(5), d, depth=2, scale=1e-3)
@@ -416,6 +425,6 @@ for cutoff in (1e-2, 1e-3, 0.0):
 #
 # ## What to remember
 #
-# 1. Conservation of $D_l$ plus zero loss leave one feature, the task itself, whatever the width and depth.
+# 1. A balanced start, which small weights are, plus zero loss leave one feature, the task itself, whatever the width and depth.
 # 2. The initial scale decides: from rich (one feature) to lazy (all of the initial ones), along a curve in closed form.
 # 3. The spectrum of the features and the target's share in each predict transfer; a network between rich and lazy can beat both.

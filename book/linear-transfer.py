@@ -5,7 +5,7 @@
 # lies behind it. In this chapter you will
 #
 # - lay the closed-form boundaries over 400 cells of trained networks, with and without label noise,
-# - see why even worthless features win in a band round $\gamma = 1$, and how wide it is,
+# - learn how wide the band round $\gamma = 1$ is in which even worthless features win,
 # - ask whether a ridge on the last layer helps, with a closed-form answer,
 # - pretrain on *many* source tasks, find that $k$ of them leave $k$ features, and learn how many to wish for.
 
@@ -50,9 +50,9 @@ exact = data.risk.isel(instance=0, drop=True).copy(
 #| name: fig-map
 #| caption: >-
 #|   Transferability of linear transfer with label noise ($\sigma = 0.2$, above) and without (below): the exact theory at $d = 500$
-#|   (left) and trained networks (right; mean of 20 instances, dots: not converged in $10^4$ steps). Blue: transfer wins, red: it loses,
+#|   (left) and networks trained by the engine `spectral` (right; mean of 20 instances, dots: not converged in $10^4$ steps). Blue: transfer wins, red: it loses,
 #|   full colour at $\pm 1$. Solid black: zero contour of what is shown.
-#|   Dashed: the closed-form boundaries {eq}`boundaries`, for large $d$.
+#|   Dashed: the boundaries of {prf:ref}`cor-boundaries`, for large $d$. Without noise two of them merge at $\gamma = 1$, where the sign does not change.
 #| alt: >-
 #|   Four maps over angle and samples per dimension. Left and right agree. Above, a blue band crosses all angles at gamma equal to one, with red
 #|   regions over and under it at large angles; below, without noise, the band is missing and one red region fills everything
@@ -76,8 +76,8 @@ for row, sigma in zip(axes, (0.2, 0.0), strict=True):
 
 # %% [markdown]
 # The upper row is Figure 1 of {cite:t}`tahir2025`, the lower row their Figure 7. The settings are theirs: $L = 2$, $d = 500$, learning
-# rate 0.1, at most $10^4$ steps or a loss within $10^{-6}$ of its minimum (for the last layers too, which their released code solves for). (The engine `spectral` starts from the direction that small random
-# weights reach first, and the pretrained network from what pretraining leaves, $\beta_s$. {doc}`when-does-transfer-help` trains every weight.)
+# rate 0.1, at most $10^4$ steps or a loss within $10^{-6}$ of its minimum (we also train the last layer, which their code solves for). The engine `spectral` starts from the direction that small random
+# weights reach first, and the pretrained network from what pretraining leaves, $\beta_s$. {doc}`when-does-transfer-help` trains every weight.
 #
 # ## One formula at two arguments
 #
@@ -90,9 +90,10 @@ for row, sigma in zip(axes, (0.2, 0.0), strict=True):
 # | linear transfer | 1 | $\sin^2\theta$ | 0 | $(\sigma^2 + \sin^2\theta) / (n - 2)$ |
 #
 # Transfer trades *variance for bias*: its only sizeable piece is out of reach, $\sin^2\theta$, and does not depend on the data. So every column of the map has the same shape,
-# that of the scratch risk, lowered by $\sin^2\theta$. The surface shows it best:
+# that of the scratch risk, lowered by $\sin^2\theta$. The folded cell draws it as the surface that the paper shows.
 
 # %%
+#| tags: [hide-cell]
 #| name: fig-surface
 #| caption: >-
 #|   The upper row of {numref}`fig-map` as a surface: exact theory (surface, cut at 1) and trained networks (points, converged cells only). $\sigma = 0.2$.
@@ -108,7 +109,7 @@ sheet = np.clip(
     1,
 )
 fig = plt.figure(figsize=(7, 5))
-ax = fig.add_subplot(projection="3d")
+ax = fig.add_subplot(projection="3d", computed_zorder=False)  # points in front
 across, along = np.meshgrid(thetas, fine / d, indexing="ij")
 colours = plt.get_cmap("RdBu")((sheet + 1) / 2)
 ax.plot_surface(
@@ -119,7 +120,9 @@ dots = mean.where(data.converged.sel(noisy).all("instance")).isel(
     theta=slice(None, None, 3)
 )
 dots = dots.where(dots < 1).stack(cell=["theta", "gamma"])
-ax.scatter(dots.theta, dots.gamma, dots, color="black", s=4, depthshade=False)
+ax.scatter(
+    dots.theta, dots.gamma, dots, color="black", s=4, depthshade=False, zorder=2
+)
 plot.angle_axis(ax.xaxis, np.pi / 4)
 ax.set(xlabel=r"$\theta$", ylabel=r"$\gamma$", zlabel=r"$\mathcal{T}$")
 ax.yaxis.labelpad = 10
@@ -150,7 +153,7 @@ fatelib.agreement_table({"cost of fitting one number": (pooled, 1.0)}, over="dra
 # %% [markdown]
 # ## The band that is no merit of the features
 #
-# At $\theta = \pi/2$ the feature says nothing about the target. The best one can do with it is to give it the weight zero. Yet:
+# At $\theta = \pi/2$ the feature says nothing about the target, and the best one can do with it is to give it the weight zero. Yet (ours):
 #
 # :::{prf:corollary} Anomalous positive transfer
 # :label: cor-band
@@ -169,18 +172,17 @@ fatelib.agreement_table({"cost of fitting one number": (pooled, 1.0)}, over="dra
 # $\gamma \left( \sigma^2/(1 - \gamma) - 1 \right)$, for $\gamma > 1$ it equals $\sigma^2 / (\gamma - 1) - 1$.
 # :::
 #
-# So the band needs no features to be explained: a constant answer of zero has it, too. How much of a gain is due to the features? Put a *sound*
-# baseline in between, scratch training with the best weight decay, of risk $R_{\text{reg}}$ {eq}`regularised-scratch`:
+# A constant answer of zero has the band, too. With a *sound* baseline in between, scratch training with the best weight decay, of risk
+# $R_{\text{reg}}$ {eq}`regularised-scratch`, a gain falls into two parts, of which the first is never negative and knows nothing of the source:
 #
 # $$
 # \mathcal T_{\text{lt}} =
 # \underbrace{R_{\text{scratch}} - R_{\text{reg}}}_{\text{failure of the baseline}} +
 # \underbrace{R_{\text{reg}} - R_{\text{lt}}}_{\text{merit of the features}} .
 # $$ (failure-and-merit)
-#
-# The first part is never negative and knows nothing of the source.
 
 # %%
+#| tags: [hide-input]
 #| name: fig-band
 #| caption: >-
 #|   Left: transferability of an *orthogonal* source, $\theta = \pi/2$; trained networks (points: mean of 20 instances, bars: one standard error,
@@ -220,9 +222,7 @@ right.set(ylim=(-1.2, 1.5), xlabel=r"samples per dimension $\gamma = n/d$")
 right.legend()
 
 # %% [markdown]
-# The merit falls monotonically with $\gamma$ and changes sign once. That a blue band cuts the red region of the map in two is the double descent of
-# the scratch network, seen through the difference. {cite:t}`tahir2025` call it anomalous positive transfer.
-# What the map looks like against the sound baseline is the subject of {doc}`the-baseline-matters`.
+# The merit falls monotonically with $\gamma$ and changes sign once; {doc}`the-baseline-matters` draws its map.
 #
 # ## Would a ridge help?
 #
@@ -233,7 +233,7 @@ right.legend()
 # R_{\text{lt}} \to 1 - \frac{1 + 2\lambda}{(1 + \lambda)^2} \cos^2\theta = \sin^2\theta + \left( \frac{\lambda}{1 + \lambda} \right)^2 \cos^2\theta ,
 # $$ (ridge-limit)
 #
-# worse for every $\lambda > 0$. With few samples, shrinking can pay. How much shrinking is best has an answer that is exact at every $n$ (ours):
+# worse for every $\lambda > 0$. At finite $n$ a little shrinking always pays, noticeably only with few samples. How much is best has an answer that is exact at every $n$ (ours):
 #
 # :::{prf:proposition} The best ridge
 # :label: prop-best-ridge
@@ -257,6 +257,7 @@ right.legend()
 # $\beta_s$, new last layers on many data sets, and every ridge on the same data.
 
 # %%
+#| tags: [hide-input]
 ridges = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
 
 
@@ -285,6 +286,7 @@ many = ridge_experiment(np.pi / 8, 250, ridges, 200, keys[0])
 few = ridge_experiment(np.pi / 4, 5, 2 * ridges, 2000, keys[1])
 
 # %%
+#| tags: [hide-input]
 #| name: fig-ridge
 #| caption: >-
 #|   Risk of linear transfer against the ridge of the last layer, $d = 500$, $\sigma = 0.2$. Left: $\theta = \pi/8$, $n = 250$ ($\gamma = 0.5$), 200 data sets. Right: $\theta = \pi/4$, $n = 5$,
@@ -331,7 +333,7 @@ fatelib.agreement_table(
 # :::{prf:theorem} $k$ tasks leave $k$ features
 # :label: thm-many-tasks
 #
-# Let a two-layer network that starts balanced, $W_1^\top W_1 = W_2 W_2^\top$, reach zero loss on the source tasks, $W_1 W_2 = B$. Then
+# (Ours.) Let a two-layer network that starts balanced, $W_1^\top W_1 = W_2 W_2^\top$, reach zero loss on the source tasks, $W_1 W_2 = B$. Then
 #
 # $$
 # W_1 W_1^\top = \left( B B^\top \right)^{1/2} :
@@ -373,11 +375,13 @@ for count in task_counts:
     networks[count] = np.asarray(W)
     loss = jnp.sum((W @ V - basis[:, :count]) ** 2)
     rank = fatelib.linear.effective_rank(W)
-    print(f"{count:2} tasks: loss {loss:.0e}, effective rank {rank:.2f}")
+    noun = "task" if count == 1 else "tasks"
+    print(f"{count:2} {noun}: loss {loss:.0e}, effective rank {rank:.2f}")
     assert loss < 1e-6
     assert abs(rank - count) < 0.01 * count + 0.02
 
 # %%
+#| tags: [hide-input]
 #| name: fig-rank
 #| caption: Singular values of the hidden layer after pretraining on 1, 8 and 64 orthonormal source tasks. Two layers, $d = 500$, width 100, initial scale $10^{-5}$.
 #| alt: Three step functions. Each stays at one for as many singular values as there were source tasks and then drops by five orders of magnitude.
@@ -389,7 +393,7 @@ for i, (count, W) in enumerate(networks.items()):
         values,
         ".",
         color=f"C{i}",
-        label=f"{count} tasks",
+        label="1 task" if count == 1 else f"{count} tasks",
         zorder=100 - count,
     )
 ax.set(
@@ -441,6 +445,7 @@ def k_risk(n, k):
 
 
 # %%
+#| tags: [hide-input]
 #| name: fig-many
 #| caption: >-
 #|   Risk of linear transfer from a network pretrained on $k$ source tasks against the number of target samples. Points: trained features of {numref}`fig-rank`, mean
@@ -470,7 +475,7 @@ fatelib.agreement_table(
 )
 
 # %% [markdown]
-# A staircase: each number of features has its time. More source tasks are better *if the target samples suffice to weigh their features*; a broad pretraining
+# Which $k$ is best depends on $n$. More source tasks are better *if the target samples suffice to weigh their features*; a broad pretraining
 # that is read out from too few samples is worse than a narrow one. The gain per feature is its share of the target, the price about $(\sigma^2 + \rho)/n$.
 #
 # ## Turn it yourself
@@ -479,6 +484,7 @@ fatelib.agreement_table(
 # transfer that suffers from double descent. Lower $d$ and see the map of {numref}`fig-map` blur where $n$ is small.
 
 # %%
+#| tags: [hide-input]
 #| name: fig-explore-span
 #| caption: >-
 #|   Transferability of linear transfer with $k$ features, exact at finite $d$: {eq}`least-squares` at $k = d$ minus the same at $k$. Hover, touch
@@ -564,7 +570,7 @@ assert np.allclose(seen[:2], predicted, atol=5e-3)
 # :::
 #
 # Adding feature $k + 1$ lowers $\rho$ by its share, and raises the noise fitted, about $(\sigma^2 + \rho)\, k / (n - k)$, by about $(\sigma^2 + \rho)/n$ as long as $k \ll n$. As $k$ approaches $n$
-# the price per feature is higher, and the rule too optimistic.
+# the price per feature is higher, and the rule too optimistic. (For the most samples the best $k$ is the end of our list: take them all.)
 
 # %%
 k_axis = np.arange(1, d)
@@ -573,6 +579,7 @@ for m in (20, 100, 500, 2000):
     residual = 1 - np.cumsum(share)[:-1]
     pays = share[:-1] > (0.2**2 + residual) / m
     print(f"n = {m:4}: best k = {best:3}, rule of thumb {pays.sum():3}")
+assert best == k_axis[-1]
 
 # %% [markdown]
 # :::{solution-end}

@@ -90,10 +90,11 @@ ax.legend()
 # - **Not seen**: $n < k$ samples fix only $n$ directions of the $k$, chosen at random. In the others the minimum-norm solution answers 0.
 # - **Noise that was fitted**: every label carries an error of variance $\sigma^2$, *plus* $\rho$.
 #
-# The last item is the heart of the formula. Gaussian inputs that are uncorrelated are independent, so the part of the target
-# outside the span tells the features nothing about itself: to the fit it is label noise.
+# The last item is the heart of the formula. Gaussian inputs that are uncorrelated are independent, so the features say nothing about the
+# part of the target outside their span: to the fit it is label noise.
 
 # %%
+#| tags: [hide-input]
 #| name: fig-pieces
 #| caption: The line of {numref}`fig-features`, taken apart as in {eq}`three-pieces`. The spike belongs to one piece only.
 #| alt: >-
@@ -192,9 +193,10 @@ data = fatelib.phase_diagram(
 ).isel(theta=0)
 
 # %%
+#| tags: [hide-input]
 #| name: fig-scratch
 #| caption: >-
-#|   Risk of scratch training without and with label noise. Points: trained two-layer networks, $d = 500$, mean of 20 instances, bars:
+#|   Risk of scratch training without and with label noise. Points: two-layer networks trained by the engine `spectral`, $d = 500$, mean of 20 instances, bars:
 #|   one standard error, hollow: not converged in $10^4$ steps. Lines: {eq}`three-pieces` with $k = d$. Dashed: the best that
 #|   any weight decay can do at $\sigma = 0.2$.
 #| alt: >-
@@ -263,6 +265,7 @@ draws = xr.DataArray(
 )
 
 # %%
+#| tags: [hide-input]
 #| name: fig-finite
 #| caption: >-
 #|   Scratch risk in $d = 20$ dimensions at $\sigma = 1$. Points: mean of 2,000 data sets, bars (smaller than the points): one standard error. Solid: the exact
@@ -311,18 +314,18 @@ glue("limit-off", float(off), display=False)
 # :::{prf:theorem} Tail of the risk
 # :label: thm-tail
 #
-# For noisy labels and $m = \lvert n - k \rvert$, the risk of one data set exceeds a large $t$ with probability proportional to
+# For noisy labels and $g = \lvert n - k \rvert$, the risk of one data set exceeds a large $t$ with probability proportional to
 #
 # $$
-# \mathbb P(R > t) \propto t^{-(m + 1)/2} .
+# \mathbb P(R > t) \propto t^{-(g + 1)/2} .
 # $$ (tail)
 #
-# Hence its mean is finite exactly when $m > 1$, and its variance exactly when $m > 3$.
+# Hence its mean is finite exactly when $g > 1$, and its variance exactly when $g > 3$.
 # :::
 #
 # :::{prf:proof}
-# The smallest eigenvalue $\lambda$ of a Wishart matrix has density proportional to $\lambda^{(m - 1)/2}$ near zero {cite:p}`edelman1988`. So
-# $\mathbb P(1/\lambda > t) \propto t^{-(m+1)/2}$, and the Gaussian factor that multiplies it has all moments and leaves the power as it is. A power law
+# The smallest eigenvalue $\lambda$ of a Wishart matrix has density proportional to $\lambda^{(g - 1)/2}$ near zero {cite:p}`edelman1988`. So
+# $\mathbb P(1/\lambda > t) \propto t^{-(g+1)/2}$, and the Gaussian factor that multiplies it has all moments and leaves the power as it is. A power law
 # $t^{-a}$ has a mean for $a > 1$ and a variance for $a > 2$.
 # :::
 #
@@ -341,16 +344,17 @@ for gap in gaps:
     excess[gap] = np.sort(np.sum(solution**2, axis=(1, 2)))[::-1]
 
 # %%
+#| tags: [hide-input]
 #| name: fig-tail
 #| caption: >-
-#|   How often the fitted noise exceeds $t$, for $k = 4$ features and $n = k + m$ samples, $\sigma = 1$, over 40,000 data sets each
+#|   How often the fitted noise exceeds $t$, for $k = 4$ features and $n = k + g$ samples, $\sigma = 1$, over 40,000 data sets each
 #|   (solid). Dashed: the power laws {eq}`tail`, through the hundredth largest value.
 #| alt: >-
-#|   Four curves on logarithmic axes that fall along straight lines, the flattest for m equal to zero, steeper for larger m.
+#|   Four curves on logarithmic axes that fall along straight lines, the flattest for g equal to zero, steeper for larger g.
 fig, ax = plt.subplots()
 frequency = np.arange(1, repeats + 1) / repeats
 for i, gap in enumerate(gaps):
-    ax.plot(excess[gap], frequency, color=f"C{i}", label=f"m = {gap}")
+    ax.plot(excess[gap], frequency, color=f"C{i}", label=f"g = {gap}")
     t = excess[gap][99] * np.array([0.1, 30.0])
     law = frequency[99] * (t / excess[gap][99]) ** (-(gap + 1) / 2)
     ax.plot(t, law, "--", color=f"C{i}", linewidth=0.9)
@@ -359,14 +363,15 @@ ax.set(xlim=(1e-2, 1e8), ylim=(2e-5, 1.2))
 ax.legend()
 
 # %% [markdown]
-# The exponent can be measured: over the $q$ largest of all values, the mean of $\log(R / R_q)$ is $1/a$, with a relative error of $1/\sqrt q$.
+# The exponent can be measured: over the $q$ largest of all values, the mean of $\log(R / R_q)$ is $1/a$, with a relative error of $1/\sqrt q$. The folded cell does it.
 
 # %%
+#| tags: [hide-cell]
 q = 200
 logs = xr.DataArray(
     [np.log(excess[gap][:q] / excess[gap][q]) for gap in gaps],
-    dims=("m", "draw"),
-    coords={"m": gaps},
+    dims=("g", "draw"),
+    coords={"g": gaps},
 )
 fatelib.agreement_table(
     {"1 / exponent of the tail": (logs, 2 / (np.array(gaps) + 1))}, over="draw"
@@ -382,6 +387,7 @@ fatelib.agreement_table(
 # is enough: a target that the features cannot express makes their double descent.
 
 # %%
+#| tags: [hide-input]
 #| name: fig-explore-features
 #| caption: >-
 #|   Expected risk {eq}`three-pieces` against the number of samples $n$, one curve for each number of features $k$; the target has squared norm $\rho$
