@@ -49,7 +49,7 @@ def exact(theta, n):
 # %%
 #| name: fig-one-pair
 #| caption: >-
-#|   One pair of tasks, at 45° and label noise $\sigma = 0.2$, and linear transfer between them for many numbers of samples. Points: mean of 20 instances at $d = 500$, bars: one standard
+#|   One pair of tasks, at 45° and label noise $\sigma = 0.2$, and linear transfer between them for many numbers of samples. Points: mean of 20 instances at $d = 500$ (exact solutions), bars: one standard
 #|   error; line: exact theory. Shaded: transfer loses.
 #| alt: >-
 #|   A curve of transferability against samples per dimension that starts positive, crosses zero downwards, comes back up in a spike at gamma equal to one and falls below zero again.
@@ -76,11 +76,12 @@ print(f"d = {d}:  first n of each new sign", changes.tolist())
 # :::{prf:proposition} No distance decides
 # :label: prop-no-distance
 #
-# Let $D(p_s, p_t)$ be any function of the source and the target distribution. No rule "transfer if and only if $D \leq c$" is right for all numbers of samples, for any $c$: at the pair of
+# Let $\operatorname{dist}(p_s, p_t)$ be any function of the source and the target distribution. No rule "transfer if and only if $\operatorname{dist} \leq c$" is right for all numbers of samples, for any $c$: at the pair of
 # {numref}`fig-one-pair` it gives one answer, and the right one changes three times.
 # :::
 #
-# That settles the matter, but not the curiosity. What *do* distances measure, and is there at least a tendency?
+# Two of the three changes are the double descent of the baseline. Against optimally regularised scratch training there is one, at $\gamma =$ {glue:text}`fair-change:.3f`
+# ({prf:ref}`cor-fair-boundary`), and one is enough: still no distance decides. What, then, *do* distances measure, and is there at least a tendency?
 #
 # ## Three distances, one ingredient
 #
@@ -92,23 +93,30 @@ print(f"d = {d}:  first n of each new sign", changes.tolist())
 # \mathrm{KL}(p_s \Vert p_t) = \frac{\lVert \beta_s - \beta_t \rVert^2}{2 \sigma^2} = \frac{1 - \cos\theta}{\sigma^2} .
 # $$ (kl)
 #
-# **Wasserstein** {cite:p}`villani2009`. $W_1$ is the least mean distance over which $p_s$ must be moved to become $p_t$. Moving only the label of each point, from $\beta_s \cdot x$ to $\beta_t \cdot x$, is one way, so
+# **Wasserstein** {cite:p}`villani2009`. $\mathcal W_1$ is the least mean distance over which $p_s$ must be moved to become $p_t$. Moving only the label of each point, from $\beta_s \cdot x$ to $\beta_t \cdot x$, is one way, so
 #
 # $$
-# W_1(p_s, p_t) \le \mathbb E\, \lvert x \cdot (\beta_s - \beta_t) \rvert = \sqrt{\tfrac 2\pi}\, \lVert \beta_s - \beta_t \rVert .
+# \mathcal W_1(p_s, p_t) \le \mathbb E\, \lvert x \cdot (\beta_s - \beta_t) \rvert = \sqrt{\tfrac 2\pi}\, \lVert \beta_s - \beta_t \rVert .
 # $$ (w1-coupling)
 #
 # **Dudley** {cite:p}`dudley2002`. The largest difference $\lvert \mathbb E_s h - \mathbb E_t h \rvert$ over functions $h$ whose bound and Lipschitz constant sum to at most 1; it never exceeds 2. There is no closed form, but a bracket. From above, the
-# same coupling; from below, any admissible $h$. `fatelib` takes the best *ramp* in the residual $u$ of a linear map $b$ and in its width $K$,
+# same coupling; from below, any admissible $h$. For the latter `fatelib` takes the best *ramp* in the residual $u$ of a linear map $b$ and in its width $K$,
 #
 # $$
 # h = \frac{K}{K + 2} \Big( 1 - 2 \min \big( \tfrac{|u|}{K}, 1 \big) \Big) , \qquad u = \frac{y - b \cdot x}{\sqrt{1 + \lVert b \rVert^2}} .
 # $$ (ramp)
+#
+# Under the coupling the labels differ by $r\, \xi$ with $r = \lVert \beta_s - \beta_t \rVert$ and $\xi \sim \mathcal N(0, 1)$, and an $h$ bounded by $\frac{K}{K + 2}$ changes by at most $\frac{2}{K + 2} \min(r \lvert \xi \rvert, K)$. So, with the worst $K$,
+#
+# $$
+# \operatorname{dist}_{\text{Dudley}}(p_s, p_t) \le \max_K \frac{2}{K + 2}\, \mathbb E \min \big( r \lvert \xi \rvert, K \big) .
+# $$ (dudley-coupling)
 
 # %%
+#| tags: [hide-input]
 #| name: fig-three-distances
 #| caption: >-
-#|   Distances between two tasks of unit norm over the angle, at $\sigma = 0.2$, each divided by the largest value of its curve: Kullback-Leibler {eq}`kl`, the coupling bound on $W_1$ {eq}`w1-coupling`, and the
+#|   Distances between two tasks of unit norm over the angle, at $\sigma = 0.2$, each divided by the largest value of its curve: Kullback-Leibler {eq}`kl`, the coupling bound on $\mathcal W_1$ {eq}`w1-coupling`, and the
 #|   bracket of the Dudley distance (band). Black: the risk $\sin^2\theta$ of linear transfer.
 #| alt: >-
 #|   Three rising curves over angles from zero to pi, and a black hump that rises to its maximum at ninety degrees and falls back to zero.
@@ -143,6 +151,7 @@ ax.legend()
 # so the same divergence goes with either sign.
 
 # %%
+#| tags: [hide-input]
 #| name: fig-4a
 #| caption: >-
 #|   Transferability of linear transfer against the divergence {eq}`kl` of the tasks, for four numbers of samples, $\theta$ from $\pi/12$ to $\pi$. Points: mean of 20 instances at $d = 500$, $\sigma = 0.2$, exact solutions (`engine="limit"`),
@@ -191,7 +200,7 @@ for c in (1, 10, 1e3, 1e5):
 
 # %% [markdown]
 # The angle is zero, though, and linear transfer fits its one number $c$ and is done, at every $n$. This is the message of Theorem A.2 of {cite:t}`tahir2025`: data sets as dissimilar as a metric allows can be ideal for transfer.
-# It takes growing norms; for *unit* vectors the coupling bound keeps the Dudley distance below {glue:text}`dudley-unit`.
+# It takes growing norms; for *unit* vectors $r \le 2$, and {eq}`dudley-coupling` keeps the Dudley distance below {glue:text}`dudley-unit`.
 #
 # ## Figure 4b: measuring noise
 #
@@ -224,10 +233,11 @@ wasserstein = xr.DataArray(
 )
 
 # %%
+#| tags: [hide-input]
 #| name: fig-4b
 #| caption: >-
 #|   Wasserstein distance between two samples of 250 points against the angle between their tasks, in 2 dimensions (left) and in 500 (right). Thin lines: ten draws, each with the same inputs at all angles;
-#|   points: their means. Dashed, left: the coupling bound {eq}`w1-coupling` between the distributions. $\sigma = 0.2$.
+#|   points: their means. Dashed, left: the coupling bound {eq}`w1-coupling` between the distributions. Note the right axis: it spans a few units far from zero. $\sigma = 0.2$.
 #| alt: >-
 #|   Left: all lines rise together with the angle, along the dashed curve. Right: ten horizontal lines at different heights.
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.8))
@@ -238,7 +248,7 @@ for ax, dim in zip(axes, (2, d), strict=True):
     plot.angle_axis(ax.xaxis, np.pi / 4)
     ax.set(title=f"$d$ = {dim}", xlabel=r"angle between the tasks $\theta$")
 axes[0].plot(fine, w1, "k--", label="coupling bound")
-axes[0].set(ylabel=r"empirical $W_1$", ylim=(0, None))
+axes[0].set(ylabel=r"empirical $\mathcal{W}_1$", ylim=(0, None))
 axes[0].legend()
 
 # %%
@@ -273,6 +283,8 @@ print(f"true distance:         at most {bound:.2f}, for any two unit tasks")
 from myst_nb import glue
 
 glue("dudley-unit", f"{float(above.max()):.3f}", display=False)
+fair = float(theory.regularised_transfer_boundary(pair, sigma))
+glue("fair-change", fair, display=False)
 glue("w1-same", f"{float(same.mean()):.0f}", display=False)
 glue("w1-bound", f"{float(bound):.1f}", display=False)
 lowest, highest = (
@@ -301,6 +313,7 @@ glue("w1-range", f"{lowest:.1f} to {highest:.1f}", display=False)
 # All of $[0, \pi]$, every number of samples. The map is symmetric about 90°; no distance is. Follow a vertical line with the arrow keys: one pair, many $n$.
 
 # %%
+#| tags: [hide-input]
 #| name: fig-explore-distances
 #| caption: >-
 #|   Transferability of linear transfer over all angles, for large $d$; the slider sets the noise. Hover, touch or use the arrow keys.
@@ -387,6 +400,7 @@ for dim in (2, 5, 20, 80):
 # :::
 # ## What to remember
 #
-# 1. One pair of tasks, every distance fixed, and the sign of transferability changes three times with the number of samples: no distance between data sets decides.
+# 1. One pair of tasks, every distance fixed, and the sign of transferability changes three times with the number of samples, once against optimally regularised scratch training: no
+#    distance between data sets decides.
 # 2. Distances see $\lVert \beta_s - \beta_t \rVert$, the difference of two functions. Transfer sees the angle between a target and a *feature space*.
 # 3. In high dimension the empirical Wasserstein distance between two samples measures the draw, not the tasks.
