@@ -5,12 +5,21 @@ and comparing take that data set, so that a result stored once can be drawn agai
 
 >>> from fatelib.figures import FIGURES
 >>> sorted(FIGURES)[:3]
-['fig-1', 'fig-2', 'fig-4a']
+['fig-1', 'fig-2', 'fig-3ab']
 
 The command ``fatelib reproduce`` does all three and stores them.
 """
 
-from fatelib.figures import curves, decay, diagrams, distances, dynamics, kernels, variations
+from fatelib.figures import (
+    curves,
+    decay,
+    diagrams,
+    distances,
+    dynamics,
+    kernels,
+    students,
+    variations,
+)
 from fatelib.figures.figure import Figure
 
 __all__ = ["FIGURES", "Figure"]
@@ -33,6 +42,7 @@ FIGURES = {
         distances.FIG_4B,
         kernels.FIG_MERCER,
         kernels.FIG_3D,
+        students.FIG_3AB,
     )
 }
 """Key of each figure -> the figure."""

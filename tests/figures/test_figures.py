@@ -42,6 +42,17 @@ TINY = {
     "fig-4b": {**GRID, "sizes": (2, 40), "samples": 20},
     "fig-mercer": {"d": 5, "neurons": 300, "instances": 6},
     "fig-3d": {"mus": (0.3, 0.6), "samples": 300, "instances": 6},
+    "fig-3ab": {
+        "d": 10,
+        "width": 20,
+        "neurons": 6,
+        "scales": (0.1, 1.0),
+        "instances": 2,
+        "steps": 60,
+        "records": 6,
+        "inputs": 60,
+        "batches": 20,
+    },
 }
 
 
