@@ -51,10 +51,11 @@ source = xr.Dataset(
 )
 
 # %%
+#| tags: [hide-input]
 #| name: fig-learned-angle
 #| caption: >-
 #|   The angle between the source vector and what a network learns from $n_s = \gamma_s d$ samples of it, for three levels of source label noise:
-#|   {eq}`learned-angle` at $\theta = 0$ (lines) and minimum-norm interpolators (points: mean of 20 instances, bars: one standard error, smaller than the points).
+#|   {eq}`learned-angle` at $\theta = 0$ (lines) and least-squares solutions (of minimum norm below $\gamma_s = 1$; points: mean of 20 instances, bars: one standard error, smaller than the points).
 #|   $d = 500$.
 #| alt: Three curves that start near 90 degrees. Without noise the angle falls to zero at one sample per dimension. With noise it rises back towards 90
 #|   degrees there before it falls again.
@@ -76,8 +77,8 @@ ax.legend()
 # %% [markdown]
 # ## Two numbers
 #
-# Pretraining from small weights on source data $(X_s, y_s)$ ends at their minimum-norm interpolator ({doc}`when-does-transfer-help`), and
-# by the theorem of {doc}`feature-sparsification` the network keeps that one direction,
+# Pretraining from small weights on $n_s$ source samples $(X_s, y_s)$ ends at their least-squares solution, that of minimum norm if $n_s < d$ ({prf:ref}`thm-minimum-norm`), and
+# the argument of {prf:ref}`thm-sparsification`, which needs balance only, leaves the network that one direction,
 #
 # $$
 # \hat\beta_s = X_s^+ y_s .
@@ -98,7 +99,7 @@ ax.legend()
 # \cos^2 \hat\theta = \frac{M^2}{N} = \cos^2\theta \; \frac{\min(1, \gamma_s)}{1 + \sigma_s^2 / \lvert 1 - \gamma_s \rvert} .
 # $$ (learned-angle)
 #
-# At $\gamma_s = 1$ noise destroys the direction: the double descent of the *source*. Adding source data just below one sample per
+# At $\gamma_s = 1$ noise destroys the direction: the double descent of the *source* (between regressions without networks: {cite:t}`dar2022`). Adding source data just below one sample per
 # dimension makes the source worse. How well do the two limits describe $d = 500$ dimensions? (The build fails beyond four standard errors.)
 
 # %%
@@ -169,10 +170,11 @@ for gamma_s, noise in ((np.inf, 0.0), (0.5, 0.0), (0.5, 0.2), (1.5, 0.2)):
 # Linear transfer and fine-tuning from sources of $\gamma_s = 0.5$ and 1.5, with noise $\sigma_s = \sigma = 0.2$: first the theory,
 
 # %%
+#| tags: [hide-input]
 #| name: fig-source-maps
 #| caption: >-
 #|   Transferability of linear transfer ({prf:ref}`prop-finite-linear`, left) and of fine-tuning ({eq}`finite-fine-tuning`, right) from finite sources with
-#|   $\gamma_s = 0.5$ (top) and 1.5 (bottom). $\sigma = \sigma_s = 0.2$, $L = 2$. Blue: transfer wins.
+#|   $\gamma_s = 0.5$ (top) and 1.5 (bottom). $\sigma = \sigma_s = 0.2$, $L = 2$. Blue: transfer wins. Full colour at $\pm 0.5$.
 #| alt: Four maps. For linear transfer the small source leaves a blue region that is cut off at about half a sample per dimension, the large one nearly
 #|   the shape of an unlimited source. For fine-tuning both have a nearly vertical boundary, at a smaller angle for the small source.
 angles, gamma = np.linspace(0, np.pi / 2, 121), np.linspace(0.02, 2, 199)
@@ -243,9 +245,10 @@ def predicted(name, gamma_s, gamma, **options):
 
 
 # %%
+#| tags: [hide-input]
 #| name: fig-source
 #| caption: >-
-#|   Transferability from finite sources: networks (points: mean of 20 instances, bars: one standard error) and
+#|   Transferability from finite sources: networks trained by the engine `spectral` (points: mean of 20 instances, bars: one standard error) and
 #|   theory (lines). Dotted: fine-tuning with $\kappa = 1$. $d = 500$, $L = 2$, $\sigma = \sigma_s = 0.2$; learning rates 0.005
 #|   (transferred) and 0.05 (scratch).
 #| alt: Four panels of three curves each. The points lie on the lines in all of them; in the panel of fine-tuning from the small source the dotted lines are
@@ -322,6 +325,7 @@ glue("off-large", off[1.5], display=False)
 # ## Turn it yourself
 
 # %%
+#| tags: [hide-input]
 #| name: fig-explore-source
 #| caption: >-
 #|   Transferability from a finite source, with the same label noise on source and target, $\sigma_s = \sigma$ ($L = 2$). Move $\gamma_s$ through 1 at
