@@ -7,7 +7,7 @@
 # - give the scratch network the weight decay that any practitioner would give it, and see the phase diagram simplify,
 # - find one equation that prices every method in samples, and from it a single closed-form boundary,
 # - regularise the transferred network as well, *towards* what it knows: then 60° decides, for any number of samples,
-#   and with one number more to learn transfer never loses.
+#   and with one number more to learn transfer never loses, at the best strength and for large $d$.
 
 # %%
 #| tags: [hide-input]
@@ -23,6 +23,7 @@ from fatelib import plot, theory
 plt.style.use("fatelib.style")
 
 # %%
+#| tags: [hide-input]
 #| name: fig-two-baselines
 #| caption: >-
 #|   Linear transfer, the same network in both panels, against two baselines: scratch training without weight decay (left) and with the best
@@ -51,6 +52,7 @@ axes[1].set_ylabel("")
 # %% [markdown]
 # The band of {doc}`when-does-transfer-help`, where even orthogonal features seemed to help, is gone, and so is the separate region of negative transfer
 # below it: one curve separates winning from losing. Where does the curve come from, and does weight decay on a deep network really do this?
+# (The answers are ours where no source is named.)
 #
 # ## Weight decay on a deep linear network is ridge regression
 #
@@ -211,6 +213,7 @@ T = chosen - transfer.risk
 
 
 # %%
+#| tags: [hide-input]
 #| name: fig-5
 #| caption: >-
 #|   Figure 5 of the paper. Left: transferability of linear transfer against the best of five weight decays, means of 20 instances; dashed, the closed form
@@ -253,7 +256,7 @@ right.legend(fontsize="small")
 
 # %% [markdown]
 # The lines are no fit. By {prf:ref}`thm-decay-is-ridge` a decay is a ridge that depends on $\lVert \beta \rVert$; ridge theory
-# ({py:func}`fatelib.theory.ridge_risk`) tells $\lVert \beta \rVert$ from the ridge; `decayed_risk` finds the ridge that fits both. In every cell but those whose training had not converged and
+# ({py:func}`fatelib.theory.ridge_risk`) tells $\lVert \beta \rVert$ from the ridge; `decayed_risk` in the folded code finds the ridge that fits both. In every cell but those whose training had not converged and
 # the peak of the undecayed network, $|n - d| \le 25$, where means of 20 instances mean little:
 
 # %%
@@ -290,7 +293,7 @@ glue("trained", scratch.risk_scratch.size, display=False)
 # ## Pull towards what you know
 #
 # If scratch training may use weight decay, so may fine-tuning. But decay towards *zero* asks the network to forget. Decay towards the pretrained
-# weights, known as L2-SP {cite:p}`li2018`, asks it to remember. For the map itself that is {eq}`pull` with $m = \beta_s$, and {prf:ref}`thm-price` has the answer: all of transfer
+# weights, known as L2-SP {cite:p}`li2018` and solved for regressions without networks by {cite:t}`dar2021`, asks it to remember. For the map itself that is {eq}`pull` with $m = \beta_s$, and {prf:ref}`thm-price` has the answer: all of transfer
 # is in one number,
 #
 # $$
@@ -307,8 +310,10 @@ glue("trained", scratch.risk_scratch.size, display=False)
 # \Delta = \sin^2\theta \le 1 :
 # $$ (scaled-distance)
 #
-# **never negative**. One need not know $\theta$: linear transfer *is* the estimate of that one number. So train the last layer first and pull towards
-# the result, which is the advice of {cite:t}`kumar2022`, linear probing before fine-tuning, for reasons of their own. Since $R < \Delta = \sin^2\theta$ it also beats linear transfer, always.
+# **with the best $\lambda$ and for large $d$ never negative**, and since $R < \Delta = \sin^2\theta$ better than linear transfer, too. The multiple need not be known: linear transfer
+# estimates it (at an error of order $1/n$, which at 90° is all there is). So train the last layer first and pull towards
+# the result, which is the advice of {cite:t}`kumar2022`, linear probing before fine-tuning, for reasons of their own. The strength $\lambda^*$ does depend on $\Delta$; below it is computed from
+# the true $\Delta$, in practice a validation set has to find it.
 #
 # The experiment is short: exact solutions of {eq}`pull` on the same samples for three choices of $m$, each with its own $\lambda^*$.
 
@@ -370,6 +375,7 @@ fatelib.agreement_table(
 )
 
 # %%
+#| tags: [hide-input]
 #| name: fig-l2sp
 #| caption: >-
 #|   Risk of the best ridge towards zero, towards the source vector and towards its fitted multiple, for $\gamma = 0.5$ and $1.5$ (points: mean of 20 instances, bars: one
@@ -399,6 +405,7 @@ axes[0].legend(fontsize="small")
 # the transferred network its pull.
 
 # %%
+#| tags: [hide-input]
 #| name: fig-explore-baselines
 #| caption: >-
 #|   Transferability of three methods against two baselines, for large $d$, from {eq}`best-risk` and the risks of {doc}`when-does-transfer-help`. Hover, touch or use the arrow keys.
@@ -480,7 +487,7 @@ for name, delta in zip(priors, distance2(np.pi / 6), strict=True):
 # $$
 #
 # {eq}`pull` with $m = c\, \beta_s$. The network pulls towards a *multiple* of the source, and finds $c$ on its own. It isn't quite the best multiple, $\cos\theta$; as break-even is where
-# $\Delta = 1 + c^2 - 2 c \cos\theta = 1$, that is $\cos\theta = c/2$, the 60° of $c = 1$ move a little. Trained on one data set:
+# $\Delta = 1 + c^2 - 2 c \cos\theta = 1$, that is $\cos\theta = c/2$, the 60° of $c = 1$ move: with the $c$ found below to {glue:text}`moved-edge:.0f`°. Trained on one data set:
 
 # %%
 decay, rate = 0.05, 0.05
@@ -510,11 +517,17 @@ print(
 )
 assert distance < 1e-3
 
+# %%
+#| tags: [build-only]
+glue("moved-edge", float(np.degrees(np.arccos(c / 2))), display=False)
+
 # %% [markdown]
 # :::{solution-end}
 # :::
+#
 # ## What to remember
 #
-# 1. Weight decay on a deep linear network is ridge regression. Against the best of it, linear transfer has one boundary, {eq}`fair-boundary`, and no band at $\gamma = 1$.
+# 1. Weight decay on a deep linear network is ridge regression. Against the best of it, linear transfer wins exactly while $\gamma < \cos^2\theta\, (1 + \sigma^2/\sin^2\theta)$: one boundary, no band at $\gamma = 1$.
 # 2. One equation, {eq}`price`, prices every regularised method; transfer enters through the distance $\Delta$ that is left to learn.
-# 3. Pull towards the source: helps below 60°, for any number of samples. Pull towards its fitted multiple: never worse than scratch, and never worse than linear transfer.
+# 3. Pull the map towards the source, each side with its best $\lambda$: helps below 60°, for any number of samples (a pull on the weights moves the angle, {numref}`ex-pull-weights`). Pull
+#    towards its fitted multiple: with the best $\lambda$ and for large $d$ never worse than scratch or than linear transfer.
