@@ -10,9 +10,9 @@
 #| name: fig-landing
 #| caption: >-
 #|   The phenomenon in one picture. Left: where keeping the features of a source task beats training from scratch (blue) and
-#|   where it loses (red), over the angle $\theta$ between the tasks and the number of samples per dimension $\gamma$, in closed form.
-#|   Right: the same along three vertical cuts, with trained two-layer networks (points: means of 20, bars: one
-#|   standard error) on the exact theory (lines). $d = 100$, label noise $\sigma = 0.2$. Computed when this page was built.
+#|   where it loses (red), over the angle $\theta$ between the tasks and the number of samples per dimension $\gamma$, in closed form for large $d$.
+#|   Right: three vertical cuts at $d = 100$, where fitting even one number costs $(\sigma^2 + \sin^2\theta)/(n - 2)$, visible at small $\gamma$; trained
+#|   two-layer networks (points: means of 20, bars: one standard error) on the exact theory (lines). Label noise $\sigma = 0.2$. Computed when this page was built.
 #| alt: >-
 #|   Left, a map in blue and red with a black line where transfer and scratch training tie. Right, three curves that fall,
 #|   spike where the number of samples equals the dimension, and fall again; measured points lie on the curves.
@@ -69,8 +69,8 @@ fatelib.agreement_table(
 
 # %% [markdown]
 # This book is an executable companion to *Features are fate: a theory of transfer learning in high-dimensional regression*
-# {cite:p}`tahir2025`. Every figure is computed when the book is built: networks are trained, the theory is laid over them, and a table such
-# as the one above says how far apart they are, in standard errors. If they disagree, the book does not build.
+# {cite:p}`tahir2025`. Every figure is computed when the book is built: networks are trained (or, where the caption says so, solved for exactly), the theory is laid over them, and a table such
+# as the one above says how far apart they are and what is tolerated. A cell beyond its tolerance stops the build.
 #
 # ## Who it is for
 #
@@ -80,7 +80,7 @@ fatelib.agreement_table(
 # :gutter: 3
 #
 # :::{grid-item-card} Read
-# Start with {doc}`when-does-transfer-help`. Fifteen to twenty-five minutes a chapter: one question, one idea, exercises with folded
+# Start with {doc}`when-does-transfer-help`. Twenty to forty minutes a chapter, exercises apart: one question, one idea, exercises with folded
 # solutions, figures you can turn.
 # :::
 #
@@ -99,16 +99,18 @@ fatelib.agreement_table(
 #
 # | chapter | the question | the answer in one line |
 # |---|---|---|
-# | {doc}`when-does-transfer-help` | Keep the features or start over? | One formula at two arguments, with boundaries in closed form. |
-# | {doc}`deep-linear-dynamics` | Why does nothing happen, and then everything? | A saddle, a conserved quantity and a logistic curve. |
-# | {doc}`feature-sparsification` | What does a network keep of what it saw? | From small weights a single feature; how many in general, the initial scale decides. |
+# | {doc}`when-does-transfer-help` | Keep the features or start over? | With few samples and a small angle, keep them; against well-regularised scratch training exactly while $\gamma < \cos^2\theta\,(1 + \sigma^2/\sin^2\theta)$. |
+# | {doc}`deep-linear-dynamics` | Why does nothing happen, and then everything? | A saddle: a plateau, then a sudden rise. Deeper networks wait longer. |
+# | {doc}`feature-sparsification` | What does a network keep of what it saw? | From small initial weights one feature, from large ones all. |
 # | {doc}`one-formula` | What do n samples teach k features? | Three terms, exact for every n; one of them makes the spike. |
 # | {doc}`linear-transfer` | When do frozen features win, and by how much? | The formula at one feature against all of them; part of the gain is not theirs. |
-# | {doc}`fine-tuning` | And if all layers go on learning? | What the data never see stays, rescaled: 60 degrees, corrected for noise and depth. |
+# | {doc}`fine-tuning` | And if all layers go on learning? | Up to 60° without label noise, where the source is nearer the truth than zero; noise and depth shrink that to $\arccos(\kappa/2)$. |
 # | {doc}`finite-source` | What if the source was small and noisy too? | Its features turn away from the truth by a known angle. |
-# | {doc}`the-baseline-matters` | Does transfer beat scratch training done well? | One boundary in closed form; with a learned scale it never loses. |
-# | {doc}`steps-and-batches` | Do steps, batches and stopping early change all this? | Steps and batches hardly; stopping very much. Yet with both stopped at their best the boundary is at 60 degrees again. |
+# | {doc}`the-baseline-matters` | Does transfer beat scratch training done well? | While $\gamma$ stays below one closed-form boundary; pulled to its fitted multiple with the best penalty it never loses, for large $d$. |
+# | {doc}`steps-and-batches` | Do steps, batches and stopping early change all this? | Steps and batches hardly, stopping very much; with both stopped at their best it was 60° in the three cases tried. |
 # | {doc}`distances-do-not-decide` | Is a distance between data sets enough to know? | No: one pair of tasks changes its sign with the number of samples. |
+# | {doc}`from-lines-to-kernels` | And if features are not lines but ReLU neurons? | What their span misses of the target takes the place of $\sin^2\theta$; a kernel measures it. |
+# | {doc}`relu-students` | Does a ReLU network find its teacher's features, and is that good? | Small neurons turn to the teacher's, but only once the task is all but learned; for a distant target the richest features can be worse than random. |
 #
-# How fast all this is trained, and how to run grids of your own, is on the pages {doc}`performance` and {doc}`sweeps`; our version of every linear figure of the paper, with the command behind it, is in the {doc}`gallery`, what needed a correction in the {doc}`errata`. Results that are not in the paper are marked as ours where they are derived. If you use the book or the library, please
+# How fast all this is trained, and how to run grids of your own, is on the pages {doc}`performance` and {doc}`sweeps`; our version of every linear figure of the paper, with the command behind it, is in the {doc}`gallery`, what needed a correction in the {doc}`errata`. Results that are not in the paper are listed at its end. If you use the book or the library, please
 # {doc}`cite <cite>` them together with the paper.
