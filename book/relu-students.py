@@ -130,7 +130,10 @@ glue("opposite", 100 * float(opposite), display=False)
 # The ReLU is homogeneous, so all that the data do to neuron $i$ is one vector, the *force* $-M_i$:
 #
 # $$
-# \dot w_i = - c_i M_i, \qquad \dot c_i = - w_i \cdot M_i , \qquad M_i = 2\, E\big[ (f(x) - f_s(x))\, 1(w_i \cdot x > 0)\, x \big] .
+# \begin{aligned}
+# \dot w_i &= - c_i M_i, \qquad \dot c_i = - w_i \cdot M_i , \\
+# M_i &= 2\, E\big[ (f(x) - f_s(x))\, 1(w_i \cdot x > 0)\, x \big] .
+# \end{aligned}
 # $$ (neuron-forces)
 #
 # :::{prf:theorem} Balance of a neuron
@@ -183,10 +186,10 @@ fatelib.agreement_table(
 #| name: fig-3ab
 #| caption: >-
 #|   Gram matrices on the same 200 random inputs, sorted by the source neuron they excite most, with the mean of every feature removed: student before pretraining; after it, from
-#|   initial scale $s = 5$, 1 and 0.1; and source teacher (10 neurons). $d = 30$, $m = 200$, one instance. Colours are scaled panel by panel.
+#|   initial scale $s = 5$, 2, 1 and 0.1; and source teacher (10 neurons). $d = 30$, $m = 200$, one instance. Colours are scaled panel by panel.
 #| alt: >-
-#|   Five square matrices. The student before training and after training from large scale shows a diagonal and noise. From scale one, ten blue blocks appear along the
-#|   diagonal, with noise. From scale 0.1 the matrix cannot be told from that of the teacher.
+#|   Six square matrices. The student before training and after training from large scale shows a diagonal and noise. From scale two to one, ten blue blocks emerge along the
+#|   diagonal from the noise. From scale 0.1 the matrix cannot be told from that of the teacher.
 X = jax.random.normal(jax.random.key(1), (200, d))
 X = X[jnp.argsort(jnp.argmax(X @ source.T, axis=1))]
 
@@ -197,10 +200,10 @@ def centred(gram):
 
 
 panels = {"before": start.W}
-panels |= {f"s = {s:g}": runs[0.5, s, 0][2].W for s in (5.0, 1.0, 0.1)}
+panels |= {f"s = {s:g}": runs[0.5, s, 0][2].W for s in (5.0, 2.0, 1.0, 0.1)}
 panels["teacher"] = source
-fig, axes = plt.subplots(1, 5, figsize=(9, 2.1))
-for ax, (title, W) in zip(axes, panels.items(), strict=True):
+fig, axes = plt.subplots(2, 3, figsize=(6.4, 4.6))
+for ax, (title, W) in zip(axes.flat, panels.items(), strict=True):
     gram = centred(np.asarray(relu.feature_gram(W, X)))
     limit = np.quantile(abs(gram), 0.98)
     ax.imshow(gram, vmin=-limit, vmax=limit, cmap="RdBu").set_rasterized(True)
@@ -211,8 +214,10 @@ for ax, (title, W) in zip(axes, panels.items(), strict=True):
 # How alike are two kernels? The cosine between them, with the mean of every feature removed, is the **centred alignment** {cite:p}`cortes2012,kornblith2019`:
 #
 # $$
-# A(W, V) = \frac{\langle \Theta_W, \Theta_V \rangle}{\lVert \Theta_W \rVert\, \lVert \Theta_V \rVert}, \qquad
-# \langle \Theta_W, \Theta_V \rangle = \frac{1}{mk} \sum_{ij} \Big( K(w_i, v_j) - \frac{\lvert w_i \rvert \lvert v_j \rvert}{2\pi} \Big)^2 .
+# \begin{aligned}
+# A(W, V) &= \frac{\langle \Theta_W, \Theta_V \rangle}{\lVert \Theta_W \rVert\, \lVert \Theta_V \rVert}, \\
+# \langle \Theta_W, \Theta_V \rangle &= \frac{1}{mk} \sum_{ij} \Big( K(w_i, v_j) - \tfrac{1}{2\pi} \lvert w_i \rvert \lvert v_j \rvert \Big)^2 .
+# \end{aligned}
 # $$ (alignment)
 #
 # The right-hand side is exact for the whole input distribution, no inputs needed: {py:func}`fatelib.relu.feature_alignment`. (The *distance* {py:func}`fatelib.relu.feature_distance` is that between the two kernels at unit norm, means included.) To
@@ -266,6 +271,7 @@ fatelib.agreement_table(
 #| alt: >-
 #|   Left, the alignment rises with time, to one for the smallest initial scale and hardly at all for the largest. Middle, the distance falls correspondingly. Right, the share
 #|   of turned neurons stays at zero until less than one per cent of the task is left, then rises to about two thirds for small initial scales.
+#| tags: [hide-input]
 time = every * np.arange(1, steps // every + 1)
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.2))
 for k, scale in enumerate(scales):
@@ -282,8 +288,27 @@ axes[2].set(xscale="log", xlabel="share of the task left", ylabel="share turned"
 axes[2].invert_xaxis()
 axes[2].legend(*axes[0].get_legend_handles_labels(), fontsize="small")
 
+
 # %%
 #| tags: [build-only]
+def common(network):
+    W = network.W / jnp.linalg.norm(network.W, axis=1, keepdims=True)
+    total = source.sum(0)
+    return jnp.median(W @ total / jnp.linalg.norm(total))
+
+
+_, first = pretrain(
+    start,
+    tasks.source,
+    learning_rate=1 / (0.5 + rich**2),
+    steps=60,
+    record_every=2,
+    observe=common,
+)
+peak = int(first.observed.argmax())
+assert first.observed[peak] > 1.5 * first.observed[-1]
+glue("common-peak", float(first.observed[peak]), display=False)
+glue("common-step", 2 * peak, display=False)
 seen = runs[0.5, rich, 0][3]
 left = np.asarray(seen["loss"] / seen["loss"][0])
 early = int(np.argmax(left < 0.01))
@@ -292,6 +317,7 @@ glue("early-left", 100 * float(left[early]), display=False)
 glue("early-turned", 100 * float(seen["turned"][early]), display=False)
 glue("early-alignment", float(seen["alignment"][early]), display=False)
 glue("final-alignment", float(seen["alignment"][-1]), display=False)
+glue("final-loss", float(seen["loss"][-1]), display=False)
 glue("final-left", 100 * float(left[-1]), display=False)
 glue(
     "lazy-left",
@@ -302,12 +328,12 @@ assert seen["turned"][early] < 0.1 < 0.5 < seen["turned"][-1]
 
 # %% [markdown]
 # The right panel is the surprise. After {glue:text}`early-step` steps from $s = 0.1$ only {glue:text}`early-left:.1f`% of the task is left to learn, yet {glue:text}`early-turned:.0f`% of the neurons have
-# turned; the alignment is {glue:text}`early-alignment:.2f`. It takes the last half per cent to bring it to {glue:text}`final-alignment:.3f`. The reason is {doc}`from-lines-to-kernels`: most of a teacher with positive
-# output weights lies in the constant and linear parts of its kernel, which *any* collection of neurons can make. At first all neurons turn to one common direction, then spread to fit the
-# linear part {cite:p}`maennel2018`. The kinks of single teacher neurons, the steep rest, are all that is left in the end, and only they tell one teacher neuron from another.
+# turned; the alignment is {glue:text}`early-alignment:.2f`. What little is left brings it to {glue:text}`final-alignment:.3f`. The reason is {doc}`from-lines-to-kernels`: most of a teacher with positive
+# output weights lies in the constant and linear parts of its kernel, which *any* collection of neurons can make. At first all neurons turn to one common direction, the sum of the teacher's neurons {cite:p}`maennel2018`: their
+# median cosine with it rises to {glue:text}`common-peak:.2f` in {glue:text}`common-step` steps. Then they spread again, to fit the linear part. The kinks of single teacher neurons, the steep rest, are all that is left in the end, and only they tell one teacher neuron from another.
 #
-# So a tolerance on the loss decides what features a pretrained network has. The paper stops at a loss of $10^{-6}$. Our students stop after {glue:text}`final-left:.2f`% of the initial loss from $s = 0.1$; the
-# lazy ones from $s = 5$ still have {glue:text}`lazy-left:.0f`%, and have not converged.
+# So a tolerance on the loss decides what features a pretrained network has. The paper stops at a loss of $10^{-6}$. Ours have a loss of {glue:text}`final-loss:.0e` in the end from $s = 0.1$, which is
+# {glue:text}`final-left:.2f`% of that at the start; the lazy ones from $s = 5$ still have {glue:text}`lazy-left:.0f`%, and have not converged.
 #
 # Is exact population training what many samples do? Take the same student through 60 steps on $n$ samples of the source, and on the population, and look at the squared distance $D_n$ of the
 # two functions. It should vanish like $1/n$, so that $\frac13 (D_n - 6 D_{2n} + 8 D_{4n})$, free of the first two powers of $1/n$, should be zero:
@@ -346,32 +372,34 @@ fatelib.agreement_table({"many samples against the population": (limit, 0.0)})
 ridges = np.geomspace(1e-8, 1, 17)  # in units of the sum of the eigenvalues
 
 
-def learning_curve(W, tasks, n, sigma):
+def spectrum_of(W, tasks):
+    c_target = tasks.target.c / teacher_neurons
+    return relu.feature_spectrum(W, tasks.target.W, c_target)
+
+
+def learning_curve(spectrum, n, sigma):
     """Risk of the last layer with its best ridge, per unit of the target."""
-    c_target = tasks.target.c / len(tasks.target.c)
-    spectrum = relu.feature_spectrum(W, tasks.target.W, c_target)
-    ridge = ridges[:, None, None] * spectrum.eigenvalues.sum()
     risk = theory.ridge_risk(
         n,
         spectrum.eigenvalues,
         spectrum.coefficients2,
         residual=spectrum.residual,
         noise=sigma,
-        ridge=ridge,
+        ridge=ridges[:, None, None] * spectrum.eigenvalues.sum(),
     )
     return risk.min(0) / (spectrum.coefficients2.sum() + spectrum.residual)
 
 
 def held(W, tasks):
-    c_target = tasks.target.c / len(tasks.target.c)
-    l = relu.feature_spectrum(W, tasks.target.W, c_target).eigenvalues
-    split = relu.projection(W, tasks.target.W, c_target)
+    spectrum = spectrum_of(W, tasks)
+    l = spectrum.eigenvalues
+    split = relu.projection(W, tasks.target.W, tasks.target.c / teacher_neurons)
     return {
         "turned": jnp.mean(relu.nearest_cosine(W, tasks.source.W) > 0.9),
         "rank": jnp.sum(l > 1e-3 * l[-1]),
         "participation": l.sum() ** 2 / (l**2).sum(),
         "outside": split.outside / (split.inside + split.outside),
-        "risk": learning_curve(W, tasks, 100, np.array([[0.1]]))[0, 0],
+        "risk": learning_curve(spectrum, 100, np.array([[0.1]]))[0, 0],
     }
 
 
@@ -384,12 +412,13 @@ def feature_sets(tasks, start, student):
     }
 
 
+# %%
+#| tags: [hide-input]
 records = []
 for (mu, s, i), (task, before, after, _) in runs.items():
     for name, W in feature_sets(task, before, after).items():
-        if (
-            name == "pretrained" or s == rich
-        ):  # the others do not depend on the scale
+        # control and ideal do not depend on the scale
+        if name == "pretrained" or s == rich:
             values = {k: float(v) for k, v in held(W, task).items()}
             records.append({"features": name, "mu": mu, "s": s, "i": i, **values})
 index = ["features", "mu", "s", "i"]
@@ -405,6 +434,7 @@ holds = holds.fillna(holds.sel(s=rich, drop=True))
 #| alt: >-
 #|   Four panels against the initial scale. The share of turned neurons falls to zero, the number of strong features rises from about the teacher's to that of random neurons. The share
 #|   of the target outside is smallest at intermediate scales. The risk lies below the control for the source that lacks a tenth, and above it at small scales for the one that lacks half.
+#| tags: [hide-input]
 titles = {
     "turned": "share of neurons turned",
     "rank": "features above 1/1000",
@@ -484,9 +514,11 @@ assert abs(gain.sel(mu=0.5, s=lazy).mean() - 1) < 0.2
 # about $10^{-5}$ of the strongest, here) or on the number of samples. The risk at finite $n$ has no such ambiguity. And the participation ratio in the table says little, because one
 # feature, the common mean of all neurons, outweighs all others in every network.
 #
-# Pretraining must be credited with what it adds to the control and with nothing else. Without the dashed lines the left panels would look like a triumph at both $\mu$.
+# Pretraining must be credited with what it adds to the control and with nothing else. Without the dashed lines the upper panels would look like a triumph at both $\mu$.
 #
 # ## Turn it yourself
+#
+# Start where the rich student loses to the control. Then raise the initial scale until it wins at every $n$, or go to the near source, where it wins at once.
 
 # %%
 #| name: fig-explore-students
@@ -495,6 +527,7 @@ assert abs(gain.sel(mu=0.5, s=lazy).mean() - 1) < 0.2
 #|   random neurons, ideal neurons of the source. Each with its best ridge. Sliders: initial scale $s$, fraction $\mu$ of the target's neurons that the source lacks, and label noise. One instance, $d = 30$, $m = 200$.
 #| alt: >-
 #|   Interactive curves of three risks against the number of samples, with sliders for the initial scale, the fraction removed and the noise.
+#| tags: [hide-input]
 from fatelib.widgets import explore
 
 ns = np.unique(np.geomspace(10, 3000, 24).round().astype(int))
@@ -505,7 +538,9 @@ for j, mu in enumerate(fractions):
         task, before, after, _ = runs[mu, s, 0]
         for l, W in enumerate(feature_sets(task, before, after).values()):
             if k == 0 or l == 0:
-                curves[j, :, k, l] = learning_curve(W, task, ns, sigmas[:, None])
+                curves[j, :, k, l] = learning_curve(
+                    spectrum_of(W, task), ns, sigmas[:, None]
+                )
             else:
                 curves[j, :, k, l] = curves[j, :, 0, l]
 grid = xr.DataArray(
@@ -526,6 +561,12 @@ grid.mu.attrs["long_name"] = "fraction removed"
 grid.sigma.attrs["long_name"] = "noise"
 where = {"n": 100, "s": 0.1, "mu": 0.5, "sigma": 0.1}
 explore(grid, x="n", lines="features", sliders=["s", "mu", "sigma"], at=where)
+
+# %%
+#| tags: [build-only]
+wins = grid.sel(features="pretrained") < grid.sel(features="random")
+assert wins.sel(mu=0.5, s=best).all()
+assert wins.sel(mu=0.1, s=rich).all()
 
 # %% [markdown]
 # ## Exercises
@@ -611,6 +652,8 @@ cosine = relu.nearest_cosine(after.W, signed.source.W)
 left = history.loss / history.loss[0]
 print(f"left after 60 steps: {left[1]:.1%}, in the end: {left[-1]:.2%}")
 print(f"share of neurons turned: {jnp.mean(cosine > 0.9):.0%}")
+assert left[1] > 0.1
+assert jnp.mean(cosine > 0.9) > 0.3
 
 # %% [markdown]
 # :::{solution-end}
@@ -619,5 +662,5 @@ print(f"share of neurons turned: {jnp.mean(cosine > 0.9):.0%}")
 # ## What to remember
 #
 # 1. Short neurons turn to their teacher's, long ones stay: $\lvert w \rvert^2 - c^2 = s^2$ is conserved, and a neuron turns with $c / \lvert w \rvert$ of the force on it.
-# 2. Features come last. A source task can be learned to within a per cent before a single neuron has turned.
+# 2. Features come last. A source task can be learned to within a per cent before more than a few neurons have turned.
 # 3. What pretraining adds must be measured against untrained neurons. From a near source it adds much; from a distant one the richest features can be worse than random, and the best lie between rich and lazy.
