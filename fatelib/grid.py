@@ -51,6 +51,9 @@ def sweep(
     all devices of this host, and the chunks over all processes of `jax.distributed`. Every instance
     has its own key, whatever the chunks, devices and processes.
 
+    A CPU does its share of the instances one after the other. A GPU does all of its share at once
+    (`jax.vmap`), so that a loop in `measure` goes on until the slowest of them stops.
+
     Args:
         measure: ``measure(key, prepared, **point)`` returns a dictionary of arrays whose axes are
             the inner dimensions, or of numbers that all inner cells share; jittable. NaN in a

@@ -73,6 +73,9 @@ def phase_diagram(
     may be a million. With ``flow`` and ``limit`` linear transfer solves for the last layer;
     otherwise it trains it by gradient descent.
 
+    On a GPU the instances of a chunk train together, and take the time of the one with the most
+    steps: cells near gamma = 1 cost their `steps` for all.
+
     Args:
         method: "linear_transfer" (a new last layer on frozen features) or "fine_tuning" (all
             layers).
