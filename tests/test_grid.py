@@ -1,6 +1,7 @@
 """Grids: what a chunk, a device, a process and a kill may change (nothing)."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -164,26 +165,26 @@ def test_foreign_directories_are_refused(tmp_path):
 
 
 SCRIPT = """
-import sys, jax, jax.numpy as jnp
-if len(sys.argv) > 2:
-    number, count, port = map(int, sys.argv[2:])
-    jax.distributed.initialize(f"localhost:{port}", count, number)
+import jax
 from fatelib import phase_diagram
 
 data = phase_diagram(
     "fine_tuning", [0.4, 1.2], [0.3, 0.5, 0.8, 1.5], d=40, sigma=[0.2, 1.0], instances=12,
     key=jax.random.key(3), steps=400, learning_rate=0.02, progress=False,
-    store=sys.argv[1] if sys.argv[1] != "-" else None,
 )
-print(len(jax.local_devices()), jax.process_count(), data.risk.values.tobytes().hex())
+print(len(jax.local_devices()), data.risk.values.tobytes().hex())
 """
+# The same from the command line.
+COMMAND = ["-m", "fatelib", "sweep", "fine_tuning", "--thetas", "0.4,1.2", "--d", "40"]
+COMMAND += ["--gammas", "0.3,0.5,0.8,1.5", "--sigma", "0.2,1", "--instances", "12", "--seed", "3"]
+COMMAND += ["--steps", "400", "--learning-rate", "0.02"]
 
 
-def start(store, *arguments, devices=1):
+def start(*arguments, devices=1):
     flags = f"--xla_force_host_platform_device_count={devices}"
     environment = {**os.environ, "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}"}
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(store), *map(str, arguments)],
+        [sys.executable, *map(str, arguments)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -194,33 +195,42 @@ def start(store, *arguments, devices=1):
 def finish(process):
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    devices, processes, values = out.split()[-3:]
-    return int(devices), int(processes), np.frombuffer(bytes.fromhex(values), np.float32)
+    return out, err
+
+
+def run_script(devices):
+    out, _ = finish(start("-c", SCRIPT, devices=devices))
+    count, values = out.split()[-2:]
+    assert int(count) == devices
+    return np.frombuffer(bytes.fromhex(values), np.float32)
 
 
 @pytest.fixture(scope="module")
 def alone():
     """The result of one process on one device."""
-    return finish(start("-"))[2]
+    return run_script(devices=1)
 
 
 @pytest.mark.slow
 def test_devices_change_nothing(alone):
-    devices, _, values = finish(start("-", devices=8))
-    assert devices == 8
-    np.testing.assert_allclose(values, alone, rtol=2e-5)
+    np.testing.assert_allclose(run_script(devices=8), alone, rtol=2e-5)
 
 
 @pytest.mark.slow
 def test_two_processes_share_a_store(alone, tmp_path):
-    """`jax.distributed` on one host: each does half of the chunks and reads all of them."""
-    port = 20000 + os.getpid() % 20000
+    """`fatelib sweep --distributed` twice on one host: each does two of the four chunks."""
     store = tmp_path / "results.zarr"
-    pair = [start(store, number, 2, port) for number in range(2)]
-    for process in pair:
-        _, processes, values = finish(process)
-        assert processes == 2
-        np.testing.assert_allclose(values, alone, rtol=2e-5)
+    command = [*COMMAND, "--out", store, "--distributed", "--processes", 2]
+    command += ["--coordinator", f"localhost:{20000 + os.getpid() % 20000}"]
+    pair = [start(*command, "--process", number) for number in range(2)]
+    (said, progress), (other, _) = map(finish, pair)
+    # The first speaks for both: half of the chunks are its own, and it reads all of them.
+    assert re.search(r"\b2/2\b", progress)
+    assert len(xr.open_zarr(store, consolidated=False, chunks=None).chunk_seconds) == 4
+    assert f"{store}: 4 gamma x 2 sigma x 2 theta" in said
+    assert "theta" not in other
+    result = xr.open_zarr(store, group="result", consolidated=False, chunks=None)
+    np.testing.assert_allclose(result.risk.values.ravel(), alone, rtol=2e-5)
 
 
 KILLED = """
