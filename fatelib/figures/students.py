@@ -246,7 +246,7 @@ FIG_3AB = Figure(
         }
         for scale, (d, width, neurons, instances, steps) in {
             "laptop": (30, 200, 20, 2, 1500),
-            "paper": (100, 1000, 100, 3, 5000),
+            "paper": (100, 1000, 100, 3, 20_000),
         }.items()
     },
     _measure,
