@@ -107,7 +107,7 @@ fatelib.agreement_table(
 # | {doc}`fine-tuning` | And if all layers go on learning? | Up to 60° without label noise, where the source is nearer the truth than zero; noise and depth shrink that to $\arccos(\kappa/2)$. |
 # | {doc}`finite-source` | What if the source was small and noisy too? | Its features turn away from the truth by a known angle. |
 # | {doc}`the-baseline-matters` | Does transfer beat scratch training done well? | While $\gamma$ stays below one closed-form boundary; pulled to its fitted multiple with the best penalty it never loses, for large $d$. |
-# | {doc}`steps-and-batches` | Do steps, batches and stopping early change all this? | Steps and batches hardly, stopping very much; with both stopped at their best it was 60° in the three cases tried. |
+# | {doc}`steps-and-batches` | Do steps, batches and stopping early change all this? | Steps and batches hardly, stopping very much; with both stopped at their best it is 60° again, to within a degree, wherever we looked. |
 # | {doc}`distances-do-not-decide` | Is a distance between data sets enough to know? | No: one pair of tasks changes its sign with the number of samples. |
 # | {doc}`from-lines-to-kernels` | And if features are not lines but ReLU neurons? | What their span misses of the target takes the place of $\sin^2\theta$; a kernel measures it. |
 # | {doc}`relu-students` | Does a ReLU network find its teacher's features, and is that good? | Small neurons turn to the teacher's, but only once the task is all but learned; for a distant target the richest features can be worse than random. |
