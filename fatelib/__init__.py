@@ -3,7 +3,7 @@
 `fatelib` computes and simulates transfer learning in high-dimensional regression: closed-form
 risks (`fatelib.theory`), deep linear networks and the gradient descent that trains them
 (`fatelib.linear`), two-layer ReLU networks and their kernel (`fatelib.relu`), the transfer
-protocols (`fatelib.transfer`) and phase diagrams over them (`fatelib.sweep`), with tables of
+protocols (`fatelib.transfer`) and phase diagrams over them (`fatelib.sweep`, `fatelib.relu_sweep`), with tables of
 agreement (`fatelib.agreement`) and figures (`fatelib.plot`, and `fatelib.widgets` where the extra
 ``widgets`` is installed).
 
@@ -16,6 +16,7 @@ from types import ModuleType
 from fatelib import linear, relu, theory
 from fatelib.agreement import agreement_table
 from fatelib.linear import DeepLinear, pretrain, train
+from fatelib.relu_sweep import relu_phase_diagram
 from fatelib.sweep import phase_diagram
 from fatelib.tasks import LinearTasks
 from fatelib.transfer import Result, fine_tune, linear_transfer, scratch
@@ -33,6 +34,7 @@ __all__ = [
     "phase_diagram",
     "pretrain",
     "relu",
+    "relu_phase_diagram",
     "scratch",
     "theory",
     "train",

@@ -48,7 +48,8 @@ examples:
 
 Writes OUT/FIGURE.zarr, .svg and .png and prints theory against experiment. What was finished of a
 figure that was stopped is in OUT/sweeps and is not computed again, but for fig-l2sp, fig-dynamics,
-fig-time and the Wasserstein distances of fig-4b, which begin anew.
+fig-time, fig-3ab, fig-3d, fig-curve, fig-mercer and the Wasserstein distances of fig-4b, which
+begin anew. At paper scale fig-3c and fig-3e take hours on a CPU: they are meant for a GPU.
 """,
 }
 
@@ -267,6 +268,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     _use_all_cores()
     import time
 
+    import jax
     import matplotlib
 
     matplotlib.use("Agg")
@@ -296,6 +298,7 @@ def _reproduce(options: argparse.Namespace) -> int:
             status = 1
             print(f"fatelib: {key}: {error}", file=sys.stderr)
         print(f"{time.perf_counter() - started:.1f} s\n", flush=True)
+        jax.clear_caches()  # programs of one figure are of no use to the next, and fill the memory
     return status
 
 

@@ -22,7 +22,7 @@ from fatelib.transfer import Result, fine_tune, linear_transfer, scratch
 
 __all__ = ["relu_phase_diagram"]
 
-Method = Literal["linear_transfer", "source_features", "random_features", "fine_tuning"]
+Protocol = Literal["linear_transfer", "source_features", "random_features", "fine_tuning"]
 
 
 def relu_phase_diagram(
@@ -34,7 +34,7 @@ def relu_phase_diagram(
     teacher_width: int,
     instances: int,
     key: Any,
-    methods: Sequence[str] = get_args(Method),
+    protocols: Sequence[str] = get_args(Protocol),
     sigma: float = 0.0,
     outputs: str = "ones",
     scale: float = 1.0,
@@ -42,6 +42,7 @@ def relu_phase_diagram(
     learning_rate: float | None = None,
     steps: int = 100_000,
     tolerance: float = 1e-6,
+    source_options: dict[str, Any] | None = None,
     memory: float = 2.0,
     store: str | os.PathLike[str] | None = None,
     progress: bool = True,
@@ -69,7 +70,7 @@ def relu_phase_diagram(
         teacher_width: Neurons m* of the target teacher.
         instances: Number of independent repetitions.
         key: A JAX random key.
-        methods: Which to run: "linear_transfer" (a new last layer on the pretrained features),
+        protocols: Which to run: "linear_transfer" (a new last layer on the pretrained features),
             "source_features", "random_features" (the same on other features), "fine_tuning" (both
             layers).
         sigma: Standard deviation of the target's label noise.
@@ -80,6 +81,8 @@ def relu_phase_diagram(
             `fatelib.relu.train`.
         steps: The most steps of every training run.
         tolerance: Training stops at this loss.
+        source_options: Other values of `learning_rate`, `steps` and `tolerance` for pretraining,
+            whose loss on the population falls slowly when it is small.
         memory: Gigabytes that the networks trained at one time may take, roughly, in this process.
         store: Directory to which finished chunks are written (zarr); an interrupted sweep goes on
             where it was, with bit-identical results.
@@ -88,14 +91,14 @@ def relu_phase_diagram(
     Returns:
         A data set with
 
-        - ``risk`` (method, fraction, n, instance), ``risk_scratch`` (n, instance) and
+        - ``risk`` (protocol, fraction, n, instance), ``risk_scratch`` (n, instance) and
           ``transferability``, the second minus the first, with the standard errors of their means
           over the instances (``risk_error`` and so on),
         - ``converged``, ``steps``, ``converged_scratch``, ``steps_scratch``, and of pretraining
           ``source_loss``, ``source_converged``, ``source_steps``,
-        - ``outside`` (method, fraction, instance), the squared norm of the target outside the span
-          of the features, ``norm2`` of the whole target, and ``risk_theory``, the predicted risk:
-          NaN for fine-tuning.
+        - ``outside`` (protocol, fraction, instance), the squared norm of the target outside the
+          span of the features, ``rank``, its dimension, and ``risk_theory``, the predicted
+          risk: NaN for fine-tuning; ``norm2`` of the whole target.
 
     Raises:
         ValueError: An argument is impossible; nothing has been computed then.
@@ -109,8 +112,8 @@ def relu_phase_diagram(
         >>> grid = relu_phase_diagram([0.5], [20, 80], d=8, width=20, teacher_width=6, instances=2,
         ...                           key=jax.random.key(0), tolerance=1e-4, progress=False)
         >>> grid.transferability.dims
-        ('method', 'fraction', 'n', 'instance')
-        >>> bool(grid.risk.sel(method="source_features", n=80).mean() > grid.outside.min())
+        ('protocol', 'fraction', 'n', 'instance')
+        >>> bool(grid.risk.sel(protocol="source_features", n=80).mean() > grid.outside.min())
         True
     """
     mus, sizes = np.atleast_1d(np.asarray(fractions, float)), np.atleast_1d(np.asarray(ns))
@@ -121,9 +124,9 @@ def relu_phase_diagram(
         check(name, value, lambda v: (v >= 1) & (v == np.floor(v)), "an integer >= 1")
     if not len(mus) or not len(sizes):
         raise ValueError(f"fractions and ns must not be empty; got {len(mus)} and {len(sizes)}")
-    unknown = [method for method in methods if method not in get_args(Method)]
-    if unknown or not methods:
-        raise ValueError(f"methods must be some of {get_args(Method)}; got {list(methods)}")
+    unknown = [protocol for protocol in protocols if protocol not in get_args(Protocol)]
+    if unknown or not protocols:
+        raise ValueError(f"protocols must be some of {get_args(Protocol)}; got {list(protocols)}")
     if outputs not in ("ones", "sign", "gaussian"):
         raise ValueError(f"outputs must be 'ones', 'sign' or 'gaussian'; got {outputs!r}")
     for name, value in {"sigma": sigma, "ridge": ridge, "tolerance": tolerance}.items():
@@ -133,22 +136,28 @@ def relu_phase_diagram(
         check("learning_rate", learning_rate, lambda r: (r > 0) & (r < np.inf), "a number > 0")
     check("steps", steps, lambda s: (s >= 0) & (s == np.floor(s)), "an integer >= 0")
     check("memory", memory, lambda m: m > 0, "a number > 0")
+    training = {"learning_rate": learning_rate, "steps": int(steps), "tolerance": tolerance}
+    unknown = sorted(set(source_options or {}) - set(training))
+    if unknown:
+        raise ValueError(f"source_options must be of {sorted(training)}; got {unknown}")
     sizes = sizes.astype(int)
     experiment = _Ablation(
         d=int(d),
         width=int(width),
         teacher_width=int(teacher_width),
         outputs=outputs,
-        methods=tuple(methods),
+        protocols=tuple(protocols),
         sigma=jnp.asarray(sigma, float),
         scale=jnp.asarray(scale, float),
         ridge=jnp.asarray(ridge, float),
-        training={"learning_rate": learning_rate, "steps": int(steps), "tolerance": tolerance},
+        training=training,
+        pretraining={**training, **(source_options or {})},
     )
     attrs: dict[str, Any] = {"d": int(d), "width": int(width), "teacher_width": int(teacher_width)}
     attrs |= {"sigma": float(sigma), "outputs": outputs, "scale": float(scale)}
     attrs |= {"ridge": float(ridge), "max_steps": int(steps), "tolerance": float(tolerance)}
     attrs |= {"learning_rate": "auto" if learning_rate is None else float(learning_rate)}
+    attrs |= {f"source_{name}": value for name, value in (source_options or {}).items()}
     options: dict[str, Any] = {"instances": instances, "key": key, "progress": progress}
     neurons = max(width, teacher_width)
     largest = 4.0 * (6 * sizes.max() + 8 * neurons) * (d + 3 * neurons)
@@ -171,7 +180,7 @@ def relu_phase_diagram(
     data = sweep(
         experiment.transfer,
         outer,
-        {"method": list(methods)},
+        {"protocol": list(protocols)},
         static=("n",),
         given=sources[["weights"]],
         store=place("transfer"),
@@ -193,11 +202,12 @@ class _Ablation(eqx.Module):
     width: int
     teacher_width: int
     outputs: str
-    methods: tuple[str, ...]
+    protocols: tuple[str, ...]
     sigma: Float[Array, ""]
     scale: Float[Array, ""]
     ridge: Float[Array, ""]
     training: dict[str, Any]
+    pretraining: dict[str, Any]
 
     def tasks(self, key: Array, fraction: ArrayLike) -> ReluTasks:
         """Draw the teachers."""
@@ -217,7 +227,7 @@ class _Ablation(eqx.Module):
     def pretrain(self, key: Array, prepared: None, *, fraction: Array) -> dict[str, Array]:
         """Learn the source; the output weight of a neuron is its last column."""
         start, source = self.student(key), self.tasks(key, fraction).source
-        network, history = relu.pretrain(start, source, **self.training)
+        network, history = relu.pretrain(start, source, **self.pretraining)
         return {
             "weights": jnp.concatenate([network.W, network.c[:, None]], axis=1),
             "source_loss": relu.distance2(network, source),
@@ -242,43 +252,44 @@ class _Ablation(eqx.Module):
         weights, sample = prepared["weights"], self.sample(key, n, fraction)
         pretrained = ReluNetwork(weights[:, :-1], weights[:, -1])
 
-        def run(method: str) -> Result:
-            if method == "fine_tuning":
+        def run(protocol: str) -> Result:
+            if protocol == "fine_tuning":
                 return fine_tune(pretrained, *sample, **self.training)
-            features = self.features(method, key, fraction, pretrained)
+            features = self.features(protocol, key, fraction, pretrained)
             return linear_transfer(features, *sample, ridge=self.ridge)
 
-        results = [run(method) for method in self.methods]
+        results = [run(protocol) for protocol in self.protocols]
         return {
             name: jnp.stack([getattr(result, name) for result in results])
             for name in ("risk", "converged", "steps")
         }
 
     def features(
-        self, method: str, key: Array, fraction: ArrayLike, pretrained: ReluNetwork
+        self, protocol: str, key: Array, fraction: ArrayLike, pretrained: ReluNetwork
     ) -> ReluNetwork:
-        """Return a network with the features that a method of linear transfer uses."""
-        if method == "source_features":
+        """Return a network with the features that a protocol of linear transfer uses."""
+        if protocol == "source_features":
             return self.tasks(key, fraction).source
-        return self.student(key) if method == "random_features" else pretrained
+        return self.student(key) if protocol == "random_features" else pretrained
 
     def predict(self, data: xr.Dataset, weights: xr.DataArray, key: Any) -> xr.Dataset:
         """Add what the neurons alone say about linear transfer, at every n."""
-        shape = (len(self.methods), data.sizes["fraction"], data.sizes["instance"])
-        outside, norm2 = np.full(shape, np.nan), np.zeros(shape[1:])
+        shape = (len(self.protocols), data.sizes["fraction"], data.sizes["instance"])
+        outside, ranks = np.full(shape, np.nan), np.full(shape, np.nan)
+        norm2 = np.zeros(shape[1:])
         risks = np.full((*shape, data.sizes["n"]), np.nan)
         for at in np.ndindex(shape):
-            method, fraction = self.methods[at[0]], float(data.fraction[at[1]])
+            protocol, fraction = self.protocols[at[0]], float(data.fraction[at[1]])
             own = jax.random.fold_in(key, at[2])
             target = self.tasks(own, fraction).target
-            norm2[at[1:]] = float(jnp.sum(relu.distance2(target, _nothing(target))))
-            if method == "fine_tuning":
+            norm2[at[1:]] = float(relu.distance2(target, _nothing(target)))
+            if protocol == "fine_tuning":
                 continue
             found = jnp.asarray(weights.isel(fraction=at[1], instance=at[2]).values)
             pretrained = ReluNetwork(found[:, :-1], found[:, -1])
-            neurons = self.features(method, own, fraction, pretrained).W
+            neurons = self.features(protocol, own, fraction, pretrained).W
             spectrum = feature_spectrum(neurons, target.W, target.c / len(target.c))
-            outside[at] = spectrum.residual
+            outside[at], ranks[at] = spectrum.residual, (spectrum.eigenvalues > 0).sum()
             risks[at] = theory.ridge_risk(
                 data.n.values,
                 spectrum.eigenvalues,
@@ -287,8 +298,9 @@ class _Ablation(eqx.Module):
                 noise=self.sigma,
                 ridge=self.ridge,
             )
-        dims = ("method", "fraction", "instance")
-        data["outside"], data["norm2"] = (dims, outside), (dims[1:], norm2)
+        dims = ("protocol", "fraction", "instance")
+        data["outside"], data["rank"] = (dims, outside), (dims, ranks)
+        data["norm2"] = dims[1:], norm2
         data["risk_theory"] = (*dims, "n"), risks
         return data
 
@@ -305,4 +317,4 @@ def _label(data: xr.Dataset) -> xr.Dataset:
         data[f"{name}_error"] = error
     data.fraction.attrs.update(long_name="fraction of the teacher's neurons that the source lacks")
     data.n.attrs.update(long_name="number of samples")
-    return data.transpose("method", "fraction", "n", "instance", missing_dims="ignore")
+    return data.transpose("protocol", "fraction", "n", "instance", missing_dims="ignore")

@@ -115,6 +115,7 @@ def scratch(
         student = ReluNetwork.init(
             key, d, 10 * neurons if width is None else width, 1.0 if scale is None else scale
         )
+        _check_kind(student, tasks, X)
         return _result(tasks, X, y, *_train_relu(student, X, y, options))
     scale = 1e-5 if scale is None else scale
     if engine == "auto" and isinstance(X, Bidiagonal):
@@ -171,7 +172,7 @@ def fine_tune(
         >>> bool(result.risk < tasks.risk(pretrained.end_to_end()))
         True
     """
-    _check_kind(pretrained, tasks)
+    _check_kind(pretrained, tasks, X)
     if isinstance(pretrained, ReluNetwork):
         return _result(tasks, X, y, *_train_relu(pretrained, X, y, options))
     return _result(tasks, X, y, *train(pretrained, X, y, **options))
@@ -251,7 +252,7 @@ def linear_transfer(
             )
     if engine != "descent" and options:
         raise ValueError(f"engine must be 'descent' for the options {sorted(options)}")
-    _check_kind(pretrained, tasks)
+    _check_kind(pretrained, tasks, X)
     if isinstance(pretrained, ReluNetwork):
         return _relu_transfer(pretrained, tasks, X, y, ridge, engine, cutoff, options)
     inputs, labels = read_data(pretrained, X, y)
@@ -340,12 +341,14 @@ def _direction(X: Any, y: Any) -> Array:
     return pull / jnp.where(norm > 0, norm, 1)
 
 
-def _check_kind(pretrained: Network, tasks: Tasks) -> None:
+def _check_kind(pretrained: Network, tasks: Tasks, X: Any) -> None:
     if isinstance(pretrained, ReluNetwork) != isinstance(tasks, ReluTasks):
         raise ValueError(
             "pretrained must be a ReluNetwork for ReluTasks and a DeepLinear for LinearTasks; got "
             f"{type(pretrained).__name__} and {type(tasks).__name__}"
         )
+    if isinstance(pretrained, ReluNetwork) and isinstance(X, Bidiagonal):
+        raise ValueError("X must be an array (n, d) for ReLU networks; got Bidiagonal inputs")
 
 
 @eqx.filter_jit

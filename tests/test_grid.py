@@ -79,6 +79,28 @@ def test_preparation_is_shared():
     assert (data.length.sel(size=4) == 4).all()
 
 
+def test_a_sweep_goes_on_from_another(tmp_path):
+    """Each call gets the earlier result at its own point and instance; numbers fill no cells."""
+
+    def first(key, prepared, *, x):
+        return {"draw": x + jax.random.normal(key, (2,)), "mark": 10 * x}
+
+    def second(key, prepared, *, x, y):
+        return {"sum": y * prepared["draw"].sum() + prepared["mark"]}
+
+    options = {"instances": 5, "key": KEY, "chunk": 2, **QUIET}
+    one = sweep(first, {"x": [1.0, 2.0]}, {"c": [0, 1]}, store=tmp_path / "one", **options)
+    assert one.draw.dims == ("x", "c", "instance")
+    assert one.mark.dims == ("x", "instance")
+    assert (one.mark.sel(x=2.0) == 20).all()
+    two = sweep(second, {"x": [1.0, 2.0], "y": [3.0]}, {}, given=one, **options)
+    np.testing.assert_allclose(two["sum"].sel(y=3.0), 3 * one.draw.sum("c") + one.mark, rtol=1e-6)
+    with pytest.raises(ValueError, match="given takes the place of prepare"):
+        sweep(second, {"x": [1.0]}, {}, given=one, prepare=lambda keys: keys, **options)
+    with pytest.raises(ValueError, match="given must have 4 instances; got 5"):
+        sweep(second, {"x": [1.0]}, {}, given=one, **{**options, "instances": 4})
+
+
 def test_what_is_no_number_stops_the_sweep():
     def broken(key, prepared, *, x):
         return {"risk": jnp.where(x > 1, jnp.nan, x)}

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fatelib import theory
-from fatelib.linear import DeepLinear, pretrain, train, truncate
+from fatelib import relu, theory
+from fatelib.linear import DeepLinear, pretrain, reduced_tasks, train, truncate
 from fatelib.tasks import LinearTasks
 from fatelib.transfer import fine_tune, linear_transfer, scratch
 
@@ -215,3 +215,84 @@ def test_impossible_options():
         transfer(steps=5)
     with pytest.raises(ValueError, match=r"X must be \(n, 6\)"):
         linear_transfer(network, tasks, X[:, :4], y)
+
+
+def relu_tasks(n=60, sigma=0.1):
+    tasks = relu.ReluTasks.ablated(jax.random.key(0), 6, 8, 0.5, sigma)
+    return tasks, *tasks.sample(jax.random.key(1), n)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.01])
+def test_relu_linear_transfer_is_ridge_regression_on_the_features(ridge):
+    """The solution, gradient descent and the normal equations of a few well-separated features."""
+    tasks, X, y = relu_tasks()
+    exact = linear_transfer(tasks.source, tasks, X, y, ridge=ridge)
+    trained = linear_transfer(
+        tasks.source, tasks, X, y, ridge=ridge, engine="descent", tolerance=1e-9, steps=100_000
+    )
+    features = np.maximum(np.asarray(X, float) @ np.asarray(tasks.source.W, float).T, 0)[:, :4]
+    gram = features.T @ features / len(y) + ridge * np.eye(4)
+    last = np.linalg.solve(gram, features.T @ np.asarray(y, float) / len(y))
+    np.testing.assert_allclose(exact.network.c[:4] / 8, last, rtol=1e-3)
+    np.testing.assert_array_equal(exact.network.c[4:], 0)  # neurons that are absent
+    # The objective is 1e-9 above its minimum; the features' curvature is over 0.05.
+    np.testing.assert_allclose(trained.network.c[:4] / 8, last, atol=2e-4)
+    assert trained.converged
+    assert (exact.engine, trained.engine) == ("limit", "descent")
+    np.testing.assert_allclose(exact.risk, tasks.risk(exact.network), rtol=1e-5)
+    misses = jax.vmap(exact.network)(X) - y
+    np.testing.assert_allclose(exact.loss, jnp.mean(misses**2), rtol=1e-4)
+
+
+def test_relu_risk_follows_its_predicted_learning_curve():
+    """Fitted last layers on random features, against their neurons alone."""
+    tasks = relu.ReluTasks.ablated(jax.random.key(0), 24, 12, 0.5, 0.1)
+    network = relu.ReluNetwork.init(jax.random.key(2), 24, 48)
+    target = tasks.target.W, tasks.target.c / 12
+    spectrum = relu.feature_spectrum(network.W, *target)
+
+    def run(key):
+        return linear_transfer(network, tasks, *tasks.sample(key, 160), ridge=1e-3).risk
+
+    risks = jax.lax.map(run, jax.random.split(jax.random.key(3), 100))
+    expected = theory.ridge_risk(
+        160,
+        spectrum.eigenvalues,
+        spectrum.coefficients2,
+        residual=spectrum.residual,
+        noise=0.1,
+        ridge=1e-3,
+    )
+    # A deterministic equivalent for Gaussian features: ReLU ones may be a few percent off.
+    error = np.std(risks, ddof=1) / 10
+    assert abs(np.mean(risks) - expected) <= 4 * error + 0.05 * expected
+
+
+def test_relu_protocols_train_the_right_network():
+    tasks, X, y = relu_tasks(n=30, sigma=0.0)
+    options = {"tolerance": 1e-3}
+    new = scratch(jax.random.key(4), tasks, X, y, **options)
+    assert new.network.W.shape == (80, 6)  # ten for each of the teacher's
+    start = relu.ReluNetwork.init(jax.random.key(4), 6, 80)
+    by_hand, history = relu.train(start, X, y, **options)
+    np.testing.assert_array_equal(new.network.W, by_hand.W)
+    assert new.steps == history.steps_taken
+    tuned = fine_tune(tasks.source, tasks, X, y, **options)
+    assert tuned.converged
+    assert tuned.loss <= 1.01e-3
+    assert tuned.risk < tasks.risk(tasks.source)
+
+
+def test_networks_and_tasks_are_of_one_kind():
+    tasks, X, y = relu_tasks()
+    linear = LinearTasks.at_angle(jax.random.key(0), 6, 0.5)
+    _, reduced, labels = reduced_tasks(jax.random.key(0), 5, 6, 0.5, 0.0)
+    for protocol in (fine_tune, linear_transfer):
+        with pytest.raises(ValueError, match=r"ReluNetwork for ReluTasks.*got DeepLinear and Relu"):
+            protocol(pretrained_on(linear.beta_source), tasks, X, y)
+        with pytest.raises(ValueError, match=r"got ReluNetwork and LinearTasks"):
+            protocol(tasks.source, linear, X, y)
+        with pytest.raises(ValueError, match=r"X must be an array \(n, d\) for ReLU networks"):
+            protocol(tasks.source, tasks, reduced, labels)
+    with pytest.raises(ValueError, match="depth must be 2 and engine 'auto' or 'descent' for ReLU"):
+        scratch(jax.random.key(0), tasks, X, y, depth=3)

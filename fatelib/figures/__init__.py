@@ -17,6 +17,7 @@ from fatelib.figures import (
     distances,
     dynamics,
     kernels,
+    relu_transfer,
     students,
     variations,
 )
@@ -43,6 +44,9 @@ FIGURES = {
         kernels.FIG_MERCER,
         kernels.FIG_3D,
         students.FIG_3AB,
+        relu_transfer.FIG_3C,
+        relu_transfer.FIG_3E,
+        relu_transfer.FIG_CURVE,
     )
 }
 """Key of each figure -> the figure."""

@@ -179,8 +179,6 @@ def pretrain(
 
 def read_samples(network: ReluNetwork, X: Any, y: Any) -> tuple[ReluNetwork, Array, Array]:
     """Check a network and a data set and bring them to the dtype that all promote to."""
-    if not eqx.is_array_like(X) and not isinstance(X, list | tuple):
-        raise ValueError(f"X must be an array (n, d) for a ReLU network; got {type(X).__name__}")
     dtype = _dtype(network, X, y)
     X, y = jnp.asarray(X, dtype), jnp.asarray(y, dtype)
     d = network.W.shape[1]

@@ -1,0 +1,85 @@
+"""Grids of ReLU experiments: what is shared, what is stored, and that theory predicts them."""
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+from fatelib import relu
+from fatelib.relu_sweep import relu_phase_diagram
+from fatelib.transfer import linear_transfer, scratch
+
+KEY = jax.random.key(3)
+SMALL = {
+    "d": 6,
+    "width": 12,
+    "teacher_width": 5,
+    "instances": 3,
+    "key": KEY,
+    "tolerance": 1e-3,
+    "progress": False,
+}
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory):
+    store = tmp_path_factory.mktemp("relu") / "store"
+    return relu_phase_diagram([0.2, 0.6], [10, 40], store=store, **SMALL), store
+
+
+@pytest.mark.slow
+def test_cells_are_the_protocols(grid):
+    """One cell of each kind, done by hand."""
+    data, _ = grid
+    assert data.risk.dims == ("protocol", "fraction", "n", "instance")
+    assert data.converged.all()
+    own = jax.random.fold_in(KEY, 1)
+    tasks = relu.ReluTasks.ablated(jax.random.fold_in(own, 0), 6, 5, 0.6)
+    X, y = tasks.sample(jax.random.fold_in(jax.random.fold_in(own, 1), 40), 40)
+    cell = data.sel(fraction=0.6, n=40, instance=1)
+    new = scratch(jax.random.fold_in(own, 3), tasks, X, y, width=12, tolerance=1e-3)
+    np.testing.assert_allclose(cell.risk_scratch, new.risk, rtol=1e-3)
+    start = relu.ReluNetwork.init(jax.random.fold_in(own, 2), 6, 12)
+    for protocol, features in {"source_features": tasks.source, "random_features": start}.items():
+        fitted = linear_transfer(features, tasks, X, y)
+        np.testing.assert_allclose(cell.risk.sel(protocol=protocol), fitted.risk, rtol=1e-3)
+        inside = relu.projection(features.W, tasks.target.W, tasks.target.c / 5)
+        np.testing.assert_allclose(cell.outside.sel(protocol=protocol), inside.outside, atol=1e-5)
+        assert int(cell["rank"].sel(protocol=protocol)) == int(inside.rank)
+    np.testing.assert_allclose(cell.transferability, cell.risk_scratch - cell.risk, atol=1e-6)
+    # No last layer does better than the part of the target outside its features.
+    linear = data.risk.drop_sel(protocol="fine_tuning")
+    assert (linear >= data.outside.drop_sel(protocol="fine_tuning") - 1e-6).all()
+
+
+@pytest.mark.slow
+def test_a_part_has_the_values_of_the_whole_and_a_store_is_kept(grid):
+    data, store = grid
+    again = relu_phase_diagram([0.2, 0.6], [10, 40], store=store, **SMALL)
+    xr.testing.assert_identical(data, again)
+    part = relu_phase_diagram([0.6], [40], protocols=["source_features"], **SMALL)
+    whole = data.sel(fraction=[0.6], n=[40], protocol=["source_features"])
+    np.testing.assert_allclose(part.risk, whole.risk, rtol=1e-5)
+    np.testing.assert_allclose(part.risk_scratch, whole.risk_scratch, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"source\.zarr was made with sigma = 0\.0, not 0\.5"):
+        relu_phase_diagram([0.2, 0.6], [10, 40], store=store, sigma=0.5, **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fractions": [1.5]}, r"fractions must be a number in \[0, 1\]; got 1\.5"),
+        ({"fractions": []}, "fractions and ns must not be empty"),
+        ({"ns": [2.5]}, "ns must be an integer >= 1"),
+        ({"width": 0}, "width must be an integer >= 1"),
+        ({"protocols": ["scratch"]}, r"protocols must be some of .*; got \['scratch'\]"),
+        ({"outputs": "zeros"}, "outputs must be 'ones', 'sign' or 'gaussian'"),
+        ({"sigma": -1.0}, "sigma must be a number >= 0"),
+        ({"scale": 0.0}, "scale must be a number > 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be a number > 0"),
+        ({"memory": 0.0}, "memory must be a number > 0"),
+    ],
+)
+def test_impossible_arguments_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        relu_phase_diagram(**{"fractions": [0.5], "ns": [10], **SMALL, **changes})
