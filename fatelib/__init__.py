@@ -3,9 +3,9 @@
 `fatelib` computes and simulates transfer learning in high-dimensional regression: closed-form
 risks (`fatelib.theory`), deep linear networks and the gradient descent that trains them
 (`fatelib.linear`), two-layer ReLU networks and their kernel (`fatelib.relu`), the transfer
-protocols (`fatelib.transfer`) and phase diagrams over them (`fatelib.sweep`, `fatelib.relu_sweep`), with tables of
-agreement (`fatelib.agreement`) and figures (`fatelib.plot`, and `fatelib.widgets` where the extra
-``widgets`` is installed).
+protocols (`fatelib.transfer`) and phase diagrams over them (`fatelib.sweep`,
+`fatelib.relu_sweep`), with tables of agreement (`fatelib.agreement`) and figures (`fatelib.plot`,
+and `fatelib.widgets` where the extra ``widgets`` is installed).
 
 Importing it changes no global JAX setting.
 """
