@@ -104,6 +104,8 @@ def sweep(
         raise ValueError(
             f"given must have {instances} instances; got {given.sizes.get('instance')}"
         )
+    if given is not None:
+        _check_given(given, outer, key)
     if jax.process_count() > 1 and store is None:
         raise ValueError("store must be a directory that all processes share; got None")
     size = min(chunk or instances, instances)
@@ -180,6 +182,15 @@ def sweep(
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices("fatelib.sweep")
     return target.load()
+
+
+def _check_given(given: xr.Dataset, outer: Mapping[str, Sequence[Any]], key: Any) -> None:
+    """Raise unless an earlier sweep has the points and the random numbers of this one."""
+    for name in outer:
+        if name in given.dims and given[name].values.tolist() != np.asarray(outer[name]).tolist():
+            raise ValueError(f"given must have the same {name} as outer, in the same order")
+    if given.attrs.get("key") != np.asarray(jax.random.key_data(key)).tolist():
+        raise ValueError("given must come from a sweep with the same key")
 
 
 def _collect(

@@ -54,9 +54,10 @@ def relu_phase_diagram(
     target. Pretraining is on the exact population loss; all risks are exact, by the kernel.
 
     The features of linear transfer are those of the pretrained student, or instead those of the
-    source teacher itself (what pretraining could give at best), or of untrained random neurons
-    (what a network has without it: the control). For all three, `fatelib.relu.feature_spectrum`
-    and `fatelib.theory.ridge_risk` predict the risk from the neurons alone.
+    source teacher itself (of a student that holds its source and nothing else), or of untrained
+    random neurons (what a network has without a source: the control). For all three,
+    `fatelib.relu.feature_spectrum` and `fatelib.theory.ridge_risk` predict the risk from the
+    neurons alone.
 
     An instance is one teacher, one start of the student and, for each n, one data set; all
     fractions share them, and the scratch network. Draws depend on the key, the instance and n
@@ -122,77 +123,108 @@ def relu_phase_diagram(
     counts = {"ns": sizes, "d": d, "width": width, "teacher_width": teacher_width}
     for name, value in counts.items():
         check(name, value, lambda v: (v >= 1) & (v == np.floor(v)), "an integer >= 1")
-    if not len(mus) or not len(sizes):
-        raise ValueError(f"fractions and ns must not be empty; got {len(mus)} and {len(sizes)}")
+    lists = {"fractions": mus.tolist(), "ns": sizes.astype(int).tolist(), "protocols": protocols}
+    for name, values in lists.items():
+        if not len(values) or len(set(values)) < len(values):
+            raise ValueError(f"{name} must not be empty or hold one value twice; got {values}")
     unknown = [protocol for protocol in protocols if protocol not in get_args(Protocol)]
-    if unknown or not protocols:
+    if unknown:
         raise ValueError(f"protocols must be some of {get_args(Protocol)}; got {list(protocols)}")
     if outputs not in ("ones", "sign", "gaussian"):
         raise ValueError(f"outputs must be 'ones', 'sign' or 'gaussian'; got {outputs!r}")
-    for name, value in {"sigma": sigma, "ridge": ridge, "tolerance": tolerance}.items():
+    for name, value in {"sigma": sigma, "ridge": ridge}.items():
         check(name, value, lambda v: (v >= 0) & (v < np.inf), "a number >= 0")
     check("scale", scale, lambda s: (s > 0) & (s < np.inf), "a number > 0")
-    if learning_rate is not None:
-        check("learning_rate", learning_rate, lambda r: (r > 0) & (r < np.inf), "a number > 0")
-    check("steps", steps, lambda s: (s >= 0) & (s == np.floor(s)), "an integer >= 0")
     check("memory", memory, lambda m: m > 0, "a number > 0")
-    training = {"learning_rate": learning_rate, "steps": int(steps), "tolerance": tolerance}
+    training = {"learning_rate": learning_rate, "steps": steps, "tolerance": tolerance}
     unknown = sorted(set(source_options or {}) - set(training))
     if unknown:
         raise ValueError(f"source_options must be of {sorted(training)}; got {unknown}")
-    sizes = sizes.astype(int)
+    pretraining = {**training, **(source_options or {})}
+    for name, options in {"": training, "source_options: ": pretraining}.items():
+        _check_options(**options, name=name)
+    d, width, teacher_width = int(d), int(width), int(teacher_width)
     experiment = _Ablation(
-        d=int(d),
-        width=int(width),
-        teacher_width=int(teacher_width),
+        d=d,
+        width=width,
+        teacher_width=teacher_width,
         outputs=outputs,
         protocols=tuple(protocols),
         sigma=jnp.asarray(sigma, float),
         scale=jnp.asarray(scale, float),
         ridge=jnp.asarray(ridge, float),
         training=training,
-        pretraining={**training, **(source_options or {})},
+        pretraining=pretraining,
     )
-    attrs: dict[str, Any] = {"d": int(d), "width": int(width), "teacher_width": int(teacher_width)}
-    attrs |= {"sigma": float(sigma), "outputs": outputs, "scale": float(scale)}
-    attrs |= {"ridge": float(ridge), "max_steps": int(steps), "tolerance": float(tolerance)}
-    attrs |= {"learning_rate": "auto" if learning_rate is None else float(learning_rate)}
-    attrs |= {f"source_{name}": value for name, value in (source_options or {}).items()}
-    options: dict[str, Any] = {"instances": instances, "key": key, "progress": progress}
-    neurons = max(width, teacher_width)
-    largest = 4.0 * (6 * sizes.max() + 8 * neurons) * (d + 3 * neurons)
-    options |= {"attrs": attrs, "chunk": max(1, int(memory * 1e9 / largest))}
 
-    def place(name: str) -> Path | None:
-        return None if store is None else Path(store) / f"{name}.zarr"
+    def stage(name: str, n: int, **attrs: Any) -> dict[str, Any]:
+        """Options of one of the sweeps, whose store compares only what it depends on."""
+        neurons = max(width, teacher_width)
+        itemsize = jnp.dtype(jnp.result_type(float)).itemsize
+        size = itemsize * (6 * n + 8 * neurons) * (d + 3 * neurons)
+        network = {"d": d, "width": width, "teacher_width": teacher_width}
+        return {
+            "instances": instances,
+            "key": key,
+            "progress": progress,
+            "chunk": max(1, int(memory * 1e9 / size)),
+            "store": None if store is None else Path(store) / f"{name}.zarr",
+            "attrs": {**network, "outputs": outputs, "scale": float(scale), **attrs},
+        }
 
-    outer: dict[str, Any] = {"fraction": mus.tolist(), "n": sizes.tolist()}
+    source = {f"source_{name}": value for name, value in _recorded(pretraining).items()}
+    target = {"sigma": float(sigma), **_recorded(training)}
+    largest = int(sizes.max())
     sources = sweep(
         experiment.pretrain,
-        {"fraction": outer["fraction"]},
+        {"fraction": lists["fractions"]},
         {"neuron": range(width), "weight": range(d + 1)},
-        store=place("source"),
-        **options,
+        **stage("source", 0, **source),
     )
     new = sweep(
-        experiment.scratch, {"n": outer["n"]}, {}, static=("n",), store=place("scratch"), **options
+        experiment.scratch,
+        {"n": lists["ns"]},
+        {},
+        static=("n",),
+        **stage("scratch", largest, **target),
     )
     data = sweep(
         experiment.transfer,
-        outer,
+        {"fraction": lists["fractions"], "n": lists["ns"]},
         {"protocol": list(protocols)},
         static=("n",),
         given=sources[["weights"]],
-        store=place("transfer"),
-        **options,
+        **stage("transfer", largest, **source, **target, ridge=float(ridge)),
     )
     seconds = sum(part.attrs["seconds"] for part in (sources, new, data))
     data = xr.merge(
         [data, new, sources[["source_loss", "source_converged", "source_steps"]]],
         combine_attrs="override",
     )
-    data = data.drop_vars(["neuron", "weight"], errors="ignore").assign_attrs(seconds=seconds)
+    data = data.drop_vars(["neuron", "weight"], errors="ignore")
+    data = data.assign_attrs({**new.attrs, **sources.attrs, **data.attrs, "seconds": seconds})
     return _label(experiment.predict(data, sources.weights, key))
+
+
+def _check_options(
+    learning_rate: float | None, steps: int, tolerance: float, name: str = ""
+) -> None:
+    """Raise unless training can take these options."""
+    if learning_rate is not None:
+        accepted = "a number > 0"
+        check(f"{name}learning_rate", learning_rate, lambda r: (r > 0) & (r < np.inf), accepted)
+    accepted = "an integer >= 0"
+    check(f"{name}steps", steps, lambda s: (s >= 0) & (s == np.floor(s)), accepted)
+    check(f"{name}tolerance", tolerance, lambda t: (t >= 0) & (t < np.inf), "a number >= 0")
+
+
+def _recorded(options: dict[str, Any]) -> dict[str, Any]:
+    rate = options["learning_rate"]
+    return {
+        "learning_rate": "auto" if rate is None else float(rate),
+        "max_steps": int(options["steps"]),
+        "tolerance": float(options["tolerance"]),
+    }
 
 
 class _Ablation(eqx.Module):
@@ -276,31 +308,37 @@ class _Ablation(eqx.Module):
         """Add what the neurons alone say about linear transfer, at every n."""
         shape = (len(self.protocols), data.sizes["fraction"], data.sizes["instance"])
         outside, ranks = np.full(shape, np.nan), np.full(shape, np.nan)
-        norm2 = np.zeros(shape[1:])
         risks = np.full((*shape, data.sizes["n"]), np.nan)
-        for at in np.ndindex(shape):
-            protocol, fraction = self.protocols[at[0]], float(data.fraction[at[1]])
-            own = jax.random.fold_in(key, at[2])
-            target = self.tasks(own, fraction).target
-            norm2[at[1:]] = float(relu.distance2(target, _nothing(target)))
-            if protocol == "fine_tuning":
-                continue
-            found = jnp.asarray(weights.isel(fraction=at[1], instance=at[2]).values)
-            pretrained = ReluNetwork(found[:, :-1], found[:, -1])
-            neurons = self.features(protocol, own, fraction, pretrained).W
-            spectrum = feature_spectrum(neurons, target.W, target.c / len(target.c))
-            outside[at], ranks[at] = spectrum.residual, (spectrum.eigenvalues > 0).sum()
-            risks[at] = theory.ridge_risk(
-                data.n.values,
-                spectrum.eigenvalues,
-                spectrum.coefficients2,
-                residual=spectrum.residual,
-                noise=self.sigma,
-                ridge=self.ridge,
-            )
+        norm2 = np.zeros(shape[-1])
+        for i in range(shape[-1]):
+            own = jax.random.fold_in(key, i)
+            target = self.tasks(own, 0.0).target
+            norm2[i] = relu.distance2(target, _nothing(target))
+            for at in np.ndindex(shape[:-1]):
+                protocol, fraction = self.protocols[at[0]], float(data.fraction[at[1]])
+                if protocol == "fine_tuning":
+                    continue
+                if protocol == "random_features" and at[1] > 0:  # the same for all fractions
+                    for array in (outside, ranks, risks):
+                        array[at[0], at[1], i] = array[at[0], 0, i]
+                    continue
+                found = jnp.asarray(weights.isel(fraction=at[1], instance=i).values)
+                pretrained = ReluNetwork(found[:, :-1], found[:, -1])
+                neurons = self.features(protocol, own, fraction, pretrained).W
+                spectrum = feature_spectrum(neurons, target.W, target.c / len(target.c))
+                outside[*at, i] = spectrum.residual
+                ranks[*at, i] = (spectrum.eigenvalues > 0).sum()
+                risks[*at, i] = theory.ridge_risk(
+                    data.n.values,
+                    spectrum.eigenvalues,
+                    spectrum.coefficients2,
+                    residual=spectrum.residual,
+                    noise=self.sigma,
+                    ridge=self.ridge,
+                )
         dims = ("protocol", "fraction", "instance")
         data["outside"], data["rank"] = (dims, outside), (dims, ranks)
-        data["norm2"] = dims[1:], norm2
+        data["norm2"] = "instance", norm2
         data["risk_theory"] = (*dims, "n"), risks
         return data
 

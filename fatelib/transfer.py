@@ -214,9 +214,10 @@ def linear_transfer(
             where features differ much in size.
         cutoff: Relative size below which a singular direction counts as absent: of F, by default
             1e-3, or of Z for a ReLU network, by default the square root of the cutoff of
-            `fatelib.relu.feature_spectrum`: both then count the same features. The remainder of
-            the initial weights reaches about twice their scale in a two-layer linear network:
-            1e-3 suits scales up to 3e-4. For larger ones raise it or use a ridge.
+            `fatelib.relu.feature_spectrum`: the same share of the largest eigenvalue, so that with
+            many samples both count the same features. The remainder of the initial weights reaches
+            about twice their scale in a two-layer linear network: 1e-3 suits scales up to 3e-4.
+            For larger ones raise it or use a ridge.
         **options: Passed on to `fatelib.train` or `fatelib.relu.train`, with ``engine="descent"``
             only.
 

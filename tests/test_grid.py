@@ -95,6 +95,14 @@ def test_a_sweep_goes_on_from_another(tmp_path):
     assert (one.mark.sel(x=2.0) == 20).all()
     two = sweep(second, {"x": [1.0, 2.0], "y": [3.0]}, {}, given=one, **options)
     np.testing.assert_allclose(two["sum"].sel(y=3.0), 3 * one.draw.sum("c") + one.mark, rtol=1e-6)
+    for changes, message in (
+        ({"outer": {"x": [2.0], "y": [3.0]}}, "given must have the same x as outer"),
+        ({"outer": {"x": [2.0, 1.0], "y": [3.0]}}, "given must have the same x as outer"),
+        ({"key": jax.random.key(9)}, "given must come from a sweep with the same key"),
+    ):
+        arguments = {"outer": {"x": [1.0, 2.0], "y": [3.0]}, "inner": {}, **options, **changes}
+        with pytest.raises(ValueError, match=message):
+            sweep(second, given=one, **arguments)
     with pytest.raises(ValueError, match="given takes the place of prepare"):
         sweep(second, {"x": [1.0]}, {}, given=one, prepare=lambda keys: keys, **options)
     with pytest.raises(ValueError, match="given must have 4 instances; got 5"):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fatelib import relu
+from fatelib import relu, theory
 from fatelib.relu_sweep import relu_phase_diagram
-from fatelib.transfer import linear_transfer, scratch
+from fatelib.transfer import fine_tune, linear_transfer, scratch
 
 KEY = jax.random.key(3)
 SMALL = {
@@ -40,12 +40,19 @@ def test_cells_are_the_protocols(grid):
     new = scratch(jax.random.fold_in(own, 3), tasks, X, y, width=12, tolerance=1e-3)
     np.testing.assert_allclose(cell.risk_scratch, new.risk, rtol=1e-3)
     start = relu.ReluNetwork.init(jax.random.fold_in(own, 2), 6, 12)
-    for protocol, features in {"source_features": tasks.source, "random_features": start}.items():
+    student, _ = relu.pretrain(start, tasks.source, tolerance=1e-3, steps=100_000)
+    tuned = fine_tune(student, tasks, X, y, tolerance=1e-3)
+    np.testing.assert_allclose(cell.risk.sel(protocol="fine_tuning"), tuned.risk, rtol=1e-3)
+    sets = {"linear_transfer": student, "source_features": tasks.source, "random_features": start}
+    for protocol, features in sets.items():
         fitted = linear_transfer(features, tasks, X, y)
         np.testing.assert_allclose(cell.risk.sel(protocol=protocol), fitted.risk, rtol=1e-3)
-        inside = relu.projection(features.W, tasks.target.W, tasks.target.c / 5)
-        np.testing.assert_allclose(cell.outside.sel(protocol=protocol), inside.outside, atol=1e-5)
-        assert int(cell["rank"].sel(protocol=protocol)) == int(inside.rank)
+        found = relu.feature_spectrum(features.W, tasks.target.W, tasks.target.c / 5)
+        np.testing.assert_allclose(cell.outside.sel(protocol=protocol), found.residual, atol=1e-5)
+        predicted = theory.ridge_risk(
+            40, found.eigenvalues, found.coefficients2, residual=found.residual
+        )
+        np.testing.assert_allclose(cell.risk_theory.sel(protocol=protocol), predicted, rtol=1e-2)
     np.testing.assert_allclose(cell.transferability, cell.risk_scratch - cell.risk, atol=1e-6)
     # No last layer does better than the part of the target outside its features.
     linear = data.risk.drop_sel(protocol="fine_tuning")
@@ -61,15 +68,21 @@ def test_a_part_has_the_values_of_the_whole_and_a_store_is_kept(grid):
     whole = data.sel(fraction=[0.6], n=[40], protocol=["source_features"])
     np.testing.assert_allclose(part.risk, whole.risk, rtol=1e-5)
     np.testing.assert_allclose(part.risk_scratch, whole.risk_scratch, rtol=1e-5)
-    with pytest.raises(ValueError, match=r"source\.zarr was made with sigma = 0\.0, not 0\.5"):
+    # What does not depend on a parameter is kept, what does is refused.
+    with pytest.raises(ValueError, match=r"scratch\.zarr was made with sigma = 0\.0, not 0\.5"):
         relu_phase_diagram([0.2, 0.6], [10, 40], store=store, sigma=0.5, **SMALL)
+    with pytest.raises(ValueError, match=r"source\.zarr was made with scale = 1\.0, not 0\.5"):
+        relu_phase_diagram([0.2, 0.6], [10, 40], store=store, scale=0.5, **SMALL)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"fractions": [1.5]}, r"fractions must be a number in \[0, 1\]; got 1\.5"),
-        ({"fractions": []}, "fractions and ns must not be empty"),
+        ({"fractions": []}, "fractions must not be empty or hold one value twice"),
+        ({"ns": [10, 10]}, r"ns must not be empty or hold one value twice; got \[10, 10\]"),
+        ({"source_options": {"tolerances": 1}}, "source_options must be of .*; got"),
+        ({"source_options": {"steps": -1}}, "source_options: steps must be an integer >= 0"),
         ({"ns": [2.5]}, "ns must be an integer >= 1"),
         ({"width": 0}, "width must be an integer >= 1"),
         ({"protocols": ["scratch"]}, r"protocols must be some of .*; got \['scratch'\]"),

@@ -5,6 +5,7 @@ import pytest
 from scipy import integrate, special
 
 from fatelib.relu import arccos_kernel, hermite_coefficients, mercer_spectrum, step_kernel
+from fatelib.relu.kernel import _acute_angle
 
 
 def k(u):
@@ -150,3 +151,13 @@ def test_impossible_arguments():
         mercer_spectrum(1, 3)
     with pytest.raises(ValueError, match="degree must have multiplicities that float64 holds, at"):
         mercer_spectrum(1000, 1000)
+
+
+def test_angles_are_right_to_rounding():
+    """The polynomial in use below 64 bits, from 0 to where it is most delicate."""
+    near_one = 1 - np.finfo(np.float32).eps * np.arange(1, 50)
+    cosines = np.concatenate([np.linspace(0, 1, 10_001), near_one]).astype(np.float32)
+    angles = np.arccos(cosines.astype(float))
+    # Each operation of a sum of about pi / 2 rounds by half a unit, and there are about ten.
+    atol = 5 * np.finfo(np.float32).eps * np.pi / 2
+    np.testing.assert_allclose(_acute_angle(jnp.asarray(cosines)), angles, atol=atol)
