@@ -16,6 +16,7 @@ TITLES = {
     "engines": "Each engine against its floor",
     "scaling": "How the cost grows",
     "million": "A million dimensions",
+    "relu": "ReLU networks",
 }
 
 
@@ -29,10 +30,9 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[options.device]
     shared = ["--quick"] if options.quick else []
-    own = {"against_authors": []}
-    for name in ("authors", "python"):
-        if value := getattr(options, name):
-            own["against_authors"] += [f"--{name}", value]
+    authors = ["--authors", options.authors] if options.authors else []
+    python = ["--python", options.python] if options.python else []
+    own = {"against_authors": authors + python, "relu": python}
 
     def load() -> str:
         return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"

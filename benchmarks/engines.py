@@ -18,9 +18,9 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from timing import BLOCK, per_step, per_turn, pretrained, seconds, table, unit
+from timing import BLOCK, matrix_rate, per_step, per_turn, pretrained, seconds, table, unit
 
-from fatelib.linear.quadratic import Quadratic, product
+from fatelib.linear.quadratic import Quadratic
 from fatelib.linear.training import loss_of
 
 
@@ -48,12 +48,6 @@ def bandwidth(size: float) -> float:
         12 * count / per_turn(lambda turns: triad(turns, a, b)),
         4 * matrices.size / per_turn(lambda turns: read(turns, matrices)),
     )
-
-
-def matrix_rate(size: int) -> float:
-    """Floating-point operations per second of a large matrix product."""
-    a = jnp.ones((size, size))
-    return 2 * size**3 / seconds(partial(jax.jit(product), a, a))
 
 
 def floor(engine: str, r: int, h: int) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from fatelib.linear import DeepLinear
 from fatelib.linear.descent import Descent
 from fatelib.linear.gram import Gram
 from fatelib.linear.iteration import LinearIteration
-from fatelib.linear.quadratic import Loss
+from fatelib.linear.quadratic import Loss, product
 from fatelib.linear.spectral import RankOne, Spectral
 
 # Steps that `fatelib.train` takes at once with its default of a record every 100 steps.
@@ -42,6 +42,12 @@ def per_turn(loop: Callable[[int], Any], at_least: float = 0.1, repeats: int = 4
         turns *= 2 + int(min(at_least / taken, 100))
         taken = once(partial(loop, turns))
     return min(taken, *(once(partial(loop, turns)) for _ in range(repeats))) / turns
+
+
+def matrix_rate(size: int) -> float:
+    """Floating-point operations per second of a large matrix product."""
+    a = jnp.ones((size, size))
+    return 2 * size**3 / seconds(partial(jax.jit(product), a, a))
 
 
 def iteration(engine: str, loss: Loss, network: DeepLinear) -> LinearIteration:

@@ -1,0 +1,127 @@
+"""ReLU networks: steps on both layers against the same loop in PyTorch, and against the floor.
+
+A step is two matrix products, X W^T and one that brings the errors back: 4 n m d operations. The
+floor is the time that these take at the measured rate of a large matrix product. On the population
+n is m + m*, the neurons of student and teacher.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from timing import RATE, matrix_rate, seconds, table, unit
+
+from fatelib import relu
+
+RECORD = 100  # steps: the default of `relu.train`
+
+
+def theirs(python: str, networks, X, y, steps: int, device: str) -> dict:
+    """Run the loop in PyTorch, with as many threads as ours has; empty without PyTorch."""
+    check = [python, "-c", "import torch"]
+    if subprocess.run(check, stderr=subprocess.DEVNULL).returncode:
+        print(f"PyTorch is missing from {python}", file=sys.stderr)
+        return {}
+    # JAX has one thread per core that the process may use.
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder, "data.npz")
+        np.savez(data, W=networks.W, c=networks.c, X=X, y=y)
+        command = [python, Path(__file__).with_name("torch_step.py"), data, f"--steps={steps}"]
+        command += [f"--compare={RECORD}", f"--rate={RATE}", f"--device={device}"]
+        command += [f"--threads={len(cores)}"]
+        answer = subprocess.run(
+            [str(part) for part in command], check=True, stdout=subprocess.PIPE, text=True
+        )
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def ours(networks, X, y, steps: int) -> tuple[float, np.ndarray]:
+    """Seconds per step of `relu.train`, and its losses at the start and after RECORD steps."""
+    options = {"learning_rate": RATE, "steps": steps, "tolerance": 0.0, "record_every": RECORD}
+    train = partial(relu.train, **options)
+    if X.ndim == 3:
+        train = jax.jit(jax.vmap(train))
+    run = partial(train, networks, X, y)
+    losses = run()[1].loss[..., :2]
+    return seconds(run) / steps, np.reshape(losses, (-1, 2)).sum(axis=0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--python", default=sys.executable, help="an interpreter with PyTorch")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    device = "cpu" if jax.default_backend() == "cpu" else "gpu"
+    rate = matrix_rate(8192 if device == "gpu" else 2048)
+    d, m, teachers = (20, 100, 10) if options.quick else (100, 1000, 100)
+    sizes = (30, 300) if options.quick else (30, 300, 1000, 3000)
+    batches = (1, 32) if device == "gpu" else (1,)
+    student = relu.ReluNetwork.init(jax.random.key(0), d, m)
+    teacher = relu.ReluNetwork.init(jax.random.key(1), d, teachers, output=1.0)
+
+    def cell(taken: float, floor: float) -> str:
+        return f"{unit(taken)} ({floor / taken:.0%})"
+
+    rows, version = [], "PyTorch is missing"
+    for batch in batches:
+        for n in sizes:
+            shape = () if batch == 1 else (batch,)
+            X = jax.random.normal(jax.random.key(n), (*shape, n, d))
+            y = jnp.vectorize(teacher, signature="(d)->()")(X)
+            networks = jax.tree.map(lambda w, s=shape: jnp.broadcast_to(w, (*s, *w.shape)), student)
+            steps = RECORD * (1 + 300 // n)
+            floor = batch * 4 * n * m * d / rate
+            taken, (start, end) = ours(networks, X, y, steps)
+            other = theirs(options.python, networks, X, y, steps, device)
+            version = other.get("version", version)
+            ways = [other.get(way) for way in ("autograd", "compile")]
+            apart = [abs(way["loss"] - end) / (start - end) for way in ways if way]
+            rows.append(
+                (
+                    n,
+                    batch,
+                    unit(floor),
+                    *(cell(way["seconds"], floor) if way else "n/a" for way in ways),
+                    cell(taken, floor),
+                    *(f"{way['seconds'] / taken:.2f}x" if way else "n/a" for way in ways),
+                    ", ".join(f"{value:.0e}" for value in apart) or "n/a",
+                )
+            )
+    print(
+        f"Both layers, m = {m}, d = {d}, learning rate {RATE}, float32; seconds per step of all "
+        f"networks, records every {RECORD} steps included in ours. {version}. A matrix "
+        f"product reaches {rate / 1e9:.4g} Gflop/s; the floor is 4 n m d operations at that rate, "
+        "in brackets the share of the time that it makes up. Faster is their time divided by "
+        f"ours. The last column is how far their loss is from ours after {RECORD} steps, relative "
+        "to how far it fell.\n"
+    )
+    head = ["n", "networks", "floor", "PyTorch, autograd", "torch.compile", "`relu.train`"]
+    table([*head, "faster than autograd", "than torch.compile", "differences"], rows)
+
+    steps = 2 * RECORD
+    run = partial(
+        relu.pretrain, student, teacher, learning_rate=RATE, steps=steps, tolerance=0.0
+    )  # fmt: skip
+    taken = seconds(run) / steps
+    pairs = m * (m + teachers)
+    floor = 4 * pairs * d / rate
+    print(
+        "\nA step on the population, in closed form: the products of a step on m + m* samples, "
+        "and an angle with its sine for each pair of neurons, which the floor leaves out.\n"
+    )
+    head = ["m", "m*", "d", "operations in products", "angles", "floor", "`relu.pretrain`"]
+    counts = (f"{4e-6 * pairs * d:.3g} million", f"{1e-6 * pairs:.3g} million")
+    table(head, [(m, teachers, d, *counts, unit(floor), cell(taken, floor))])
+
+
+if __name__ == "__main__":
+    main()
