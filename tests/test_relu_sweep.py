@@ -83,7 +83,7 @@ def test_a_part_has_the_values_of_the_whole_and_a_store_is_kept(grid):
         ({"ns": [10, 10]}, r"ns must not be empty or hold one value twice; got \[10, 10\]"),
         ({"source_options": {"tolerances": 1}}, "source_options must be of .*; got"),
         ({"source_options": {"steps": -1}}, "source_options: steps must be an integer >= 0"),
-        ({"ns": [2.5]}, "ns must be an integer >= 1"),
+        ({"ns": np.array([2.5])}, "ns must be an integer >= 1"),
         ({"width": 0}, "width must be an integer >= 1"),
         ({"protocols": ["scratch"]}, r"protocols must be some of .*; got \['scratch'\]"),
         ({"outputs": "zeros"}, "outputs must be 'ones', 'sign' or 'gaussian'"),
