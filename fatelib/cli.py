@@ -44,7 +44,7 @@ Two processes by hand, each in its own terminal:
     "reproduce": """\
 examples:
   fatelib reproduce fig-ridge
-  fatelib reproduce all --scale paper --out figures
+  fatelib reproduce linear --scale paper --out figures
 
 Writes OUT/FIGURE.zarr, .svg and .png and prints theory against experiment. What was finished of a
 figure that was stopped is in OUT/sweeps and is not computed again, but for fig-l2sp, fig-dynamics,
@@ -129,7 +129,9 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser, "reproduce", "Reproduce figures of the paper.", name="reproduce"
     )
     reproduce.set_defaults(run=_reproduce)
-    reproduce.add_argument("figure", metavar="FIGURE", help="its key, such as fig-1, or all")
+    reproduce.add_argument(
+        "figure", metavar="FIGURE", help="its key, such as fig-1, or linear, relu, all"
+    )
     reproduce.add_argument(
         "--scale",
         default="laptop",
@@ -274,11 +276,12 @@ def _reproduce(options: argparse.Namespace) -> int:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from fatelib.figures import FIGURES
+    from fatelib.figures import FIGURES, PARTS
 
-    if options.figure != "all" and options.figure not in FIGURES:
-        raise ValueError(f"FIGURE must be all or one of {', '.join(FIGURES)}; got {options.figure}")
-    keys = list(FIGURES) if options.figure == "all" else [options.figure]
+    if options.figure not in (*PARTS, *FIGURES):
+        known = ", ".join((*PARTS, *FIGURES))
+        raise ValueError(f"FIGURE must be one of {known}; got {options.figure}")
+    keys = PARTS.get(options.figure, (options.figure,))
     options.out.mkdir(parents=True, exist_ok=True)
     status = 0
     for key in keys:

@@ -23,30 +23,38 @@ from fatelib.figures import (
 )
 from fatelib.figures.figure import Figure
 
-__all__ = ["FIGURES", "Figure"]
+__all__ = ["FIGURES", "PARTS", "Figure"]
 
-FIGURES = {
-    figure.key: figure
-    for figure in (
-        diagrams.FIG_1,
-        variations.FIG_2,
-        diagrams.FIG_7,
-        variations.FIG_SOURCE,
-        diagrams.FIG_SURFACE,
-        curves.FIG_SCRATCH,
-        curves.FIG_RIDGE,
-        decay.FIG_5,
-        decay.FIG_L2SP,
-        dynamics.FIG_DYNAMICS,
-        dynamics.FIG_TIME,
-        distances.FIG_4A,
-        distances.FIG_4B,
-        kernels.FIG_MERCER,
-        kernels.FIG_3D,
-        students.FIG_3AB,
-        relu_transfer.FIG_3C,
-        relu_transfer.FIG_3E,
-        relu_transfer.FIG_CURVE,
-    )
-}
+_LINEAR = (
+    diagrams.FIG_1,
+    variations.FIG_2,
+    diagrams.FIG_7,
+    variations.FIG_SOURCE,
+    diagrams.FIG_SURFACE,
+    curves.FIG_SCRATCH,
+    curves.FIG_RIDGE,
+    decay.FIG_5,
+    decay.FIG_L2SP,
+    dynamics.FIG_DYNAMICS,
+    dynamics.FIG_TIME,
+    distances.FIG_4A,
+    distances.FIG_4B,
+)
+_RELU = (
+    kernels.FIG_MERCER,
+    kernels.FIG_3D,
+    students.FIG_3AB,
+    relu_transfer.FIG_3C,
+    relu_transfer.FIG_3E,
+    relu_transfer.FIG_CURVE,
+)
+
+FIGURES = {figure.key: figure for figure in (*_LINEAR, *_RELU)}
 """Key of each figure -> the figure."""
+
+PARTS = {
+    "linear": tuple(figure.key for figure in _LINEAR),
+    "relu": tuple(figure.key for figure in _RELU),
+    "all": tuple(FIGURES),
+}
+"""Name of a part of the book -> the keys of its figures."""
