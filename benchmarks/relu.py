@@ -1,6 +1,6 @@
 """ReLU networks: steps on both layers against the same loop in PyTorch, and against the floor.
 
-A step is two matrix products, X W^T and one that brings the errors back: 4 n m d operations. The
+A step is two matrix products, W X^T and one that brings the errors back: 4 n m d operations. The
 floor is the time that these take at the measured rate of a large matrix product. On the population
 n is m + m*, the neurons of student and teacher.
 """
