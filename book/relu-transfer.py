@@ -49,9 +49,9 @@ figure = FIGURES["fig-3e"].draw(grid)
 #
 # The target is a teacher of $m^* = 20$ unit neurons, all with output weight 1; the source is the same teacher without a fraction $\mu$ of its neurons ({doc}`relu-students`). On $n$ samples of the target we train
 #
-# - a **new** network, both layers, from unit neurons: {py:func}`fatelib.scratch`,
-# - the last layer alone on the **pretrained** student's features: {py:func}`fatelib.linear_transfer`,
-# - the pretrained student, both layers: {py:func}`fatelib.fine_tune`,
+# - a **new** network, both layers, from unit neurons: {py:func}`fatelib.transfer.scratch`,
+# - the last layer alone on the **pretrained** student's features: {py:func}`fatelib.transfer.linear_transfer`,
+# - the pretrained student, both layers: {py:func}`fatelib.transfer.fine_tune`,
 #
 # and two more last layers that tell us what the second one is worth: one on the features of the **source teacher** itself, as if the student held its source and nothing else, and one on **random** neurons, the student's before
 # any training. That is the control. All risks are exact, by the kernel.
