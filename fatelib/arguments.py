@@ -97,3 +97,15 @@ def broadcast_floats(*values: Any) -> list[Array]:
     values = tuple(np.asarray(v) if isinstance(v, list | tuple) else v for v in values)
     dtype = jnp.result_type(*values, float)
     return jnp.broadcast_arrays(*(jnp.asarray(value, dtype=dtype) for value in values))
+
+
+def as_arrays(*values: Any) -> list[Any]:
+    """Turn lists and tables of numbers into arrays; arrays stay what they are.
+
+    Args:
+        *values: Anything that `numpy.asarray` takes.
+
+    Returns:
+        One array per argument.
+    """
+    return [v if isinstance(v, jax.Array | np.ndarray) else np.asarray(v) for v in values]

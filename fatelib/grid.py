@@ -74,7 +74,8 @@ def sweep(
         chunk: The most instances in a chunk; by default all.
         store: Directory that the chunks are written to as they finish (zarr). A sweep started anew
             with the same store does only what is missing; another version of fatelib or another
-            precision is refused like other parameters. Several processes need one that they share.
+            precision is refused like other parameters. Functions are not compared: after a change
+            of `measure` take another store. Several processes need one that they share.
         attrs: Parameters to record, and to compare with those of an existing store.
         progress: Show a progress bar.
 
@@ -98,6 +99,12 @@ def sweep(
     check("instances", instances, lambda i: (i >= 1) & (i == np.floor(i)), "an integer >= 1")
     if chunk is not None:
         check("chunk", chunk, lambda c: (c >= 1) & (c == np.floor(c)), "an integer >= 1")
+    for name in static:
+        if name not in outer:
+            raise ValueError(f"static must name outer dimensions, of {list(outer)}; got {name!r}")
+    for name, along in {**outer, **inner}.items():
+        if not len(along) or len(set(along)) < len(along):
+            raise ValueError(f"{name} must have values, each once; got {list(along)}")
     if given is not None and prepare is not None:
         raise ValueError("given takes the place of prepare: give one of them")
     if given is not None and given.sizes.get("instance") != instances:
@@ -144,7 +151,14 @@ def sweep(
         if salt is not None:
             part = jax.vmap(jax.random.fold_in, (0, None))(part, salt)
         named = dict(zip(static, fixed, strict=True))
-        return part, None if prepare is None else prepare(part, **named)
+        prepared = None if prepare is None else prepare(part, **named)
+        for leaf in jax.tree.leaves(prepared):
+            if np.shape(leaf)[:1] != (size,):
+                raise ValueError(
+                    f"prepare must return arrays with a leading axis of {size} instances; "
+                    f"got shape {np.shape(leaf)}"
+                )
+        return part, prepared
 
     def earlier(index: Mapping[str, int], block: range) -> dict[str, Array]:
         rows = np.minimum(block.start + np.arange(size), instances - 1)
@@ -194,11 +208,19 @@ def _check_given(given: xr.Dataset, outer: Mapping[str, Sequence[Any]], key: Any
 
 
 def _collect(
-    results: Mapping[str, Array], count: int, inner: Mapping[str, Any], point: Mapping[str, Any]
+    results: Any, count: int, inner: Mapping[str, Any], point: Mapping[str, Any]
 ) -> dict[str, xr.Variable]:
     """Move the axis of instances to the end, add the outer axes and refuse what is no number."""
+    if not isinstance(results, Mapping):
+        raise TypeError(f"measure must return a dictionary; got {type(results).__name__}")
     values = {}
+    shape = tuple(len(along) for along in inner.values())
     for name, array in results.items():
+        if np.shape(array)[1:] not in (shape, ()):
+            raise ValueError(
+                f"measure must return {name} as a number or with the shape {shape} of the inner "
+                f"dimensions; got {np.shape(array)[1:]}"
+            )
         part = np.moveaxis(np.asarray(array)[:count], 0, -1)
         if not np.isfinite(part).all():
             where = ", ".join(f"{dim} = {value}" for dim, value in point.items())

@@ -123,6 +123,7 @@ def relu_phase_diagram(
     counts = {"ns": sizes, "d": d, "width": width, "teacher_width": teacher_width}
     for name, value in counts.items():
         check(name, value, lambda v: (v >= 1) & (v == np.floor(v)), "an integer >= 1")
+    protocols = [protocols] if isinstance(protocols, str) else protocols
     lists = {"fractions": mus.tolist(), "ns": sizes.astype(int).tolist(), "protocols": protocols}
     for name, values in lists.items():
         if not len(values) or len(set(values)) < len(values):
@@ -132,6 +133,9 @@ def relu_phase_diagram(
         raise ValueError(f"protocols must be some of {get_args(Protocol)}; got {list(protocols)}")
     if outputs not in ("ones", "sign", "gaussian"):
         raise ValueError(f"outputs must be 'ones', 'sign' or 'gaussian'; got {outputs!r}")
+    for name, value in {"sigma": sigma, "ridge": ridge, "scale": scale}.items():
+        if np.ndim(value):
+            raise ValueError(f"{name} must be one number; got {value}")
     for name, value in {"sigma": sigma, "ridge": ridge}.items():
         check(name, value, lambda v: (v >= 0) & (v < np.inf), "a number >= 0")
     check("scale", scale, lambda s: (s > 0) & (s < np.inf), "a number > 0")

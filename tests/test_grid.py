@@ -79,6 +79,30 @@ def test_preparation_is_shared():
     assert (data.length.sel(size=4) == 4).all()
 
 
+def test_what_functions_return_is_checked():
+    def number(key, prepared, *, x):
+        return {"r": jnp.ones(())}
+
+    def run(measure=number, outer=(1.0, 2.0), inner=None, **options):
+        return sweep(
+            measure, {"x": list(outer)}, inner or {}, instances=3, key=KEY, **options, **QUIET
+        )
+
+    with pytest.raises(ValueError, match=r"prepare must return .* 3 instances; got shape \(2,\)"):
+        run(prepare=lambda keys: jnp.ones(2))
+    with pytest.raises(ValueError, match=r"prepare must return .*; got shape \(\)"):
+        run(prepare=lambda keys: 1.0)
+    with pytest.raises(ValueError, match=r"r as a number or with the shape \(2,\) .*; got \(1,\)"):
+        run(lambda key, prepared, *, x: {"r": jnp.ones(1)}, inner={"c": [0, 1]})
+    with pytest.raises(TypeError, match="measure must return a dictionary; got ArrayImpl"):
+        run(lambda key, prepared, *, x: jnp.ones(()))
+    with pytest.raises(ValueError, match="static must name outer dimensions"):
+        run(static=("y",))
+    for values in ((), (1.0, 1.0)):
+        with pytest.raises(ValueError, match="x must have values, each once"):
+            run(outer=values)
+
+
 def test_a_sweep_goes_on_from_another(tmp_path):
     """Each call gets the earlier result at its own point and instance; numbers fill no cells."""
 

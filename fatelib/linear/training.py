@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.arguments import check
+from fatelib.arguments import as_arrays, check
 from fatelib.iteration import History, check_options, descend, report
 from fatelib.linear.bidiagonal import Bidiagonal, BidiagonalLoss
 from fatelib.linear.descent import Descent
@@ -198,13 +198,13 @@ def pretrain(
 
 def read_data(network: DeepLinear, X: Any, y: Any) -> tuple[Any, Array]:
     """Check a data set against a network and bring it to the dtype that both promote to."""
-    d = network.weights[0].shape[0]
     if isinstance(X, Bidiagonal):
         _, y = _as_floats(network, X.diagonal, y)
         X = jax.tree.map(lambda part: jnp.asarray(part, y.dtype), X)
     else:
         X, y = _as_floats(network, X, y)
         check("X", X, np.isfinite, "finite")
+    d = network.weights[0].shape[0]
     if len(X.shape) != 2 or X.shape[1] != d or y.shape != X.shape[:1] or len(y) == 0:
         raise ValueError(f"X must be (n, {d}) and y (n,); got {X.shape} and {y.shape}")
     check("y", y, np.isfinite, "finite")
@@ -213,6 +213,12 @@ def read_data(network: DeepLinear, X: Any, y: Any) -> tuple[Any, Array]:
 
 def _as_floats(network: DeepLinear, *arrays: Any) -> list[Array]:
     """Bring the data to the floating-point type that they and the weights promote to."""
+    if not isinstance(network, DeepLinear):
+        raise TypeError(
+            f"network must be a DeepLinear; got {type(network).__name__} "
+            "(fatelib.relu trains ReLU networks)"
+        )
+    arrays = tuple(as_arrays(*arrays))
     if network.weights[0].ndim != 2:
         shape = network.weights[0].shape
         raise ValueError(f"network must be one network (jax.vmap takes a batch); W_1 is {shape}")

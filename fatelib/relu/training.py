@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from fatelib import linear
-from fatelib.arguments import check
+from fatelib.arguments import as_arrays, check
 from fatelib.iteration import History, check_options, descend, report
 from fatelib.relu.descent import Descent, Population, Samples
 from fatelib.relu.features import resolve
@@ -163,6 +163,10 @@ def pretrain(
         >>> bool(history.converged)
         True
     """
+    if not isinstance(teacher, ReluNetwork):
+        raise TypeError(
+            f"teacher must be a ReluNetwork, such as tasks.source; got {type(teacher).__name__}"
+        )
     dtype = _dtype(network, teacher.W, teacher.c)
     if teacher.W.ndim != 2 or teacher.W.shape[1] != network.W.shape[1]:
         raise ValueError(
@@ -179,6 +183,7 @@ def pretrain(
 
 def read_samples(network: ReluNetwork, X: Any, y: Any) -> tuple[ReluNetwork, Array, Array]:
     """Check a network and a data set and bring them to the dtype that all promote to."""
+    X, y = as_arrays(X, y)
     dtype = _dtype(network, X, y)
     X, y = jnp.asarray(X, dtype), jnp.asarray(y, dtype)
     d = network.W.shape[1]
@@ -191,6 +196,11 @@ def read_samples(network: ReluNetwork, X: Any, y: Any) -> tuple[ReluNetwork, Arr
 
 def _dtype(network: ReluNetwork, *arrays: Any) -> Any:
     """Check the network and return the floating-point type that all promote to."""
+    if not isinstance(network, ReluNetwork):
+        raise TypeError(
+            f"network must be a ReluNetwork; got {type(network).__name__} "
+            "(fatelib.train and fatelib.pretrain take a DeepLinear)"
+        )
     if network.W.ndim != 2:
         raise ValueError(
             f"network must be one network (jax.vmap takes a batch); W is {network.W.shape}"
