@@ -278,10 +278,11 @@ def _reproduce(options: argparse.Namespace) -> int:
 
     from fatelib.figures import FIGURES, PARTS
 
-    if options.figure not in (*PARTS, *FIGURES):
-        known = ", ".join((*PARTS, *FIGURES))
+    groups = {"all": tuple(FIGURES), **PARTS}
+    if options.figure not in (*groups, *FIGURES):
+        known = ", ".join((*groups, *FIGURES))
         raise ValueError(f"FIGURE must be one of {known}; got {options.figure}")
-    keys = PARTS.get(options.figure, (options.figure,))
+    keys = groups.get(options.figure, (options.figure,))
     options.out.mkdir(parents=True, exist_ok=True)
     status = 0
     for key in keys:

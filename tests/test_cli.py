@@ -32,7 +32,7 @@ def test_help_has_examples(command, capsys):
     [
         ([], "required: COMMAND"),
         (["plot"], "invalid choice: 'plot'"),
-        (["reproduce", "fig-3"], "FIGURE must be one of linear, relu, all, fig-1, fig-2"),
+        (["reproduce", "fig-3"], "FIGURE must be one of all, linear, relu, fig-1, fig-2"),
         (["reproduce", "fig-1", "--scale", "huge"], "invalid choice: 'huge'"),
         ([*SWEEP[:-1], "x", "--out", "a"], "invalid int value: 'x'"),
         ([*SWEEP, "--thetas", "1:2", "--out", "a"], "must be numbers such as 0.1,0.5 or a range"),

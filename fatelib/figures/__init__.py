@@ -55,6 +55,5 @@ FIGURES = {figure.key: figure for figure in (*_LINEAR, *_RELU)}
 PARTS = {
     "linear": tuple(figure.key for figure in _LINEAR),
     "relu": tuple(figure.key for figure in _RELU),
-    "all": tuple(FIGURES),
 }
 """Name of a part of the book -> the keys of its figures."""
