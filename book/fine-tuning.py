@@ -631,7 +631,7 @@ print(f"largest possible: {(1 - ratio) * jnp.cos(angle) ** 2:.4f}")
 # 2. The layers are shared by all directions: fitting noise amplifies the source by $\kappa > 1$, the more the deeper the network, and the angle shrinks to $\arccos(\kappa / 2)$.
 # 3. Compare for equal training time. At $\gamma = 1$, stopping early looks like transfer.
 #
-# **When it is not 60 degrees.** The rule needs an unlimited source, no label noise and training to the end. Noise and depth lower the angle ({numref}`fig-break-even`).
+# **When it is not 60 degrees.** The rule needs an unlimited source, no label noise and training to the end. Noise lowers the angle, the more the deeper the network ({numref}`fig-break-even`).
 # Just below $\gamma = 1$ noise makes $\kappa > 2$, and no angle helps: at $\sigma = 1$ from $\gamma \approx$ {glue:text}`hopeless-2:.2f` on with two layers and
 # {glue:text}`hopeless-4:.2f` with four, the red strip in {numref}`fig-fine-tuning-map`. A source of few samples moves it even without noise ({doc}`finite-source`).
 # It comes back when both contestants are regularised ({numref}`fig-l2sp`) or stopped ({numref}`fig-sixty-again`) at their best; and pulled to its fitted

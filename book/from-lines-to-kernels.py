@@ -52,7 +52,7 @@ ax.legend(loc="upper right", fontsize="small")
 
 # %% [markdown]
 # A neuron is a bump: half a cosine, with a kink on either side where it switches on and off. Weighted bumps add up to the target, and every kink of the target belongs to
-# one neuron. Without that neuron its kinks cannot be made. The rest can imitate the bump to some extent, and the grey area is what they fail to.
+# one neuron. Without that neuron, or its exact opposite, its kinks cannot be made. The rest can imitate the bump to some extent, and the grey area is what they fail to.
 #
 # ## The space in place of the line
 #

@@ -104,7 +104,7 @@ fatelib.agreement_table(
 # | {doc}`feature-sparsification` | What does a network keep of what it saw? | From small initial weights one feature, from large ones all. |
 # | {doc}`one-formula` | What do n samples teach k features? | Three terms, exact for every n; one of them makes the spike. |
 # | {doc}`linear-transfer` | When do frozen features win, and by how much? | The formula at one feature against all of them; part of the gain is not theirs. |
-# | {doc}`fine-tuning` | And if all layers go on learning? | Up to 60° without label noise, where the source is nearer the truth than zero; noise and depth shrink that to $\arccos(\kappa/2)$. |
+# | {doc}`fine-tuning` | And if all layers go on learning? | Up to 60° without label noise, where the source is nearer the truth than zero; noise, and depth with it, shrink that to $\arccos(\kappa/2)$. |
 # | {doc}`finite-source` | What if the source was small and noisy too? | Its features turn away from the truth by a known angle. |
 # | {doc}`the-baseline-matters` | Does transfer beat scratch training done well? | While $\gamma$ stays below one closed-form boundary; pulled to its fitted multiple with the best penalty it never loses, for large $d$. |
 # | {doc}`steps-and-batches` | Do steps, batches and stopping early change all this? | Steps and batches hardly, stopping very much; with both stopped at their best it is 60° again, to within a degree, wherever we looked. |

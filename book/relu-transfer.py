@@ -45,7 +45,7 @@ grid = fatelib.relu_phase_diagram(
 figure = FIGURES["fig-3e"].draw(grid)
 
 # %% [markdown]
-# ## Four ways to learn one target
+# ## Three ways to learn one target, and two controls
 #
 # The target is a teacher of $m^* = 20$ unit neurons, all with output weight 1; the source is the same teacher without a fraction $\mu$ of its neurons ({doc}`relu-students`). On $n$ samples of the target we train
 #
@@ -158,7 +158,7 @@ glue("tuned-best", -100 * float(excess.mean("instance").min()), display=False)
 # 1. **The control wins too.** At $n = 30$ a last layer on *random* neurons has {glue:text}`control:.2f` ± {glue:text}`control-error:.2f` times less risk than training both layers anew. Nothing was transferred: with few samples, training all weights
 #    is just the worse way to use them. What pretraining adds to the control is a factor of {glue:text}`credit-0.1:.1f` ± {glue:text}`credit-0.1-error:.1f` from the near source ($\mu = 0.1$) and of {glue:text}`credit-0.9:.2f` ± {glue:text}`credit-0.9-error:.2f`
 #    from the distant one ($\mu = 0.9$). Only that is the merit of the features.
-# 2. **A pretrained student can be better than its teacher.** At $\mu = 0.9$ the source teacher has at most {glue:text}`rank-teacher` neurons left; the student still spans {glue:text}`rank-student` dimensions, and at $n = 360$ its features have
+# 2. **A pretrained student can be better than its teacher**, by the number of its features. At $\mu = 0.9$ the source teacher has at most {glue:text}`rank-teacher` neurons left; the student still spans {glue:text}`rank-student` dimensions, and at $n = 360$ its features have
 #    {glue:text}`kept:.1f` ± {glue:text}`kept-error:.1f` times less risk.
 # 3. **Fine-tuning does not hurt here.** On average over the fractions it lowers the risk by up to {glue:text}`tuned-best:.0f` %; even at $\mu = 0.9$ the largest mean excess over scratch training at any $n$ is {glue:text}`tuned-worst:.1f` ± {glue:text}`tuned-worst-error:.1f` %. (At the size of the paper it does, see below.)
 #
@@ -214,7 +214,7 @@ curve = FIGURES["fig-curve"].compute(
 #|   Learning curves of linear transfer at noise $\sigma = 0.1$: a last layer on the source teacher's own features, on those of a student pretrained on it, and on random ones. Points: 8 data sets, with standard errors. Lines:
 #|   {prf:ref}`prop-relu-curve`, from the neurons alone. Left without ridge, right with ridge $10^{-3}$. $d = 30$, 200 neurons, teacher of 20, $\mu = 0.5$.
 #| alt: >-
-#|   Two panels of three curves each with points on the lines. Without ridge pretrained and random features peak at 200 samples; with ridge all curves fall.
+#|   Two panels of three curves each with points on the lines. The curves of pretrained and random features have a hump near 150 samples.
 #| tags: [hide-input]
 figure = FIGURES["fig-curve"].draw(curve)
 
@@ -443,6 +443,6 @@ assert (kept.mean("instance") > 0).all()
 #
 # ## What to remember
 #
-# 1. The kernel of the neurons predicts the whole learning curve of linear transfer, for any two-layer ReLU network: $\rho$ is where it ends, the spectrum is how fast.
+# 1. With many features and samples, away from $n$ = rank, the kernel of the neurons predicts the learning curve of linear transfer: $\rho$ is where it ends, the spectrum is how fast.
 # 2. Compare with random features first. With few samples they beat scratch training without any source; pretraining deserves credit for the rest only.
-# 3. Fine-tuning gains from near sources. From the most distant one it gains nothing, and at the paper's size it loses a little; linear transfer loses as soon as scratch training can afford what the features miss.
+# 3. Fine-tuning gains from near sources. From the most distant one it gains nothing, and at the paper's size it loses a little; linear transfer loses once $n$ is large enough for scratch training to learn what the features miss.

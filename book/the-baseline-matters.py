@@ -159,7 +159,7 @@ assert distance < 1e-3
 # :::{prf:corollary} The fair boundary
 # :label: cor-fair-boundary
 #
-# Against optimally regularised scratch training, linear transfer is positive if and only if
+# Against optimally regularised scratch training, for large $d$, linear transfer is positive if and only if
 #
 # $$
 # \gamma < \cos^2\theta \left( 1 + \frac{\sigma^2}{\sin^2\theta} \right) .
