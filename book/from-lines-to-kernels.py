@@ -548,7 +548,7 @@ glue("few-high", float(few.sel(mu=0.9)), display=False)
 # %% [markdown]
 # (The proposition is for $n \gg k$; the table, that it serves from $n = 1.4\, k$ on.) With many features at many angles, leverage and error have little to do with one another, and $\chi$ is close to 1: {eq}`last-layer` as it stands is within {glue:text}`gaussian-relative:.0f` per cent
 # of all points with $n \ge 60$ in the table (in standard errors, up to {glue:text}`gaussian-off:.1f`). For most purposes that is enough, and $C(n)$ is found: on given features
-# a last layer needs $n = 2k + 1$ samples to come within a factor of two of all it can ever reach. Left of the poles
+# a last layer needs, without label noise, $n = 2k + 1$ samples to come within a factor of two of all it can ever reach. Left of the poles
 # the lines of {numref}`fig-given-features` are a guide only: {eq}`general-risk` is for crowds of samples and features. At $n = 5$ the risk is {glue:text}`few-low:.0f` per cent below it at $\mu = 0.3$, where all depends on
 # one strong feature, the constant, and {glue:text}`few-high:.1f` times as large at $\mu = 0.9$, where 5 samples meet 10 features.
 #

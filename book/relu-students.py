@@ -506,7 +506,7 @@ assert abs(gain.sel(mu=0.5, s=lazy).mean() - 1) < 0.2
 #   {glue:text}`worse` of 4 instances the risk is larger than with neurons that were never trained, {glue:text}`far-loss:.2f` times on average, and {glue:text}`outside-pretrained:.1f`% of the target are out of reach instead of
 #   {glue:text}`outside-random:.1f`%.
 # - **Lazy** students ($s = 5$) are the control with a new last layer. At $\mu = 0.5$ pretraining makes the risk smaller by a factor of {glue:text}`lazy-gain:.2f`.
-# - **In between**, with some neurons turned and the rest left as they were, the student has the source *and* a random memory of everything else. For the distant source the best of our five scales is
+# - **In between**, where neurons lean towards the source without arriving, the student has the source *and* a random memory of everything else. For the distant source the best of our five scales is
 #   $s =$ {glue:text}`far-best-scale:.1f`, {glue:text}`far-best-gain:.1f` times better than the control. It is the faint remainder of {doc}`feature-sparsification` over again.
 #
 # A pretrained student is not its teacher: even the rich one has less of the target outside ({glue:text}`outside-pretrained:.1f`%) than the ideal span ({glue:text}`outside-ideal:.1f`%), thanks to the neurons that did

@@ -88,9 +88,11 @@ for ax, mu in zip(axes, [0.1, 0.9], strict=True):
         )
     points(ax, grid.risk_scratch, "0.3", "scratch", "--")
     ax.set(xscale="log", yscale="log", xlabel="samples n")
+    ax.set_xticks(grid.n.values, grid.n.values)
+    ax.minorticks_off()
     ax.set_title(rf"$\mu$ = {mu:g}")
 axes[0].set_ylabel("risk")
-axes[0].legend(fontsize="small", loc="lower left")
+axes[1].legend(fontsize="small", loc="lower left")
 
 # %%
 #| tags: [build-only]
@@ -299,7 +301,7 @@ FIGURES["fig-3e"].compare(grid)
 # ## At the size of the paper
 #
 # The map above is small: it is trained while this page is built. The paper has $d = 100$, students of 1,000 and teachers of 100 neurons. At that size we computed {glue:text}`paper-mus` fractions and {glue:text}`paper-ns` sample sizes up to {glue:text}`paper-n`, for
-# {glue:text}`paper-instances` instances, to a loss of $10^{-6}$ (all of them reached it). It took {glue:text}`paper-hours:.1f` hours on two cores of a CPU that had other work; the result is stored with the book. `python book/data/relu_transfer.py --store DIR` computes it again,
+# {glue:text}`paper-instances` instances, to a loss of $10^{-6}$ on the target (all of them reached it). Pretraining stopped after {glue:text}`paper-source-steps` steps, at mean losses on the population from {glue:text}`paper-source-low:.0e` to {glue:text}`paper-source-high:.0e`. It took {glue:text}`paper-hours:.1f` hours on two cores of a CPU that had other work; the result is stored with the book. `python book/data/relu_transfer.py --store DIR` computes it again,
 # goes on where it was stopped, and with `--instances 5 --samples 3000` fills the paper's whole range on a GPU.
 
 # %%
@@ -323,6 +325,10 @@ glue("paper-mus", paper.sizes["fraction"], display=False)
 glue("paper-ns", paper.sizes["n"], display=False)
 glue("paper-n", int(paper.n.max()), display=False)
 glue("paper-instances", paper.sizes["instance"], display=False)
+source = paper.source_loss.mean("instance")
+glue("paper-source-steps", int(paper.attrs["source_steps"]), display=False)
+glue("paper-source-low", float(source.min()), display=False)
+glue("paper-source-high", float(source.max()), display=False)
 glue("paper-hours", float(paper.attrs["seconds"]) / 3600, display=False)
 assert (paper.converged == 1).all()
 assert (paper.converged_scratch == 1).all()

@@ -49,7 +49,7 @@ examples:
 Writes OUT/FIGURE.zarr, .svg and .png and prints theory against experiment. What was finished of a
 figure that was stopped is in OUT/sweeps and is not computed again, but for fig-l2sp, fig-dynamics,
 fig-time, fig-3ab, fig-3d, fig-curve, fig-mercer and the Wasserstein distances of fig-4b, which
-begin anew. At paper scale fig-3c and fig-3e take hours on a CPU: they are meant for a GPU.
+begin anew. At paper scale fig-3e takes hours on a CPU: it is meant for a GPU.
 """,
 }
 

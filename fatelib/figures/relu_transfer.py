@@ -112,6 +112,8 @@ def _draw_scratch(data: xr.Dataset) -> matplotlib.figure.Figure:
         fit = np.polyfit(np.log(data.n), np.log(risk).mean("instance"), 1)  # geometric means
         ax.plot(data.n, np.exp(np.polyval(fit, np.log(data.n))), color=f"C{i}", linewidth=1)
     ax.set(xscale="log", yscale="log", xlabel="samples n", ylabel="risk of scratch training")
+    ax.set_xticks(data.n.values, data.n.values)
+    ax.minorticks_off()
     ax.legend()
     return figure
 
