@@ -2,7 +2,8 @@
 #   make book    set up, execute and build the book
 #   make test    set up, check and test everything
 # Slower, before a release:
-#   make notebooks   run every exported notebook where only the wheel and its extras are installed
+#   make notebooks   run every exported notebook in fresh environments: the lock's versions, the
+#                    newest JAX, Colab's (those whose Python is found); prints a table
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -30,11 +31,8 @@ test: $(READY)
 notebooks: book
 	rm -rf _build/wheel
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir _build/wheel .
-	$(PYTHON) -m venv --clear _build/wheel/venv
-	_build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check \
-	  "$$(ls _build/wheel/*.whl)[widgets]" ipykernel nbclient
-	cd _build/html/notebooks && ls *.ipynb | $(ONE_THREAD) xargs -n 1 -P 2 \
-	  $(CURDIR)/_build/wheel/venv/bin/jupyter-execute
+	$(ONE_THREAD) $(BIN)/python tests/run_notebooks.py --jobs 2 --wheel _build/wheel/*.whl \
+	  _build/html/notebooks/*.ipynb
 
 # The environment is made anew whenever the lock or the project's metadata changes.
 $(READY): requirements.txt pyproject.toml

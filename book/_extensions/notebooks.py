@@ -32,12 +32,17 @@ try:
     import fatelib
 except ModuleNotFoundError:
     {install}"""
+# Without the constraints, a new release of a dependency can replace Colab's JAX, and with it the
+# build for the GPU.
+PIP = """\
+%pip list --format=freeze > installed.txt
+    %pip install --quiet --constraint installed.txt "fatelib[widgets] @ git+{repository}\""""
 
 
 def install_cell(repository: str) -> str:
     """Write the notebook's first cell; without a repository it can only explain."""
     if repository:
-        install = f'%pip install --quiet "fatelib[widgets] @ git+{repository}"'
+        install = PIP.format(repository=repository)
     else:
         message = "fatelib is missing: in the folder of its repository, pip install '.[widgets]'"
         install = f"raise ImportError({message!r}) from None"

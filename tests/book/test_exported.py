@@ -1,4 +1,4 @@
-"""The notebooks that a reader downloads. `make notebooks` runs them all in a fresh environment."""
+"""The notebooks that a reader downloads. `make notebooks` runs them all in fresh environments."""
 
 import nbformat
 import pytest

@@ -56,6 +56,10 @@ def test_the_install_cell_touches_nothing_that_is_installed(repository):
     source = install_cell(repository)
     assert "cuda" not in source
     assert "upgrade" not in source
+    if repository:
+        listing, install = (line for line in source.splitlines() if "%pip" in line)
+        assert listing.endswith("> installed.txt")
+        assert "--constraint installed.txt" in install
     exec(compile(ast.parse(source.replace("%pip", "pass  # pip")), "install", "exec"), {})
 
 
