@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Float
 from fatelib import linear
 from fatelib.arguments import as_arrays, check
 from fatelib.iteration import History, check_options, descend, report
-from fatelib.relu.descent import Descent, Population, Samples
+from fatelib.relu.descent import Descent, FewSamples, Population, Samples
 from fatelib.relu.features import resolve
 from fatelib.relu.network import ReluNetwork
 
@@ -30,6 +30,7 @@ def train(
     tolerance: ArrayLike = 1e-6,
     weight_decay: ArrayLike = 0.0,
     layers: str = "all",
+    precision: str = "highest",
     record_every: int = 100,
     observe: Callable[[ReluNetwork], Any] | None = None,
 ) -> tuple[ReluNetwork, History]:
@@ -43,9 +44,10 @@ def train(
     gradient as mean-field scaling asks for, so that neither the learning rate :math:`\eta` nor the
     decay depends on the width. Time is :math:`\eta` times steps.
 
-    A step costs two matrix products, 4 n m d operations, at full precision. The last layer alone is
-    linear regression on frozen features, and then `fatelib.train` does the same steps in the
-    singular basis of the features, at O(min(n, m)) each.
+    A step costs two matrix products, 4 n m d operations; with no more samples than inputs one with
+    the Gram matrix :math:`X X^T` is enough, 2 n^2 m operations. The last layer alone is linear
+    regression on frozen features, and then `fatelib.train` does the same steps in the singular
+    basis of the features, at O(min(n, m)) each.
 
     The ReLU is homogeneous: a sample scaled by :math:`\sqrt w` with its label counts w times, and
     a row of zeros only in n. So data sets of different sizes are batched by rows of zeros.
@@ -80,6 +82,10 @@ def train(
         weight_decay: Coefficient of the decay. For the last layer alone it is the ridge
             m * decay / 2 on c / m, in the units of `feature_spectrum`.
         layers: "all", or "last" to train the output weights alone on frozen neurons.
+        precision: "highest", "high" or "default": of the matrix products in the steps of both
+            layers, as in `jax.lax.Precision`. On a CPU all are exact in float32. Recent NVIDIA
+            GPUs round the factors to 10 bits (TF32) by default, which is several times faster;
+            the records are exact always.
         record_every: Steps between two records; stopping is decided at records only.
         observe: A function of the network, recorded along with the loss. Pass the same function
             object to later calls: each new one compiles anew.
@@ -108,9 +114,12 @@ def train(
     """
     network, X, y = read_samples(network, X, y)
     options: Any = (learning_rate, steps, tolerance, weight_decay, record_every, observe)
+    if precision not in ("highest", "high", "default"):
+        raise ValueError(f"precision must be 'highest', 'high' or 'default'; got {precision!r}")
     if layers == "last":
         return _train_last(network, network.features(X), y, *options)
-    return _train_all(Samples(network, X, y), layers, *options)
+    few = len(y) <= X.shape[1]
+    return _train_all((FewSamples if few else Samples)(network, X, y, precision), layers, *options)
 
 
 def pretrain(

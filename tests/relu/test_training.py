@@ -46,11 +46,11 @@ def assert_same(ours, theirs, atol):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("layers", ["all", "last"])
-@pytest.mark.parametrize("data", [True, False])
-def test_steps_are_those_of_autodiff(layers, data):
-    X, y = samples(12)
+@pytest.mark.parametrize("n", [12, 4, None])  # more or fewer samples than inputs; the population
+def test_steps_are_those_of_autodiff(layers, n):
     student = network_of(8)
-    if data:
+    if n:
+        X, y = samples(n)
         loss, run = partial(mean_squared, X=X, y=y), partial(train, student, X, y)
     else:
         loss, run = (
@@ -91,7 +91,23 @@ def test_population_is_the_limit_of_many_samples():
         Samples(student, X, y).forces(student), draws.mean(axis=0), atol=3e-4
     )
     loss = error**2
-    assert abs(exact.excess(student) - loss.mean()) < 5 * loss.std() / np.sqrt(n)
+    assert abs(exact.loss(student) - loss.mean()) < 5 * loss.std() / np.sqrt(n)
+
+
+def test_precision_is_of_the_steps():
+    X, y = samples(40)
+    with pytest.raises(
+        ValueError, match="precision must be 'highest', 'high' or 'default'; got 'low'"
+    ):
+        train(network_of(8), X, y, precision="low")
+    options = {"steps": 20, "tolerance": 0.0, "learning_rate": 0.05}
+    exact, history = train(network_of(8), X, y, **options)
+    rough, records = train(network_of(8), X, y, precision="default", **options)
+    # TF32 rounds to 10 bits; 20 steps of 0.05 carry each weight by less than its own size.
+    np.testing.assert_allclose(
+        rough.W, exact.W, atol=20 * 0.05 * 2**-10 * float(abs(exact.W).max())
+    )
+    np.testing.assert_array_equal(records.loss[0], history.loss[0])
 
 
 def test_students_learn_what_they_are_shown():
