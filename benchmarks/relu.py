@@ -1,8 +1,12 @@
 """ReLU networks: steps on both layers against the same loop in PyTorch, and against the floor.
 
-A step is two matrix products, W X^T and one that brings the errors back: 4 n m d operations. The
-floor is the time that these take at the measured rate of a large matrix product. On the population
-n is m + m*, the neurons of student and teacher.
+A step is two matrix products, W X^T and one that brings the errors back: 4 n m d operations; with
+no more samples than inputs one product with the Gram matrix X X^T, 2 n^2 m operations. The floor is
+the time that these take at the measured rate of a large matrix product. On the population n is
+m + m*, the neurons of student and teacher.
+
+The last table is what a lower precision of these products does to the trained network, with the
+factors rounded as a GPU would round them (exactly so on any machine).
 """
 
 import argparse
@@ -55,6 +59,53 @@ def ours(networks, X, y, steps: int) -> tuple[float, np.ndarray]:
     return seconds(run) / steps, np.reshape(losses, (-1, 2)).sum(axis=0)
 
 
+def rounded(network, X, y, rate: float, steps: int, bits: int):
+    """Gradient descent as one would write it down, factors of both products rounded to `bits`."""
+    m, n = len(network.c), len(y)
+
+    def cut(array):
+        return jax.lax.reduce_precision(array, exponent_bits=8, mantissa_bits=bits)
+
+    def step(_, weights):
+        W, c = weights
+        before = jnp.matmul(cut(W), cut(X).T, precision="highest")
+        errors = 2 / n * (c @ jnp.maximum(before, 0) / m - y)
+        active = (before > 0).astype(W.dtype)
+        forces = jnp.matmul(active, cut(errors[:, None] * X), precision="highest")
+        return W - rate * c[:, None] * forces, c - rate * jnp.sum(W * forces, axis=1)
+
+    run = jax.jit(lambda *start: jax.lax.fori_loop(0, steps, step, start))
+    weights = run(network.W, network.c)
+    trained = relu.ReluNetwork(*weights)
+    loss = jnp.mean((trained.features(X) @ trained.c / m - y) ** 2)
+    return float(loss), trained
+
+
+def effect_of_precision(student, teacher, sizes, steps: int) -> None:
+    """Print losses and risks of networks trained with rounded products."""
+    kinds = {"float32": 23, "TF32": 10, "bfloat16": 7}
+    rows = []
+    for n in sizes:
+        X = jax.random.normal(jax.random.key(n), (n, student.W.shape[1]))
+        y = jax.vmap(teacher)(X)
+        options = {"steps": steps, "tolerance": 0.0, "record_every": steps}
+        ours, history = relu.train(student, X, y, **options)
+        rate = float(history.learning_rate)
+        runs = [rounded(student, X, y, rate, steps, bits) for bits in kinds.values()]
+        risks = [float(relu.distance2(network, teacher)) for _, network in runs]
+        apart = [f"{risk / risks[0] - 1:+.1e}" for risk in risks[1:]]
+        own = float(relu.distance2(ours, teacher)) / risks[0] - 1
+        losses = [f"{loss:.2g}" for loss, _ in runs]
+        rows.append((n, f"{rate:.2g}", *losses, f"{risks[0]:.4g}", f"{own:+.1e}", *apart))
+    print(
+        f"\nThe same networks after {steps} steps at the default learning rate, with the factors "
+        "of both products rounded to the bits that TF32 and bfloat16 keep. Risks of the rounded "
+        "ones and of `relu.train` are relative to float32.\n"
+    )
+    head = ["n", "learning rate", *(f"loss, {kind}" for kind in kinds), "risk, float32"]
+    table([*head, "`relu.train`", "risk, TF32", "risk, bfloat16"], rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", default=sys.executable, help="an interpreter with PyTorch")
@@ -79,7 +130,7 @@ def main() -> None:
             y = jnp.vectorize(teacher, signature="(d)->()")(X)
             networks = jax.tree.map(lambda w, s=shape: jnp.broadcast_to(w, (*s, *w.shape)), student)
             steps = RECORD * (1 + 300 // n)
-            floor = batch * 4 * n * m * d / rate
+            floor = batch * 2 * n * m * (n if n <= d else 2 * d) / rate
             taken, (start, end) = ours(networks, X, y, steps)
             other = theirs(options.python, networks, X, y, steps, device)
             version = other.get("version", version)
@@ -100,9 +151,9 @@ def main() -> None:
         f"Both layers, m = {m}, d = {d}, learning rate {RATE}, float32; seconds per step of all "
         f"networks, records every {RECORD} steps included in ours. {version}. A matrix "
         f"product reaches {rate / 1e9:.4g} Gflop/s; the floor is 4 n m d operations at that rate, "
-        "in brackets the share of the time that it makes up. Faster is their time divided by "
-        f"ours. The last column is how far their loss is from ours after {RECORD} steps, relative "
-        "to how far it fell.\n"
+        "2 n^2 m for n up to d, in brackets the share of the time that it makes up. Faster is "
+        "their time divided by ours. The last column is how far their loss is from ours after "
+        f"{RECORD} steps, relative to how far it fell.\n"
     )
     head = ["n", "networks", "floor", "PyTorch, autograd", "torch.compile", "`relu.train`"]
     table([*head, "faster than autograd", "than torch.compile", "differences"], rows)
@@ -121,6 +172,7 @@ def main() -> None:
     head = ["m", "m*", "d", "operations in products", "angles", "floor", "`relu.pretrain`"]
     counts = (f"{4e-6 * pairs * d:.3g} million", f"{1e-6 * pairs:.3g} million")
     table(head, [(m, teachers, d, *counts, unit(floor), cell(taken, floor))])
+    effect_of_precision(student, teacher, sizes[:3], 10 * RECORD)
 
 
 if __name__ == "__main__":
