@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from fatelib.arguments import AT_LEAST_0, brief, check, check_type
+
 __all__ = ["Agreement", "Comparison", "agreement_table"]
+
+_LEFT_OUT = "left out: cells not compared, as training had not converged or no theory holds there"
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,15 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Agreement:
-    """The comparisons of one figure; displays itself as a table."""
+    """The comparisons of one figure; displays itself as a table.
+
+    The table has a line for each comparison: how many cells were compared and how many left out
+    (by `where` of `agreement_table`: training had not converged there, or the theory is not meant
+    to hold), the largest deviation of a cell and where it is, and the tolerance.
+
+    Attributes:
+        comparisons: The lines.
+    """
 
     comparisons: tuple[Comparison, ...]
 
@@ -71,9 +83,12 @@ class Agreement:
     def __repr__(self) -> str:
         rows = [self._HEADER, *self._rows()]
         widths = [max(len(row[i]) for row in rows) for i in range(len(self._HEADER))]
-        return "\n".join(
-            "  ".join(f"{v:{w}}" for v, w in zip(row, widths, strict=True)) for row in rows
-        )
+        lines = ["  ".join(f"{v:{w}}" for v, w in zip(row, widths, strict=True)) for row in rows]
+        return "\n".join(lines + self._notes())
+
+    def _notes(self) -> list[str]:
+        """Return what needs to be said below the table."""
+        return [_LEFT_OUT] if any(c.left_out for c in self.comparisons) else []
 
     def _repr_html_(self) -> str:
         head = "".join(f'<th scope="col">{escape(v)}</th>' for v in self._HEADER)
@@ -82,6 +97,7 @@ class Agreement:
         )
         return (
             f'<table class="agreement"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+            + "".join(f"<p>{escape(note)}</p>" for note in self._notes())
         )
 
 
@@ -113,7 +129,11 @@ def agreement_table(
 
     Raises:
         AssertionError: Some deviation exceeds the tolerance, or is not a number.
-        ValueError: Fewer than two repetitions, or no cell to compare.
+        ValueError: Fewer than two repetitions, no cell to compare, or arrays that do not fit.
+        TypeError: An argument is of another type, such as an array without labels.
+
+    Source:
+        Ours.
 
     Example:
         >>> import xarray as xr
@@ -122,6 +142,16 @@ def agreement_table(
         >>> agreement_table({"height": (heights, 1.0)}).comparisons[0].agrees
         True
     """
+    check_type("pairs", pairs, Mapping, "a dictionary")
+    check_type("over", over, (str, type(None)), "the name of a dimension or None")
+    check("tolerance", tolerance, *AT_LEAST_0, shape=())
+    check_type("where", where, (xr.DataArray, type(None)), "an xarray.DataArray of booleans")
+    for name, pair in pairs.items():
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise TypeError(f"pairs must hold (measured, theory) for {name}; got {brief(pair)}")
+        check_type(f"pairs: measured {name}", pair[0], xr.DataArray, "an xarray.DataArray")
+        if over is not None and over not in pair[0].dims:
+            raise ValueError(f"over must be a dimension of {name}, {pair[0].dims}; got {over!r}")
     comparisons = tuple(
         _compare(name, measured, theory, over, tolerance, where)
         for name, (measured, theory) in pairs.items()

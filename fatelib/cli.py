@@ -10,6 +10,12 @@ from typing import Any, get_args
 
 __all__ = ["main"]
 
+_FIGURES = """\
+  linear: fig-1 fig-2 fig-7 fig-source fig-surface fig-scratch fig-ridge fig-5 fig-l2sp fig-dynamics
+          fig-time fig-4a fig-4b
+  relu:   fig-mercer fig-3d fig-3ab fig-3c fig-3e fig-curve
+"""
+
 _EXAMPLES = {
     "": """\
 examples:
@@ -17,12 +23,18 @@ examples:
   fatelib reproduce fig-1 --scale paper --out figures
   fatelib info
 
+figures, for FIGURE of reproduce:
+{figures}
 exit status: 0 success; 1 theory and experiment disagree, or training diverged; 2 wrong usage;
 130 stopped by Ctrl-C
 """,
     "sweep": """\
 VALUES are a list 0.1,0.5,2 or a range FIRST:LAST:COUNT that holds both ends (COUNT >= 2); angles
 may be written in pi: 0.1pi or 0.05pi:0.5pi:10.
+
+Engines, see fatelib.train: descent and gram train all weights; spectral, flow and limit one
+direction, as networks of a small scale do, for any d; auto takes spectral for scales up to 0.001,
+else descent.
 
 OUT fills chunk by chunk. When all are finished its group "result" holds the risks, their difference
 (the transferability), the standard errors of their means, n, units and all parameters. In Python:
@@ -42,11 +54,15 @@ Two processes by hand, each in its own terminal:
   fatelib sweep ... --distributed --coordinator localhost:9876 --processes 2 --process 1
 """,
     "reproduce": """\
+figures, alone or all of a group:
+{figures}  all:    both
+
 examples:
   fatelib reproduce fig-ridge
   fatelib reproduce linear --scale paper --out figures
 
-Writes OUT/FIGURE.zarr, .svg and .png and prints theory against experiment. What was finished of a
+Writes OUT/FIGURE.zarr, .svg and .png and prints theory against experiment; "left out" counts cells
+that are not compared: training had not converged or no theory holds there. What was finished of a
 figure that was stopped is in OUT/sweeps and is not computed again, but for fig-l2sp, fig-dynamics,
 fig-time, fig-3ab, fig-3d, fig-curve, fig-mercer and the Wasserstein distances of fig-4b, which
 begin anew. At paper scale fig-3e takes hours on a CPU: it is meant for a GPU.
@@ -88,7 +104,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from fatelib import __version__
+
     parser = _described(argparse.ArgumentParser, "", __doc__ or "", prog="fatelib")
+    parser.add_argument("--version", action="version", version=f"fatelib {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     sweep = _described(commands.add_parser, "sweep", "Train networks over a grid.", name="sweep")
@@ -107,7 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     grid.add_argument("--instances", type=int, default=20, help="repetitions (default: 20)")
     grid.add_argument("--seed", type=_seed, default=0, help="of all random numbers (default: 0)")
     training = sweep.add_argument_group("training")
-    training.add_argument("--engine", help="how to train (default: auto); see fatelib.train")
+    training.add_argument(
+        "--engine", help="auto, descent, gram, spectral, flow or limit (default: auto); see below"
+    )
     training.add_argument("--scale", type=float, help="of the initial weights (default: 1e-5)")
     training.add_argument("--width", type=int, help="hidden width (default: d)")
     training.add_argument("--learning-rate", type=float, help="step size (default: a safe one)")
@@ -154,7 +175,7 @@ def _described(make: Any, command: str, title: str, **options: Any) -> argparse.
     parser: argparse.ArgumentParser = make(
         *([] if name is None else [name]),
         description=title,
-        epilog=_EXAMPLES[command],
+        epilog=_EXAMPLES[command].replace("{figures}", _FIGURES),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         **options,
     )
@@ -283,7 +304,7 @@ def _reproduce(options: argparse.Namespace) -> int:
         known = ", ".join((*groups, *FIGURES))
         raise ValueError(f"FIGURE must be one of {known}; got {options.figure}")
     keys = groups.get(options.figure, (options.figure,))
-    options.out.mkdir(parents=True, exist_ok=True)
+    _check_writable(options.out)
     status = 0
     for key in keys:
         figure, started = FIGURES[key], time.perf_counter()
@@ -304,6 +325,19 @@ def _reproduce(options: argparse.Namespace) -> int:
         print(f"{time.perf_counter() - started:.1f} s\n", flush=True)
         jax.clear_caches()  # programs of one figure are of no use to the next, and fill the memory
     return status
+
+
+def _check_writable(out: Path) -> None:
+    """Raise at once, not after hours of computation."""
+    import tempfile
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise ValueError(
+            f"--out must be a directory that can be written; got {out}: {error}"
+        ) from error
 
 
 def _save(data: Any, path: Path, group: str | None = None) -> None:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from fatelib.arguments import check
+from fatelib.arguments import FINITE, check, check_choice, float_type
 
 __all__ = [
     "dudley_coupling_bound",
@@ -252,10 +252,9 @@ def empirical_wasserstein(
     from scipy.spatial.distance import cdist  # type: ignore[import-untyped]
 
     metrics = {"l1": "cityblock", "l2": "euclidean"}
-    if ground not in metrics:
-        raise ValueError(f"ground must be 'l1' or 'l2'; got {ground!r}")
-    check("first", first, np.isfinite, "finite")
-    check("second", second, np.isfinite, "finite")
+    check_choice("ground", ground, tuple(metrics))
+    check("first", first, *FINITE)
+    check("second", second, *FINITE)
     if np.ndim(first) != 2 or np.shape(first) != np.shape(second) or np.size(first) == 0:
         raise ValueError(
             "first and second must have one shape (n, p), neither zero; "
@@ -267,17 +266,15 @@ def empirical_wasserstein(
 
 def _tasks(beta_source: Any, beta_target: Any, sigma: Any) -> tuple[Array, Array, Array]:
     """Check two vectors and the noise, and give them one floating-point type."""
-    check("beta_source", beta_source, np.isfinite, "finite")
-    check("beta_target", beta_target, np.isfinite, "finite")
-    check("sigma", sigma, lambda s: (s >= 0) & (s < np.inf), "a finite number >= 0")
+    check("beta_source", beta_source, *FINITE)
+    check("beta_target", beta_target, *FINITE)
+    check("sigma", sigma, lambda s: (s >= 0) & (s < np.inf), "a finite number >= 0", shape=())
     if np.ndim(beta_source) != 1 or np.shape(beta_source) != np.shape(beta_target):
         raise ValueError(
             "beta_source and beta_target must be vectors of one length; "
             f"got shapes {np.shape(beta_source)} and {np.shape(beta_target)}"
         )
-    if np.ndim(sigma) != 0:
-        raise ValueError(f"sigma must be one number; got shape {np.shape(sigma)}")
-    dtype = jnp.result_type(jnp.asarray(beta_source), jnp.asarray(beta_target), sigma, float)
+    dtype = float_type(beta_source, beta_target, sigma)
     source, target, sigma = (jnp.asarray(v, dtype) for v in (beta_source, beta_target, sigma))
     return source, target, sigma
 

@@ -236,7 +236,19 @@ class ReducedNetworks(Experiment):
 
 
 def samples(gamma: ArrayLike, d: int) -> Array:
-    """Return the number of samples n = round(gamma d)."""
+    """Return the number of samples n = round(gamma d).
+
+    Args:
+        gamma: Samples per dimension, of any shape.
+        d: Dimension of the inputs.
+
+    Returns:
+        Integers, of the shape of gamma.
+
+    Example:
+        >>> samples(0.5, 30).item()
+        15
+    """
     return jnp.round(jnp.asarray(gamma) * d).astype(int)
 
 

@@ -19,7 +19,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array
 from tqdm.auto import tqdm
 
-from fatelib.arguments import check
+from fatelib.arguments import brief, check_count, check_flag, check_key, check_type
 from fatelib.store import Memory, Store
 
 __all__ = ["spread", "sweep"]
@@ -96,13 +96,24 @@ def sweep(
         >>> data.eyes.max("instance").values.tolist()
         [6, 20]
     """
-    check("instances", instances, lambda i: (i >= 1) & (i == np.floor(i)), "an integer >= 1")
+    check_count("instances", instances)
     if chunk is not None:
-        check("chunk", chunk, lambda c: (c >= 1) & (c == np.floor(c)), "an integer >= 1")
+        check_count("chunk", chunk)
+    check_key("key", key)
+    check_flag("common", common)
+    check_flag("progress", progress)
+    for name, function in {"measure": measure, "prepare": prepare}.items():
+        if not callable(function) and not (function is None and name == "prepare"):
+            raise TypeError(f"{name} must be a function; got {brief(function)}")
+    for name, grid in {"outer": outer, "inner": inner, "attrs": attrs or {}}.items():
+        check_type(name, grid, Mapping, "a dictionary")
+    check_type("static", static, (list, tuple), "a list of names")
+    check_type("given", given, (xr.Dataset, type(None)), "the result of a sweep")
     for name in static:
         if name not in outer:
             raise ValueError(f"static must name outer dimensions, of {list(outer)}; got {name!r}")
     for name, along in {**outer, **inner}.items():
+        check_type(name, along, (Sequence, np.ndarray), "a list of values")
         if not len(along) or len(set(along)) < len(along):
             raise ValueError(f"{name} must have values, each once; got {list(along)}")
     if given is not None and prepare is not None:
@@ -115,7 +126,8 @@ def sweep(
         _check_given(given, outer, key)
     if jax.process_count() > 1 and store is None:
         raise ValueError("store must be a directory that all processes share; got None")
-    size = min(chunk or instances, instances)
+    instances, chunk = int(instances), int(chunk or instances)
+    size = min(chunk, instances)
     blocks = [range(i, min(i + size, instances)) for i in range(0, instances, size)]
     points = itertools.product(*(range(len(values)) for values in outer.values()))
     indices = [dict(zip(outer, index, strict=True)) for index in points]
@@ -224,7 +236,10 @@ def _collect(
         part = np.moveaxis(np.asarray(array)[:count], 0, -1)
         if not np.isfinite(part).all():
             where = ", ".join(f"{dim} = {value}" for dim, value in point.items())
-            raise FloatingPointError(f"{name} is not a number at {where}: training diverged")
+            raise FloatingPointError(
+                f"{name} is not a number at {where}: training diverged. Give a smaller "
+                "learning_rate, or none for the automatic one"
+            )
         dims = (*point, *inner, "instance") if part.ndim > 1 else (*point, "instance")
         values[name] = xr.Variable(dims, part.reshape((1,) * len(point) + part.shape))
     return values
@@ -242,6 +257,10 @@ def spread(function: Callable[..., Any], batch: Any, shared: Mapping[str, Any]) 
 
     Returns:
         The results, with a leading axis of instances.
+
+    Example:
+        >>> spread(lambda x, factor: factor * x, (jnp.arange(3.0),), {"factor": 2}).tolist()
+        [0.0, 2.0, 4.0]
     """
     devices = jax.local_devices()
     # As many for each device: the end is repeated.

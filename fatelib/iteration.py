@@ -9,7 +9,7 @@ beside the steps.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from fatelib.arguments import check
+from fatelib.arguments import ABOVE_0, AT_LEAST_0, check, check_count, check_type
 
-__all__ = ["History", "Iteration", "check_options", "descend", "report"]
+__all__ = ["History", "Iteration", "changed", "check_options", "descend", "report"]
 
 # Loss this many times that of the zero network (or of the start, if larger): diverged.
 _GROWTH = 10.0
@@ -116,7 +116,20 @@ def descend(
     record_every: int,
     observe: Callable[[Any], Any] | None,
 ) -> tuple[Any, History]:
-    """Run gradient descent in one loop on the device; `fatelib.train` says what stops it."""
+    """Run gradient descent in one loop on the device; `fatelib.train` says what stops it.
+
+    Args:
+        iteration: What a step does.
+        rate: The learning rate.
+        tolerance: Training stops this far above the minimum.
+        decay: Coefficient of the weight decay.
+        steps: The most steps to take.
+        record_every: Steps between two records.
+        observe: A function of the network to record, or None.
+
+    Returns:
+        The trained network and the history, with NaN for records that were never made.
+    """
     dtype = rate.dtype
 
     def examine(progress: _Progress, bound: ArrayLike) -> _Progress:
@@ -187,19 +200,79 @@ def descend(
 
 
 def check_options(
-    learning_rate: Any, steps: Any, tolerance: Any, weight_decay: Any, record_every: Any
+    learning_rate: Any,
+    steps: Any,
+    tolerance: Any,
+    weight_decay: Any = 0.0,
+    record_every: Any = 1,
+    name: str = "",
 ) -> None:
-    """Raise unless the options of training are possible."""
+    """Raise unless the options of training are possible.
+
+    Args:
+        learning_rate: A number > 0, or None.
+        steps: An integer >= 0.
+        tolerance: A number >= 0.
+        weight_decay: A number >= 0.
+        record_every: An integer >= 1.
+        name: What goes before their names in a message.
+
+    Raises:
+        TypeError: One of them is not numeric.
+        ValueError: One of them is impossible.
+    """
     if learning_rate is not None:
-        check("learning_rate", learning_rate, lambda r: (r > 0) & (r < np.inf), "a number > 0")
-    check("steps", steps, lambda s: (s >= 0) & (s == np.floor(s)), "an integer >= 0")
-    check("tolerance", tolerance, lambda t: t >= 0, "a number >= 0")
-    check("weight_decay", weight_decay, lambda w: (w >= 0) & (w < np.inf), "a number >= 0")
-    check("record_every", record_every, lambda r: (r >= 1) & (r == np.floor(r)), "an integer >= 1")
+        check(f"{name}learning_rate", learning_rate, *ABOVE_0, shape=())
+    check_count(f"{name}steps", steps, least=0)
+    check(f"{name}tolerance", tolerance, lambda t: t >= 0, "a number >= 0", shape=())
+    check(f"{name}weight_decay", weight_decay, *AT_LEAST_0, shape=())
+    check_count(f"{name}record_every", record_every)
+
+
+def changed(
+    options: Mapping[str, Any], name: str, changes: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the options of training with other values of some of them, all checked.
+
+    Args:
+        options: The `learning_rate`, `steps` and `tolerance`.
+        name: The name of the argument that holds the other values.
+        changes: The other values, or None.
+
+    Returns:
+        A new dictionary.
+
+    Raises:
+        TypeError: `changes` is no dictionary.
+        ValueError: It holds anything else, or a value is impossible.
+
+    Example:
+        >>> options = {"learning_rate": None, "steps": 100, "tolerance": 1e-6}
+        >>> changed(options, "scratch_options", {"steps": 200})["steps"]
+        200
+    """
+    check_type(name, changes, (Mapping, type(None)), f"a dictionary of {', '.join(options)}")
+    unknown = [key for key in changes or {} if key not in options]
+    if unknown:
+        raise ValueError(f"{name} must be of {', '.join(options)}; got {unknown}")
+    merged = {**options, **(changes or {})}
+    check_options(**merged, name=f"{name}: ")
+    return merged
 
 
 def report(history: History, stable_rate: Array) -> History:
-    """Raise for a divergence, or drop the records never made; inside `jax.jit` do neither."""
+    """Raise for a divergence, or drop the records never made; inside `jax.jit` do neither.
+
+    Args:
+        history: What `descend` returned.
+        stable_rate: A learning rate to advise.
+
+    Returns:
+        The history, without the records never made.
+
+    Raises:
+        FloatingPointError: Training diverged.
+    """
     if isinstance(history.diverged, jax.core.Tracer):
         return history
     if history.diverged:

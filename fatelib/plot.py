@@ -1,11 +1,13 @@
 """Views of results: one visual language for theory and experiment.
 
-The angle theta runs horizontally and gamma = n/d vertically; blue means that transfer wins, red
+The angle theta runs horizontally and gamma = n/d vertically (for ReLU networks the fraction of the
+teacher that the source lacks, and n); blue means that transfer wins, red
 that it loses, white that it makes no difference. Theory is a line, an experiment a point with a
 bar of one standard error, and a hollow point or a dot in a cell means that training had not
 converged there. Every function draws into `ax` (by default the current axes) and returns it.
 """
 
+from collections.abc import Hashable
 from fractions import Fraction
 from typing import Any
 
@@ -16,9 +18,13 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
+from fatelib.arguments import ABOVE_0, FINITE, check, check_choice, check_flag, check_type
+
 __all__ = ["angle_axis", "format_angle", "phase_diagram", "slices"]
 
 INSTANCE = "instance"
+# What runs across and up in a phase diagram: of linear networks, of ReLU networks.
+_AXES = (("theta", "gamma"), ("fraction", "n"))
 
 
 def format_angle(theta: float) -> str:
@@ -30,11 +36,15 @@ def format_angle(theta: float) -> str:
     Returns:
         A short text, exact for fractions of pi with denominator up to 40.
 
+    Raises:
+        ValueError: `theta` is not a finite number.
+
     Example:
         >>> format_angle(np.pi / 8), format_angle(3 * np.pi / 4), format_angle(1.0)
         ('π/8', '3π/4', '0.318π')
     """
-    ratio = theta / np.pi
+    check("theta", theta, *FINITE, shape=())
+    ratio = float(theta) / np.pi
     fraction = Fraction(ratio).limit_denominator(40)
     if abs(ratio - fraction) > 1e-6:
         return f"{ratio:.3g}π"
@@ -45,7 +55,25 @@ def format_angle(theta: float) -> str:
 
 
 def angle_axis(axis: Axis, step: float = np.pi / 8) -> None:
-    """Put ticks at multiples of `step` (radians) on a matplotlib axis, written in pi."""
+    """Put ticks at multiples of `step` on a matplotlib axis, written in pi.
+
+    Args:
+        axis: The axis, such as ``ax.xaxis``, of a quantity in radians.
+        step: Distance of the ticks, in radians.
+
+    Raises:
+        TypeError: `axis` is no axis.
+        ValueError: `step` is not positive and finite.
+
+    Example:
+        >>> import matplotlib.figure
+        >>> ax = matplotlib.figure.Figure().subplots()
+        >>> angle_axis(ax.xaxis, step=np.pi / 2)
+        >>> ax.xaxis.get_major_formatter()(3 * np.pi / 2)
+        '3π/2'
+    """
+    check_type("axis", axis, Axis, "an axis of matplotlib, such as ax.xaxis")
+    check("step", step, *ABOVE_0, shape=())
     axis.set_major_locator(MultipleLocator(step))
     axis.set_major_formatter(FuncFormatter(lambda value, _: format_angle(value)))
 
@@ -58,14 +86,17 @@ def phase_diagram(
     colorbar: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw transferability over (theta, gamma) with its zero contour.
+    """Draw transferability over (theta, gamma) or (fraction, n), with its zero contour.
 
     The experiment of `fatelib.phase_diagram` is drawn by
-    ``plot.phase_diagram(data.transferability, converged=data.converged)``.
+    ``plot.phase_diagram(data.transferability, converged=data.converged)``, that of
+    `fatelib.relu_phase_diagram` one protocol at a time:
+    ``plot.phase_diagram(data.transferability.sel(protocol="fine_tuning"))``.
 
     Args:
-        transferability: An `xarray.DataArray` of T with dimensions ``theta`` (radians),
-            ``gamma`` and, if it is an experiment, ``instance`` (averaged over).
+        transferability: An `xarray.DataArray` of T with dimensions ``theta`` (radians) and
+            ``gamma``, or ``fraction`` and ``n``, and, if it is an experiment, ``instance``
+            (averaged over).
         converged: Booleans of the same dimensions; cells with an unconverged instance get a dot.
         limit: Colours saturate at -limit and +limit; by default at the 95th percentile of ``|T|``.
         colorbar: Whether to draw the colour bar.
@@ -73,27 +104,58 @@ def phase_diagram(
 
     Returns:
         The axes.
+
+    Raises:
+        TypeError: An argument is of another type, such as an array without labels.
+        ValueError: A dimension is missing or left over, the cells of the two arrays differ, or no
+            value is finite.
+
+    Example:
+        >>> import matplotlib.figure
+        >>> axes = {"theta": [0.5, 1.0], "gamma": [0.5, 1.0, 2.0]}
+        >>> gain = xr.DataArray([[0.2, 0.1, -0.1], [0.1, -0.1, -0.3]], coords=axes)
+        >>> ax = phase_diagram(gain, ax=matplotlib.figure.Figure().subplots())
+        >>> ax.collections[0].get_array().shape
+        (3, 2)
     """
     _require_labels(transferability=transferability, converged=converged)
-    ax = plt.gca() if ax is None else ax
+    check_flag("colorbar", colorbar)
+    across, up = _AXES[1] if "fraction" in transferability.dims else _AXES[0]
     mean = transferability.mean(INSTANCE) if INSTANCE in transferability.dims else transferability
-    mean = mean.transpose("gamma", "theta")
-    theta, gamma, values = mean.theta.values, mean.gamma.values, mean.values
+    _require_dims("transferability", mean, (across, up))
+    mean = mean.transpose(up, across)
+    x, y, values = mean[across].values, mean[up].values, mean.values
     finite = values[np.isfinite(values)]
-    limit = float(np.quantile(np.abs(finite), 0.95)) if limit is None else limit
-    values = np.clip(values, -limit, limit)  # an infinite value has a colour, too
-    mesh = ax.pcolormesh(
-        theta, gamma, values, vmin=-limit, vmax=limit, cmap="RdBu", shading="nearest"
-    )
-    mesh.set_rasterized(True)
-    if finite.min() < 0 < finite.max():
-        ax.contour(theta, gamma, values, levels=[0.0], colors="black", linewidths=0.9)
+    if finite.size == 0:
+        raise ValueError("transferability must be finite somewhere; got no finite value")
+    if limit is None:
+        limit = float(np.quantile(np.abs(finite), 0.95)) or 1.0
+    check("limit", limit, *ABOVE_0, shape=())
     if converged is not None:
-        all_converged = converged.all(INSTANCE) if INSTANCE in converged.dims else converged
-        row, column = np.nonzero(~all_converged.transpose("gamma", "theta").values)
-        ax.plot(theta[column], gamma[row], ".", color="black", markersize=2.5)
-    angle_axis(ax.xaxis)
-    ax.set(xlabel=r"angle between the tasks $\theta$", ylabel=r"samples per dimension $\gamma$")
+        converged = converged.all(INSTANCE) if INSTANCE in converged.dims else converged
+        _require_dims("converged", converged, (across, up))
+        converged = converged.transpose(up, across)
+        if converged.shape != values.shape:
+            raise ValueError(
+                f"converged must have the cells of transferability, {values.shape}; "
+                f"got {converged.shape}"
+            )
+    ax = _axes(ax)
+    values = np.clip(values, -limit, limit)  # an infinite value has a colour, too
+    # Sample sizes are chosen in proportion.
+    edges = _edges(x), np.exp(_edges(np.log(y))) if up == "n" else _edges(y)
+    mesh = ax.pcolormesh(*edges, values, vmin=-limit, vmax=limit, cmap="RdBu")
+    mesh.set_rasterized(True)
+    if finite.min() < 0 < finite.max() and min(values.shape) > 1:
+        ax.contour(x, y, values, levels=[0.0], colors="black", linewidths=0.9)
+    if converged is not None:
+        row, column = np.nonzero(~converged.values.astype(bool))
+        ax.plot(x[column], y[row], ".", color="black", markersize=2.5)
+    if across == "theta":
+        angle_axis(ax.xaxis)
+    ax.set(
+        xlabel=_axis_name(across), ylabel=_axis_name(up), yscale="log" if up == "n" else "linear"
+    )
     ax.grid(False)
     if colorbar:
         bar = plt.colorbar(mesh, ax=ax, extend="both")
@@ -129,12 +191,37 @@ def slices(
 
     Returns:
         The axes.
+
+    Raises:
+        TypeError: An argument is of another type, such as an array without labels.
+        ValueError: A dimension is missing or left over, or there is nothing to draw.
+
+    Example:
+        >>> import matplotlib.figure
+        >>> axes = {"theta": [0.5, 1.0], "gamma": [0.5, 1.0, 2.0]}
+        >>> gain = xr.DataArray([[0.2, 0.1, -0.1], [0.1, -0.1, -0.3]], coords=axes)
+        >>> ax = slices(theory=gain, ax=matplotlib.figure.Figure().subplots())
+        >>> len(ax.lines)  # one for each angle
+        2
     """
     _require_labels(measured=measured, theory=theory, converged=converged)
-    ax = plt.gca() if ax is None else ax
     reference = measured if measured is not None else theory
     if reference is None:
         raise ValueError("slices needs `measured`, `theory` or both; got neither")
+    labels = [str(name) for name in (*reference.dims, *reference.coords) if name != INSTANCE]
+    for argument, dim in {"x": x, "by": by}.items():
+        if not (dim is None and argument == "by"):
+            check_choice(argument, dim, tuple(dict.fromkeys(labels)))
+    along = reference[x].dims  # x may be a second coordinate of a dimension
+    drawn = along if by is None else (*along, by)
+    if len(drawn) > len(set(drawn)):
+        raise ValueError(f"x and by must differ; got {x!r} and {by!r}")
+    arrays = {"measured": (measured, (*drawn, INSTANCE)), "theory": (theory, drawn)}
+    arrays["converged"] = converged, (*drawn, INSTANCE)
+    for argument, (array, dims) in arrays.items():
+        if array is not None:
+            _require_dims(argument, array, dims)
+    ax = _axes(ax)
     curves: list[tuple[dict[str, Any], str | None]] = (
         [({}, label)] if by is None else [({by: v}, _label(by, v)) for v in reference[by].values]
     )
@@ -170,6 +257,32 @@ def _require_labels(**arrays: xr.DataArray | None) -> None:
             )
 
 
+def _require_dims(name: str, array: xr.DataArray, dims: tuple[Hashable, ...]) -> None:
+    for dim in dims:
+        if dim not in array.dims:
+            raise ValueError(f"{name} must have the dimensions {dims}; got {array.dims}")
+    for extra in array.dims:
+        if extra not in dims:
+            values = ", ".join(map(repr, array[extra].values[:1].tolist()))
+            raise ValueError(
+                f"{name} must have the dimensions {dims} alone; got {extra!r} too: take one of its "
+                f"values, as in {name}.sel({extra}={values}), or its mean"
+            )
+
+
+def _axes(ax: Axes | None) -> Axes:
+    check_type("ax", ax, (Axes, type(None)), "axes of matplotlib")
+    return plt.gca() if ax is None else ax
+
+
+def _edges(centres: np.ndarray) -> np.ndarray:
+    """Return where the cells of a row meet, half way between their centres."""
+    if len(centres) == 1:
+        return centres[0] + np.array([-0.5, 0.5])
+    middle = (centres[1:] + centres[:-1]) / 2
+    return np.array([2 * centres[0] - middle[0], *middle, 2 * centres[-1] - middle[-1]])
+
+
 _SYMBOLS = {
     "theta": r"$\theta$",
     "gamma": r"$\gamma$",
@@ -189,4 +302,6 @@ def _axis_name(name: str) -> str:
     return {
         "theta": r"angle between the tasks $\theta$",
         "gamma": r"samples per dimension $\gamma = n/d$",
+        "fraction": r"fraction of the teacher that the source lacks $\mu$",
+        "n": "samples $n$",
     }.get(name, _SYMBOLS.get(name, name))

@@ -13,8 +13,18 @@ import xarray as xr
 from jaxtyping import Array, ArrayLike, Float
 
 from fatelib import relu, theory
-from fatelib.arguments import check, check_key
+from fatelib.arguments import (
+    ABOVE_0,
+    AT_LEAST_0,
+    brief,
+    check,
+    check_choice,
+    check_count,
+    check_flag,
+    check_key,
+)
 from fatelib.grid import sweep
+from fatelib.iteration import changed, check_options
 from fatelib.relu.features import feature_spectrum
 from fatelib.relu.network import ReluNetwork
 from fatelib.relu.tasks import ReluTasks
@@ -103,6 +113,7 @@ def relu_phase_diagram(
 
     Raises:
         ValueError: An argument is impossible; nothing has been computed then.
+        TypeError: An argument is of another type, such as text for a number.
         FloatingPointError: Some network diverged; a smaller learning rate helps.
 
     Source:
@@ -117,36 +128,39 @@ def relu_phase_diagram(
         >>> bool(grid.risk.sel(protocol="source_features", n=80).mean() > grid.outside.min())
         True
     """
-    mus, sizes = np.atleast_1d(np.asarray(fractions, float)), np.atleast_1d(np.asarray(ns))
     check_key("key", key)
-    check("fractions", mus, lambda f: (f >= 0) & (f <= 1), "a number in [0, 1]")
-    counts = {"ns": sizes, "d": d, "width": width, "teacher_width": teacher_width}
-    for name, value in counts.items():
-        check(name, value, lambda v: (v >= 1) & (v == np.floor(v)), "an integer >= 1")
+    check("fractions", fractions, lambda f: (f >= 0) & (f <= 1), "a number in [0, 1]")
+    integers = (lambda n: (n >= 1) & (n < 2**31) & (n == np.floor(n)), "integers >= 1")
+    check("ns", ns, *integers)
+    for name, value in {"fractions": fractions, "ns": ns}.items():
+        if np.ndim(value) > 1:
+            raise ValueError(f"{name} must be a list; got shape {np.shape(value)}")
+    mus, sizes = np.atleast_1d(np.asarray(fractions, float)), np.atleast_1d(np.asarray(ns))
     protocols = [protocols] if isinstance(protocols, str) else protocols
+    if not isinstance(protocols, Sequence):
+        raise TypeError(f"protocols must be a list; got {brief(protocols)}")
+    for protocol in protocols:
+        check_choice("protocols", protocol, get_args(Protocol))
     lists = {"fractions": mus.tolist(), "ns": sizes.astype(int).tolist(), "protocols": protocols}
     for name, values in lists.items():
         if not len(values) or len(set(values)) < len(values):
             raise ValueError(f"{name} must not be empty or hold one value twice; got {values}")
-    unknown = [protocol for protocol in protocols if protocol not in get_args(Protocol)]
-    if unknown:
-        raise ValueError(f"protocols must be some of {get_args(Protocol)}; got {list(protocols)}")
-    if outputs not in ("ones", "sign", "gaussian"):
-        raise ValueError(f"outputs must be 'ones', 'sign' or 'gaussian'; got {outputs!r}")
-    for name, value in {"sigma": sigma, "ridge": ridge, "scale": scale}.items():
-        if np.ndim(value):
-            raise ValueError(f"{name} must be one number; got {value}")
+    counts = {"d": d, "width": width, "teacher_width": teacher_width, "instances": instances}
+    for name, value in counts.items():
+        check_count(name, value)
+    check_choice("outputs", outputs, ("ones", "sign", "gaussian"))
     for name, value in {"sigma": sigma, "ridge": ridge}.items():
-        check(name, value, lambda v: (v >= 0) & (v < np.inf), "a number >= 0")
-    check("scale", scale, lambda s: (s > 0) & (s < np.inf), "a number > 0")
-    check("memory", memory, lambda m: m > 0, "a number > 0")
-    training = {"learning_rate": learning_rate, "steps": steps, "tolerance": tolerance}
-    unknown = sorted(set(source_options or {}) - set(training))
-    if unknown:
-        raise ValueError(f"source_options must be of {sorted(training)}; got {unknown}")
-    pretraining = {**training, **(source_options or {})}
-    for name, options in {"": training, "source_options: ": pretraining}.items():
-        _check_options(**options, name=name)
+        check(name, value, *AT_LEAST_0, shape=())
+    for name, value in {"scale": scale, "memory": memory}.items():
+        check(name, value, *ABOVE_0, shape=())
+    check_flag("progress", progress)
+    training: dict[str, Any] = {
+        "learning_rate": learning_rate,
+        "steps": steps,
+        "tolerance": tolerance,
+    }
+    check_options(**training)
+    pretraining = changed(training, "source_options", source_options)
     d, width, teacher_width = int(d), int(width), int(teacher_width)
     experiment = _Ablation(
         d=d,
@@ -171,7 +185,7 @@ def relu_phase_diagram(
             "instances": instances,
             "key": key,
             "progress": progress,
-            "chunk": max(1, int(memory * 1e9 / size)),
+            "chunk": max(1, int(min(instances, memory * 1e9 / size))),
             "store": None if store is None else Path(store) / f"{name}.zarr",
             "attrs": {**network, "outputs": outputs, "scale": float(scale), **attrs},
         }
@@ -208,18 +222,6 @@ def relu_phase_diagram(
     data = data.drop_vars(["neuron", "weight"], errors="ignore")
     data = data.assign_attrs({**new.attrs, **sources.attrs, **data.attrs, "seconds": seconds})
     return _label(experiment.predict(data, sources.weights, key))
-
-
-def _check_options(
-    learning_rate: float | None, steps: int, tolerance: float, name: str = ""
-) -> None:
-    """Raise unless training can take these options."""
-    if learning_rate is not None:
-        accepted = "a number > 0"
-        check(f"{name}learning_rate", learning_rate, lambda r: (r > 0) & (r < np.inf), accepted)
-    accepted = "an integer >= 0"
-    check(f"{name}steps", steps, lambda s: (s >= 0) & (s == np.floor(s)), accepted)
-    check(f"{name}tolerance", tolerance, lambda t: (t >= 0) & (t < np.inf), "a number >= 0")
 
 
 def _recorded(options: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from fatelib.arguments import check_type
+
 __all__ = ["Memory", "Store"]
 
 _SECONDS = "chunk_seconds"
 _COUNT = "number of chunks"
+_VARIABLES = "variables"
 # What may differ between the runs that fill one store: recorded, not compared.
-_PROVENANCE = {"jax", "device"}
+_PROVENANCE = {"jax", "device", _VARIABLES}
 # What users know under the name of an argument.
 _FROM = {"instances_per_chunk": " (from memory or chunk)"}
 # Seconds after which a network file system shows what other hosts wrote (60 by default for NFS).
@@ -85,7 +89,8 @@ class Store:
         block: Length of all chunks along the last dimension, but for the last.
 
     Raises:
-        ValueError: `path` is something else, or the store of a sweep with other parameters.
+        ValueError: `path` is something else, cannot be written or read, or is the store of a sweep
+            with other parameters.
     """
 
     def __init__(
@@ -96,17 +101,21 @@ class Store:
         count: int,
         block: int,
     ) -> None:
+        check_type("store", path, (str, os.PathLike), "the path of a directory")
         self.path, self._coords = Path(path), dict(coords)
         self._count, self._block, self._joined = count, block, False
         self._attrs = {name: _plain(value) for name, value in attrs.items()}
-        if self.path.exists():
+        if self._exists():
             self._compare()
+        # Before anything is computed, not when the first chunk is to be written.
+        if not self.finished().all():
+            self._check_writable()
 
     def finished(self) -> np.ndarray:
         """Return which chunks are finished, (count,)."""
-        if not self.path.exists():
+        if not self._exists():
             return np.zeros(self._count, bool)
-        return np.isfinite(self._open()[_SECONDS].values)
+        return np.isfinite(self._read(_SECONDS)[_SECONDS].values)
 
     def write(
         self, chunk: int, region: Region, values: Mapping[str, xr.Variable], seconds: float
@@ -117,7 +126,7 @@ class Store:
             ValueError: Another process has made the store meanwhile, with other parameters.
         """
         if not self._joined:
-            if not self.path.exists():
+            if not self._exists():
                 self._create(region, values)
             self._compare()
             self._joined = True
@@ -131,7 +140,7 @@ class Store:
         """Return the whole result; its attribute ``seconds`` is the wall time of all chunks.
 
         Raises:
-            ValueError: Some chunks are missing, a minute later still.
+            ValueError: Some chunks are missing, a minute later still, or cannot be read.
         """
         deadline = time.monotonic() + _LAG
         while not self.finished().all():
@@ -141,28 +150,66 @@ class Store:
                     f"{self.path}: is it shared by all processes?"
                 )
             time.sleep(1)
-        whole = self._open().load()
+        whole = self._read()
+        # A result is never NaN: a chunk that is finished and reads so has lost its file.
+        lost = [name for name in whole.attrs.pop(_VARIABLES, ()) if name not in whole]
+        lost += [str(name) for name, array in whole.data_vars.items() if array.isnull().any()]
+        if lost:
+            raise self._damaged(f"values of {', '.join(lost)} are missing")
         seconds = float(whole[_SECONDS].sum())
         return whole.drop_vars(_SECONDS).assign_attrs(seconds=seconds)
 
+    def _exists(self) -> bool:
+        """Whether there is anything: an empty directory is as good as none."""
+        if not self.path.is_dir():
+            return self.path.exists()
+        return any(self.path.iterdir())
+
     def _open(self) -> xr.Dataset:
-        return xr.open_zarr(self.path, chunks=None, **_ZARR)
+        with warnings.catch_warnings():  # about files that are not zarr's
+            warnings.filterwarnings("ignore", message="Object at")
+            return xr.open_zarr(self.path, chunks=None, **_ZARR)
+
+    def _read(self, *names: str) -> xr.Dataset:
+        """Read some variables, or all."""
+        try:
+            found = self._open()
+            return (found[list(names)] if names else found).load()
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise self._damaged(f"it cannot be read ({error})") from error
+
+    def _damaged(self, what: str) -> ValueError:
+        return ValueError(
+            f"store {self.path} is damaged: {what}. Delete it to compute it anew, or take another"
+        )
+
+    def _check_writable(self) -> None:
+        try:
+            if self._exists():
+                if not os.access(self.path, os.W_OK):
+                    raise PermissionError("no permission to write")
+                return
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.path.parent).close()
+        except OSError as error:
+            raise ValueError(
+                f"store must be a directory that can be written; got {self.path}: {error}"
+            ) from error
 
     def _create(self, region: Region, values: Mapping[str, xr.Variable]) -> None:
         """Make the empty store elsewhere and move it into place at once."""
-        empty = _empty(self._coords, self._attrs, values)
+        empty = _empty(self._coords, {**self._attrs, _VARIABLES: sorted(values)}, values)
         empty[_SECONDS] = ("chunk", np.full(self._count, np.nan))
         encoding = {
             name: {"chunks": (*part.shape[:-1], self._block)} for name, part in values.items()
         }
         encoding[_SECONDS] = {"chunks": (1,)}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", dir=self.path.parent))
         try:
             empty.to_zarr(draft / "store", encoding=encoding, **_ZARR)
             os.rename(draft / "store", self.path)
         except OSError:
-            if not self.path.exists():  # otherwise another process was first
+            if not self._exists():  # otherwise another process was first
                 raise
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -171,9 +218,10 @@ class Store:
         try:
             found = self._open()
             size = found[_SECONDS].size
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ValueError(
-                f"store must be a new directory or that of a sweep; {self.path} is neither"
+                f"store must be a new directory, an empty one or that of a sweep; {self.path} is "
+                "none of these, or damaged"
             ) from error
         coords = {name: values.tolist() for name, values in self._coords.items()}
         new = {**self._attrs, **coords, _COUNT: self._count}
@@ -185,9 +233,11 @@ class Store:
             {*old, *new} - _PROVENANCE, key=lambda name: (name != "fatelib", name == _COUNT, name)
         ):
             if old.get(name) != new.get(name):
+                made = f"with {name}{_FROM.get(name, '')} = {_short(old.get(name))}, not"
+                if name not in old:
+                    made = f"without {name}, this one has"
                 raise ValueError(
-                    f"store {self.path} was made with {name}{_FROM.get(name, '')} = "
-                    f"{_short(old.get(name))}, not {_short(new.get(name))}; "
+                    f"store {self.path} was made {made} {_short(new.get(name))}; "
                     "take the same, or another store"
                 )
 

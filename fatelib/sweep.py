@@ -9,9 +9,19 @@ import numpy as np
 import xarray as xr
 from jaxtyping import ArrayLike, Float
 
-from fatelib.arguments import ANGLE, check, check_key
+from fatelib.arguments import (
+    ABOVE_0,
+    ANGLE,
+    AT_LEAST_0,
+    check,
+    check_choice,
+    check_count,
+    check_flag,
+    check_key,
+)
 from fatelib.experiments import INNER, FullNetworks, ReducedNetworks, samples
 from fatelib.grid import sweep
+from fatelib.iteration import changed, check_options
 from fatelib.linear.training import Engine
 
 __all__ = ["phase_diagram"]
@@ -123,6 +133,7 @@ def phase_diagram(
 
     Raises:
         ValueError: An argument is impossible; nothing has been computed then.
+        TypeError: An argument is of another type, such as text for a number.
         FloatingPointError: Some network diverged; a smaller learning rate helps.
 
     Source:
@@ -137,39 +148,44 @@ def phase_diagram(
         >>> grid.n.values.tolist(), grid.engine
         ([10, 40], 'spectral')
     """
-    angles = np.atleast_1d(np.asarray(thetas, float))
-    ratios = np.atleast_1d(np.asarray(gammas, float))
-    if method not in get_args(Method):
-        raise ValueError(f"method must be one of {get_args(Method)}; got {method!r}")
-    if engine not in get_args(Engine):
-        raise ValueError(f"engine must be one of {get_args(Engine)}; got {engine!r}")
+    check_choice("method", method, get_args(Method))
+    check_choice("engine", engine, get_args(Engine))
     check_key("key", key)
-    check("d", d, lambda d: (d >= 2) & (d == np.floor(d)), "an integer >= 2")
-    check("thetas", angles, *ANGLE)
-    check("gammas", ratios, lambda g: np.round(g * d) >= 1, "large enough for one sample")
-    check("sigma", sigma, lambda s: (s >= 0) & (s < np.inf), "a number >= 0")
-    check("depth", depth, lambda v: (v >= 1) & (v == np.floor(v)), "an integer >= 1")
-    check("source_gamma", source_gamma, lambda g: g * d >= 1, "large enough for one sample")
-    check("source_sigma", source_sigma, lambda s: (s >= 0) & (s < np.inf), "a number >= 0")
-    check("ridge", ridge, lambda r: (r >= 0) & (r < np.inf), "a number >= 0")
-    check("weight_decay", weight_decay, lambda w: (w >= 0) & (w < np.inf), "a number >= 0")
-    check("scale", scale, lambda s: (s > 0) & (s < np.inf), "a number > 0")
-    if learning_rate is not None:
-        check("learning_rate", learning_rate, lambda r: (r > 0) & (r < np.inf), "a number > 0")
-    check("memory", memory, lambda m: m > 0, "a number > 0")
-    if not len(angles) or not len(ratios):
-        raise ValueError(
-            f"thetas and gammas must not be empty; got {len(angles)} and {len(ratios)}"
-        )
+    check_count("d", d, least=2)
+    check_count("instances", instances)
+
+    def countable(gamma: np.ndarray) -> Any:
+        return (np.round(gamma * d) >= 1) & (np.round(gamma * d) < 2**31)
+
+    samples_of_d = "large enough for one sample, and below 2^31 / d"
+    check("thetas", thetas, *ANGLE)
+    check("gammas", gammas, countable, samples_of_d)
+    check("sigma", sigma, *AT_LEAST_0)
+    check("depth", depth, lambda v: (v >= 1) & (v <= 1000) & (v == np.floor(v)), "an integer >= 1")
+    accepted = f"inf, or {samples_of_d}"
+    check("source_gamma", source_gamma, lambda g: np.isposinf(g) | countable(g), accepted)
+    check("source_sigma", source_sigma, *AT_LEAST_0, shape=())
+    check("ridge", ridge, *AT_LEAST_0)
+    check("weight_decay", weight_decay, *AT_LEAST_0)
+    check("scale", scale, *ABOVE_0, shape=())
+    check("memory", memory, *ABOVE_0, shape=())
+    check_flag("common", common)
+    check_flag("progress", progress)
+    single = {"depth": depth, "source_gamma": source_gamma, "sigma": sigma, "ridge": ridge}
+    single |= {"weight_decay": weight_decay}
+    for name, values in {"thetas": thetas, "gammas": gammas, **single}.items():
+        if np.ndim(values) > 1 or np.size(values) == 0:
+            raise ValueError(f"{name} must be a list, not empty; got shape {np.shape(values)}")
+    angles, ratios = (np.atleast_1d(np.asarray(v, float)) for v in (thetas, gammas))
     if width is not None:
-        check("width", width, lambda w: (w >= 1) & (w == np.floor(w)), "an integer >= 1")
-    check("steps", steps, lambda s: (s >= 0) & (s == np.floor(s)), "an integer >= 0")
-    check("tolerance", tolerance, lambda t: t >= 0, "a number >= 0")
-    unknown = set(scratch_options or {}) - {"learning_rate", "steps", "tolerance"}
-    if unknown:
-        raise ValueError(
-            f"scratch_options must be of learning_rate, steps and tolerance; got {sorted(unknown)}"
-        )
+        check_count("width", width)
+    training: dict[str, Any] = {
+        "learning_rate": learning_rate,
+        "steps": steps,
+        "tolerance": tolerance,
+    }
+    check_options(**training)
+    scratch_training = changed(training, "scratch_options", scratch_options)
     if np.any(np.asarray(ridge) > 0) and method == "fine_tuning":
         raise ValueError("ridge must be 0 in fine_tuning, which takes weight_decay instead")
     if engine == "limit":
@@ -182,15 +198,12 @@ def phase_diagram(
         raise ValueError(f"depth must be 2 for the engine 'gram'; got {depth}")
     if engine in ("spectral", "flow", "limit") and width is not None:
         raise ValueError(f"width must be None for the engine {engine!r}; got {width}")
-    single = {"depth": depth, "source_gamma": source_gamma, "sigma": sigma, "ridge": ridge}
-    single |= {"weight_decay": weight_decay}
     grids = {name: np.atleast_1d(values).tolist() for name, values in single.items()}
     grids |= {"theta": angles.tolist(), "gamma": ratios.tolist()}
     inner = {name: grids[name] for name in INNER}
     if not common:
         inner = {}
     outer = {name: values for name, values in grids.items() if name not in inner}
-    training = {"learning_rate": learning_rate, "steps": steps, "tolerance": tolerance}
     sources = np.asarray(grids["source_gamma"])
     finite = sources[sources < np.inf]
     kind = ReducedNetworks if engine in ("spectral", "flow", "limit") else FullNetworks
@@ -205,7 +218,7 @@ def phase_diagram(
         largest_source=int(samples(finite, d).max(initial=0)),
         inner={name: jnp.asarray(values) for name, values in inner.items()},
         training=training,
-        scratch_training={**training, **(scratch_options or {})},
+        scratch_training=scratch_training,
     )
     data = sweep(
         experiment.measure,
@@ -216,7 +229,7 @@ def phase_diagram(
         prepare=experiment.prepare,
         static=("depth",) if kind is ReducedNetworks else ("depth", "source_gamma"),
         common=common,
-        chunk=max(1, int(memory * 1e9 / experiment.bytes(max(grids["depth"])))),
+        chunk=max(1, int(min(instances, memory * 1e9 / experiment.bytes(max(grids["depth"]))))),
         store=store,
         attrs={
             "method": method,

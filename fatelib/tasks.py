@@ -1,5 +1,6 @@
 """What is learned: pairs of a source and a target task, and the data they give."""
 
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
@@ -8,7 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.arguments import ANGLE, check, check_key
+from fatelib.arguments import (
+    ANGLE,
+    AT_LEAST_0,
+    FINITE,
+    check,
+    check_count,
+    check_flag,
+    check_key,
+    check_type,
+    float_type,
+)
 
 __all__ = ["LinearTasks", "Sampler"]
 
@@ -55,16 +66,16 @@ class LinearTasks(eqx.Module):
         sigma: ArrayLike = 0.0,
         source_sigma: ArrayLike = 0.0,
     ):
-        check("sigma", sigma, lambda s: (s >= 0) & (s < np.inf), "a number >= 0")
-        check("source_sigma", source_sigma, lambda s: (s >= 0) & (s < np.inf), "a number >= 0")
-        check("beta_source", beta_source, np.isfinite, "finite")
-        check("beta_target", beta_target, np.isfinite, "finite")
+        check("sigma", sigma, *AT_LEAST_0, shape=())
+        check("source_sigma", source_sigma, *AT_LEAST_0, shape=())
+        check("beta_source", beta_source, *FINITE)
+        check("beta_target", beta_target, *FINITE)
         if np.ndim(beta_source) != 1 or np.shape(beta_source) != np.shape(beta_target):
             raise ValueError(
                 "beta_source and beta_target must be vectors of one length; "
                 f"got shapes {np.shape(beta_source)} and {np.shape(beta_target)}"
             )
-        dtype = jnp.result_type(jnp.asarray(beta_source), jnp.asarray(beta_target), float)
+        dtype = float_type(beta_source, beta_target)
         self.beta_source = jnp.asarray(beta_source, dtype)
         self.beta_target = jnp.asarray(beta_target, dtype)
         self.sigma = jnp.asarray(sigma, dtype)
@@ -101,6 +112,9 @@ class LinearTasks(eqx.Module):
             ValueError: d < 2, theta outside [0, pi] or a negative noise.
             TypeError: `key` is not a random key.
 
+        Source:
+            Section 3 of Tahir et al. (2025).
+
         Example:
             >>> import jax
             >>> tasks = LinearTasks.at_angle(jax.random.key(0), 50, 1.0)
@@ -108,9 +122,9 @@ class LinearTasks(eqx.Module):
             0.54
         """
         check_key("key", key)
-        check("d", d, lambda d: (d >= 2) & (d == np.floor(d)), "an integer >= 2")
-        check("theta", theta, *ANGLE)
-        theta = jnp.asarray(theta, jnp.result_type(theta, float))
+        check_count("d", d, least=2)
+        check("theta", theta, *ANGLE, shape=())
+        d, theta = int(d), jnp.asarray(theta, float_type(theta))
         target_key, other_key = jax.random.split(key)
         target = jax.random.normal(target_key, (d,), theta.dtype)
         target /= jnp.linalg.norm(target)
@@ -159,7 +173,9 @@ class LinearTasks(eqx.Module):
             True
         """
         check_key("key", key)
-        check("n", n, lambda n: (n >= 1) & (n == np.floor(n)), "an integer >= 1")
+        check_count("n", n)
+        check_flag("source", source)
+        check_type("inputs", inputs, Callable, "a function as jax.random.normal")
         beta, sigma = (
             (self.beta_source, self.source_sigma) if source else (self.beta_target, self.sigma)
         )
@@ -181,10 +197,17 @@ class LinearTasks(eqx.Module):
         Returns:
             The risk; zero is perfect, and the zero map has :math:`\|\beta_t\|^2`.
 
+        Raises:
+            ValueError: `beta` is not finite or of another length.
+
+        Source:
+            Section 3 of Tahir et al. (2025).
+
         Example:
             >>> import jax
             >>> tasks = LinearTasks.at_angle(jax.random.key(0), 50, 0.5)
             >>> round(float(tasks.risk(0 * tasks.beta_target)), 3)
             1.0
         """
-        return jnp.sum((beta - self.beta_target) ** 2)
+        check("beta", beta, *FINITE, shape=self.beta_target.shape)
+        return jnp.sum((jnp.asarray(beta) - self.beta_target) ** 2)

@@ -5,21 +5,29 @@ on training all layers. Each takes one pretrained network, linear or ReLU, and o
 returns one `Result`; batches come from `jax.vmap`.
 """
 
-from typing import Any
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from fatelib import relu
-from fatelib.arguments import check, check_key
+from fatelib.arguments import (
+    AT_LEAST_0,
+    check,
+    check_choice,
+    check_count,
+    check_key,
+    check_type,
+)
 from fatelib.iteration import History
 from fatelib.linear.bidiagonal import Bidiagonal, BidiagonalLoss
 from fatelib.linear.network import DeepLinear
 from fatelib.linear.quadratic import Quadratic, product
-from fatelib.linear.training import loss_of, read_data, train
+from fatelib.linear.training import Engine, loss_of, read_data, train
 from fatelib.relu.features import faintest
 from fatelib.relu.network import ReluNetwork
 from fatelib.relu.tasks import ReluTasks
@@ -30,6 +38,8 @@ __all__ = ["Result", "fine_tune", "linear_transfer", "scratch"]
 
 Network = DeepLinear | ReluNetwork
 Tasks = LinearTasks | ReluTasks
+# Options of training that linear transfer sets itself.
+_OWN = ("layers", "weight_decay")
 
 
 class Result(eqx.Module):
@@ -92,6 +102,8 @@ def scratch(
 
     Raises:
         ValueError: An argument is impossible, or not one of these tasks.
+        TypeError: An option that training does not know, or tasks of another type.
+        FloatingPointError: Training diverged; see `fatelib.train`.
 
     Source:
         Theorems 3.5 and 3.6 of Tahir et al. (2025).
@@ -105,6 +117,12 @@ def scratch(
         (True, 0.0)
     """
     check_key("key", key)
+    check_type("tasks", tasks, (LinearTasks, ReluTasks), "LinearTasks or ReluTasks")
+    _check_options(options, scratch, tasks)
+    check_count("depth", depth)
+    check_choice("engine", engine, get_args(Engine))
+    if scale is not None:
+        check("scale", scale, *AT_LEAST_0, shape=())
     if isinstance(tasks, ReluTasks):
         if depth != 2 or engine not in ("auto", "descent"):
             raise ValueError(
@@ -121,7 +139,7 @@ def scratch(
     if engine == "auto" and isinstance(X, Bidiagonal):
         engine = "spectral"
     if engine in ("spectral", "flow", "limit"):
-        check("scale", scale, lambda s: (s > 0) & (s < np.inf), f"a number > 0 for {engine!r}")
+        check("scale", scale, lambda s: s > 0, f"a number > 0 for {engine!r}")
         X, y = read_data(DeepLinear.balanced(tasks.beta_target), X, y)
         unit = DeepLinear.balanced(_direction(X, y), depth)
         network = jax.tree.map(lambda weight: scale * weight, unit)  # scale**depth may underflow
@@ -158,6 +176,8 @@ def fine_tune(
 
     Raises:
         ValueError: An argument is impossible, or network and tasks are not of one kind.
+        TypeError: An option that training does not know, or an argument of another type.
+        FloatingPointError: Training diverged; see `fatelib.train`.
 
     Source:
         Theorem 3.9 of Tahir et al. (2025), where :math:`\kappa = 1`.
@@ -173,6 +193,7 @@ def fine_tune(
         True
     """
     _check_kind(pretrained, tasks, X)
+    _check_options(options, fine_tune, pretrained)
     if isinstance(pretrained, ReluNetwork):
         return _result(tasks, X, y, *_train_relu(pretrained, X, y, options))
     return _result(tasks, X, y, *train(pretrained, X, y, **options))
@@ -227,6 +248,8 @@ def linear_transfer(
     Raises:
         ValueError: A negative ridge or cutoff, an unknown engine, or network and tasks are not of
             one kind.
+        TypeError: An option that training does not know, or an argument of another type.
+        FloatingPointError: Training diverged; see `fatelib.train`.
 
     Source:
         Theorem 3.7 (eq. 10 and 13) of Tahir et al. (2025).
@@ -241,19 +264,19 @@ def linear_transfer(
         >>> round(float(risk), 2), round(float(jax.numpy.sin(0.5) ** 2), 2)
         (0.23, 0.23)
     """
-    check("ridge", ridge, lambda r: (r >= 0) & (r < np.inf), "a number >= 0")
+    _check_kind(pretrained, tasks, X)
+    check("ridge", ridge, *AT_LEAST_0, shape=())
     if cutoff is not None:
-        check("cutoff", cutoff, lambda c: (c >= 0) & (c < 1), "a number in [0, 1)")
-    if engine not in ("auto", "limit", "descent"):
-        raise ValueError(f"engine must be 'auto', 'limit' or 'descent'; got {engine!r}")
-    for name in ("layers", "weight_decay"):
+        check("cutoff", cutoff, lambda c: (c >= 0) & (c < 1), "a number in [0, 1)", shape=())
+    check_choice("engine", engine, ("auto", "limit", "descent"))
+    for name in _OWN:
         if name in options:
             raise ValueError(
                 f"{name} is not an option of linear_transfer: it trains the last layer"
             )
+    _check_options(options, linear_transfer, pretrained)
     if engine != "descent" and options:
         raise ValueError(f"engine must be 'descent' for the options {sorted(options)}")
-    _check_kind(pretrained, tasks, X)
     if isinstance(pretrained, ReluNetwork):
         return _relu_transfer(pretrained, tasks, X, y, ridge, engine, cutoff, options)
     inputs, labels = read_data(pretrained, X, y)
@@ -342,7 +365,34 @@ def _direction(X: Any, y: Any) -> Array:
     return pull / jnp.where(norm > 0, norm, 1)
 
 
+def _check_options(
+    options: Mapping[str, Any], protocol: Callable[..., Result], learner: Network | Tasks
+) -> None:
+    """Raise unless training knows the options that a protocol passes on to it."""
+    if not options:
+        return
+    training = relu.train if isinstance(learner, ReluNetwork | ReluTasks) else train
+    own, passed = (
+        [
+            p.name
+            for p in inspect.signature(function).parameters.values()
+            if p.kind == p.KEYWORD_ONLY
+        ]
+        for function in (protocol, training)
+    )
+    for name in options:
+        if name not in passed:
+            hidden = _OWN if protocol is linear_transfer else ()
+            known = [option for option in dict.fromkeys([*own, *passed]) if option not in hidden]
+            raise TypeError(
+                f"{name} is no option of {protocol.__name__}, which takes {', '.join(known)}"
+            )
+
+
 def _check_kind(pretrained: Network, tasks: Tasks, X: Any) -> None:
+    check_type("tasks", tasks, (LinearTasks, ReluTasks), "LinearTasks or ReluTasks")
+    kinds = (DeepLinear, ReluNetwork)
+    check_type("pretrained", pretrained, kinds, "a DeepLinear or a ReluNetwork")
     if isinstance(pretrained, ReluNetwork) != isinstance(tasks, ReluTasks):
         raise ValueError(
             "pretrained must be a ReluNetwork for ReluTasks and a DeepLinear for LinearTasks; got "

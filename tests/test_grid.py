@@ -213,7 +213,7 @@ def test_another_version_or_precision_is_refused(tmp_path, monkeypatch):
 
 def test_foreign_directories_are_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ValueError, match="store must be a new directory or that of a sweep"):
+    with pytest.raises(ValueError, match="store must be a new directory, an empty one or that"):
         sweep(normals, GRID, CELLS, instances=2, key=KEY, store=tmp_path, **QUIET)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 

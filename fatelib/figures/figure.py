@@ -107,8 +107,14 @@ class Figure:
 
         Raises:
             ValueError: An unknown scale or setting, or an impossible value.
+
+        Example:
+            >>> from fatelib.figures import FIGURES
+            >>> FIGURES["fig-mercer"].compute("poster")
+            Traceback (most recent call last):
+            ValueError: scale must be one of ['laptop', 'paper']; got 'poster'
         """
-        if scale not in self.scales:
+        if not isinstance(scale, str) or scale not in self.scales:
             raise ValueError(f"scale must be one of {sorted(self.scales)}; got {scale!r}")
         known = self.scales[scale]
         for name in settings:

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.arguments import ANGLE, check, check_key
+from fatelib.arguments import ANGLE, AT_LEAST_0, check, check_count, check_key, float_type
 from fatelib.linear.quadratic import Loss
 from fatelib.tasks import LinearTasks
 
@@ -41,6 +41,12 @@ class Bidiagonal(eqx.Module):
         upper: The entries to its right, (r,).
         samples: The number n of samples that the rows stand for; the mean of the loss is over n.
         columns: Number of columns, larger than r; those beyond r + 1 are zero.
+
+    Example:
+        >>> one = jnp.ones(())
+        >>> X = Bidiagonal(jnp.array([3.0, 2.0]), jnp.array([1.0, 4.0]), 2 * one, columns=3)
+        >>> X.dense().tolist()
+        [[3.0, 1.0, 0.0], [0.0, 2.0, 4.0], [0.0, 0.0, 0.0]]
     """
 
     diagonal: Float[Array, " r"]
@@ -70,7 +76,20 @@ class Bidiagonal(eqx.Module):
         return jnp.pad(self.diagonal * y, (0, rest)) + jnp.pad(self.upper * y, (1, rest - 1))
 
     def solve(self, y: Float[Array, " r"]) -> Float[Array, " columns"]:
-        """Minimum-norm solution of X beta = y by the factorisation B = L Q with plane rotations."""
+        """Minimum-norm solution of X beta = y by the factorisation B = L Q with plane rotations.
+
+        Args:
+            y: Labels of the rows, without that of the row of zeros, (r,).
+
+        Returns:
+            The solution, (columns,).
+
+        Example:
+            >>> one = jnp.ones(())
+            >>> X = Bidiagonal(jnp.array([2.0]), jnp.array([0.0]), one, columns=2)
+            >>> X.solve(jnp.array([4.0])).tolist()
+            [2.0, 0.0]
+        """
 
         def divide(a: Array, b: Array) -> Array:
             return jnp.where(b > 0, a / jnp.where(b > 0, b, 1), 0)
@@ -180,6 +199,10 @@ def reduced_tasks(
 
     Raises:
         ValueError: An argument is impossible.
+        TypeError: `key` is not a random key, or a number is something else.
+
+    Source:
+        Golub and Kahan (1965); Dumitriu and Edelman (2002).
 
     Example:
         >>> import jax
@@ -193,13 +216,18 @@ def reduced_tasks(
         >>> result.engine, round(float(result.risk), 2)
         ('spectral', 0.16)
     """
-    largest = int(np.asarray(n)) if largest is None else largest
-    check("n", n, lambda n: (n >= 1) & (n <= largest) & (n == np.floor(n)), "an integer >= 1")
-    check("d", d, lambda d: (d >= 2) & (d == np.floor(d)), "an integer >= 2")
-    check("sigma", sigma, lambda s: (s >= 0) & (s < np.inf), "a number >= 0")
-    check("theta", theta, *ANGLE)
     check_key("key", key)
-    dtype = jnp.result_type(theta, sigma, float)
+    check_count("n", n)
+    if largest is None:
+        if isinstance(n, jax.core.Tracer):
+            raise ValueError("largest must be the largest n when n is traced; got None")
+        largest = int(np.asarray(n))
+    check_count("largest", largest)
+    check("n", n, lambda n: n <= largest, f"at most largest, {largest}")
+    check_count("d", d, least=2)
+    check("sigma", sigma, *AT_LEAST_0, shape=())
+    check("theta", theta, *ANGLE, shape=())
+    largest, d, dtype = int(largest), int(d), float_type(theta, sigma)
     theta, sigma = jnp.asarray(theta, dtype), jnp.asarray(sigma, dtype)
     rows = min(largest, d)
     seen = min(largest + 1, d)

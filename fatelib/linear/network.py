@@ -9,7 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.arguments import check, check_key
+from fatelib.arguments import (
+    AT_LEAST_0,
+    FINITE,
+    check,
+    check_count,
+    check_key,
+    check_type,
+    float_type,
+)
 from fatelib.linear.quadratic import product
 
 __all__ = ["DeepLinear", "alignment", "effective_rank", "truncate"]
@@ -40,9 +48,13 @@ class DeepLinear(eqx.Module):
     weights: tuple[Float[Array, "_ _"], ...]
 
     def __check_init__(self) -> None:
+        check_type("weights", self.weights, tuple, "a tuple of matrices")
+        for weight in self.weights:
+            check_type("weights", weight, (jax.Array, np.ndarray), "a tuple of arrays")
         shapes = [weight.shape for weight in self.weights]
-        chained = all(left[1] == right[0] for left, right in pairwise(shapes))
-        if not shapes or not chained or shapes[-1][1] != 1:
+        matrices = bool(shapes) and all(len(shape) == 2 and 0 not in shape for shape in shapes)
+        chained = matrices and all(left[1] == right[0] for left, right in pairwise(shapes))
+        if not chained or shapes[-1][1] != 1:
             raise ValueError(
                 "weights must be matrices (d, h), (h, h), ..., (h, 1) whose product is a column; "
                 f"got shapes {shapes}"
@@ -75,13 +87,24 @@ class DeepLinear(eqx.Module):
 
         Raises:
             ValueError: d, depth or width below 1, or a negative scale.
+            TypeError: `key` is not a random key.
+
+        Source:
+            Section 3 of Tahir et al. (2025), who take two layers and the scale 1e-5.
+
+        Example:
+            >>> import jax
+            >>> network = DeepLinear.init(jax.random.key(0), d=20, depth=3, width=8)
+            >>> [weight.shape for weight in network.weights]
+            [(20, 8), (8, 8), (8, 1)]
         """
         check_key("key", key)
         width = d if width is None else width
         for name, value in (("d", d), ("depth", depth), ("width", width)):
-            check(name, value, lambda v: (v >= 1) & (v == np.floor(v)), "an integer >= 1")
-        check("scale", scale, lambda s: (s >= 0) & (s < np.inf), "a number >= 0")
-        dtype = jnp.result_type(scale, float)
+            check_count(name, value)
+        d, depth, width = int(d), int(depth), int(width)
+        check("scale", scale, *AT_LEAST_0, shape=())
+        dtype = float_type(scale)
         sizes = [d] + [width] * (depth - 1) + [1]
         weights = []
         for layer, layer_key in enumerate(jax.random.split(key, depth)):
@@ -110,7 +133,10 @@ class DeepLinear(eqx.Module):
             The network.
 
         Raises:
-            ValueError: depth below 1.
+            ValueError: depth below 1, or beta is not a finite vector.
+
+        Source:
+            Saxe, McClelland and Ganguli (2014); Lemma 3.3 of Tahir et al. (2025).
 
         Example:
             >>> import jax.numpy as jnp
@@ -118,12 +144,13 @@ class DeepLinear(eqx.Module):
             >>> [weight.tolist() for weight in network.weights]
             [[[0.0], [2.0]], [[2.0]], [[2.0]]]
         """
-        check("depth", depth, lambda v: (v >= 1) & (v == np.floor(v)), "an integer >= 1")
-        beta = jnp.asarray(beta, jnp.result_type(beta, float))
+        check_count("depth", depth)
+        _check_vector("beta", beta)
+        beta = jnp.asarray(beta, float_type(beta))
         norm = jnp.linalg.norm(beta)
         size = norm ** (1 / depth)
         first = beta * (size / jnp.where(norm > 0, norm, 1))
-        return cls((first[:, None], *[size[None, None]] * (depth - 1)))
+        return cls((first[:, None], *[size[None, None]] * (int(depth) - 1)))
 
     @property
     def depth(self) -> int:
@@ -132,11 +159,14 @@ class DeepLinear(eqx.Module):
 
     def __call__(self, x: Float[Array, " d"]) -> Float[Array, ""]:
         """Return the output for one input (d,); a batch is ``X @ network.end_to_end()``."""
-        if x.ndim != 1:
+        d = self.weights[0].shape[0]
+        check("x", x, *FINITE)
+        if np.shape(x) != (d,):
             raise ValueError(
-                "x must be one input (d,); for a batch X (n, d) use X @ network.end_to_end(); "
-                f"got shape {x.shape}"
+                f"x must be one input ({d},); for a batch X (n, {d}) use "
+                f"X @ network.end_to_end(); got shape {np.shape(x)}"
             )
+        x = jnp.asarray(x, float_type(x))
         for weight in self.weights:
             x = product(x, weight)
         return x[0]
@@ -164,7 +194,10 @@ class DeepLinear(eqx.Module):
         .. math:: D_l = W_l^T W_l - W_{l+1} W_{l+1}^T
 
         Discrete steps change them at first order in the learning rate; a network that starts small
-        has them near zero for ever (the proof of Lemma 3.3 of Tahir et al., 2025).
+        has them near zero for ever.
+
+        Source:
+            Arora, Cohen and Hazan (2018); the proof of Lemma 3.3 of Tahir et al. (2025).
         """
         return tuple(product(W.T, W) - product(V, V.T) for W, V in pairwise(self.weights))
 
@@ -183,6 +216,9 @@ def effective_rank(matrix: Float[Array, "_ _"]) -> Float[Array, ""]:
     Returns:
         A number between 1 and the smaller dimension.
 
+    Raises:
+        ValueError: `matrix` is not a finite matrix.
+
     Source:
         Roy and Vetterli (2007), "The effective rank: a measure of effective dimensionality".
 
@@ -191,6 +227,10 @@ def effective_rank(matrix: Float[Array, "_ _"]) -> Float[Array, ""]:
         >>> round(float(effective_rank(jnp.diag(jnp.array([3.0, 3.0, 0.0])))), 3)
         2.0
     """
+    check("matrix", matrix, *FINITE)
+    if np.ndim(matrix) != 2 or 0 in np.shape(matrix):
+        raise ValueError(f"matrix must be a matrix, not empty; got shape {np.shape(matrix)}")
+    matrix = jnp.asarray(matrix, float_type(matrix))
     singular_values = jnp.linalg.svd(matrix, compute_uv=False)
     shares = singular_values / jnp.sum(singular_values)
     return jnp.exp(jnp.sum(jax.scipy.special.entr(shares)))
@@ -207,6 +247,14 @@ def alignment(network: DeepLinear, beta: Float[Array, " d"]) -> Float[Array, ""]
 
     Returns:
         1 if every feature is a multiple of :math:`x \cdot \beta`; about 1/d at random weights.
+        The zero network has no features and gives NaN.
+
+    Raises:
+        TypeError: `network` is not a DeepLinear.
+        ValueError: `beta` is zero, not finite or of another length.
+
+    Source:
+        Ours, for the sparsification of Theorem 3.4 of Tahir et al. (2025).
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -215,6 +263,11 @@ def alignment(network: DeepLinear, beta: Float[Array, " d"]) -> Float[Array, ""]
         >>> round(float(alignment(network, 2 * u)), 3)
         1.0
     """
+    check_type("network", network, DeepLinear, "a DeepLinear")
+    d = network.weights[0].shape[0]
+    check("beta", beta, *FINITE, shape=(d,))
+    check("beta", beta, lambda b: b.any(), "a direction, not zero")
+    beta = jnp.asarray(beta, float_type(beta))
     features = network.features()
     # Scaled to its largest entry first: the squares of a tiny network would underflow.
     features = features / jnp.max(jnp.abs(features))
@@ -238,6 +291,7 @@ def truncate(network: DeepLinear, rank: int) -> DeepLinear:
         A network of depth 2 and width `rank`; the same linear map if `rank` is that of F.
 
     Raises:
+        TypeError: `network` is not a DeepLinear.
         ValueError: `rank` is out of range.
 
     Example:
@@ -246,9 +300,20 @@ def truncate(network: DeepLinear, rank: int) -> DeepLinear:
         >>> [weight.shape for weight in truncate(network, 2).weights]
         [(8, 2), (2, 1)]
     """
+    check_type("network", network, DeepLinear, "a DeepLinear")
     features = network.features()
     largest = min(features.shape)
-    check("rank", rank, lambda r: (r >= 1) & (r <= largest), f"an integer from 1 to {largest}")
+    accepted = f"an integer from 1 to {largest}"
+    check(
+        "rank", rank, lambda r: (r >= 1) & (r <= largest) & (r == np.floor(r)), accepted, shape=()
+    )
+    rank = int(rank)
     U, S, Vt = jnp.linalg.svd(features, full_matrices=False)
     last = product(Vt[:rank], network.weights[-1])
     return DeepLinear((U[:, :rank] * S[None, :rank], last))
+
+
+def _check_vector(name: str, value: Any) -> None:
+    check(name, value, *FINITE)
+    if np.ndim(value) != 1 or np.shape(value) == (0,):
+        raise ValueError(f"{name} must be a vector (d,), not empty; got shape {np.shape(value)}")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.arguments import as_arrays, check
+from fatelib.arguments import FINITE, check, check_choice, check_samples, check_type, float_type
 from fatelib.iteration import History, check_options, descend, report
 from fatelib.linear.bidiagonal import Bidiagonal, BidiagonalLoss
 from fatelib.linear.descent import Descent
@@ -116,6 +116,10 @@ def train(
             nothing can be raised: `History.diverged` is set and the weights are NaN, as they are
             for a network that the engine cannot take.
 
+    Source:
+        Section 3 of Tahir et al. (2025) for ``descent``; the other engines and the learning rate
+        are ours.
+
     Example:
         >>> import jax
         >>> from fatelib.tasks import LinearTasks
@@ -179,6 +183,9 @@ def pretrain(
         ValueError: An argument is impossible.
         FloatingPointError: Training diverged; see `train`.
 
+    Source:
+        Section 3 of Tahir et al. (2025).
+
     Example:
         >>> import jax
         >>> from fatelib.linear import effective_rank
@@ -187,42 +194,50 @@ def pretrain(
         >>> round(float(effective_rank(network.features())), 2)
         1.0
     """
-    (beta,) = _as_floats(network, beta)
+    _check_network(network)
     d = network.weights[0].shape[0]
-    if beta.shape != (d,):
-        raise ValueError(f"beta must be ({d},); got {beta.shape}")
-    check("beta", beta, np.isfinite, "finite")
+    check("beta", beta, *FINITE, shape=(d,))
+    (beta,) = _as_floats(network, beta)
     options = (learning_rate, steps, tolerance, weight_decay, layers, record_every, observe)
     return _run(network, None, beta, engine, *options)
 
 
 def read_data(network: DeepLinear, X: Any, y: Any) -> tuple[Any, Array]:
     """Check a data set against a network and bring it to the dtype that both promote to."""
-    if isinstance(X, Bidiagonal):
-        _, y = _as_floats(network, X.diagonal, y)
-        X = jax.tree.map(lambda part: jnp.asarray(part, y.dtype), X)
-    else:
-        X, y = _as_floats(network, X, y)
-        check("X", X, np.isfinite, "finite")
+    _check_network(network)
     d = network.weights[0].shape[0]
-    if len(X.shape) != 2 or X.shape[1] != d or y.shape != X.shape[:1] or len(y) == 0:
-        raise ValueError(f"X must be (n, {d}) and y (n,); got {X.shape} and {y.shape}")
-    check("y", y, np.isfinite, "finite")
+    if isinstance(X, Bidiagonal):
+        check("X", X.diagonal, *FINITE)
+        check("X", X.upper, *FINITE)
+        check("y", y, *FINITE)
+        if X.columns != d or np.shape(y) != X.shape[:1]:
+            raise ValueError(
+                f"X must have {d} columns and y a label for each row of X; "
+                f"got {X.shape} and {np.shape(y)}"
+            )
+        _, y = _as_floats(network, X.diagonal, y)
+        return jax.tree.map(lambda part: jnp.asarray(part, y.dtype), X), y
+    check_samples(X, y, d)
+    X, y = _as_floats(network, X, y)
     return X, y
 
 
-def _as_floats(network: DeepLinear, *arrays: Any) -> list[Array]:
-    """Bring the data to the floating-point type that they and the weights promote to."""
+def _check_network(network: Any) -> None:
     if not isinstance(network, DeepLinear):
         raise TypeError(
             f"network must be a DeepLinear; got {type(network).__name__} "
             "(fatelib.relu trains ReLU networks)"
         )
-    arrays = tuple(as_arrays(*arrays))
     if network.weights[0].ndim != 2:
         shape = network.weights[0].shape
         raise ValueError(f"network must be one network (jax.vmap takes a batch); W_1 is {shape}")
-    dtype = jnp.result_type(*arrays, *network.weights, float)
+    for layer, weight in enumerate(network.weights, start=1):
+        check(f"network: W_{layer}", weight, *FINITE)
+
+
+def _as_floats(network: DeepLinear, *arrays: Any) -> list[Array]:
+    """Bring the data to the floating-point type that they and the weights promote to."""
+    dtype = float_type(*arrays, *network.weights)
     return [jnp.asarray(array, dtype) for array in arrays]
 
 
@@ -241,10 +256,10 @@ def _run(
 ) -> tuple[DeepLinear, History]:
     """Check the options, train, and report a divergence or trim the history."""
     check_options(learning_rate, steps, tolerance, weight_decay, record_every)
-    if layers not in ("all", "last"):
-        raise ValueError(f"layers must be 'all' or 'last'; got {layers!r}")
+    check_choice("layers", layers, ("all", "last"))
+    check_type("observe", observe, (Callable, type(None)), "a function of the network")
     dtype = y.dtype
-    network = jax.tree.map(lambda weight: weight.astype(dtype), network)
+    network = jax.tree.map(lambda weight: jnp.asarray(weight, dtype), network)
     engine = _choose(engine, network, X, y, layers, weight_decay)
     if learning_rate is not None:
         learning_rate = jnp.asarray(learning_rate, dtype)
@@ -268,8 +283,7 @@ def _choose(
     engine: str, network: DeepLinear, X: Any, y: Array, layers: str, weight_decay: Any
 ) -> str:
     """Resolve `auto`, which looks at shapes alone, and refuse what an engine cannot do."""
-    if engine not in get_args(Engine):
-        raise ValueError(f"engine must be one of {get_args(Engine)}; got {engine!r}")
+    check_choice("engine", engine, get_args(Engine))
     depth, (d, width) = network.depth, network.weights[0].shape
     if engine == "auto":
         if layers == "all" and all(1 in weight.shape for weight in network.weights):

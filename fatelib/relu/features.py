@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from fatelib.arguments import check
+from fatelib.arguments import FINITE, check, float_type
 from fatelib.linear.quadratic import product
 from fatelib.relu.kernel import arccos_kernel, as_neurons, norms
 
@@ -257,6 +257,9 @@ def feature_distance(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) -> 
         ValueError: The arguments are not two matrices of as many columns, empty, not finite, or
             all zero.
 
+    Source:
+        Figure 3a and b of Tahir et al. (2025), over the whole input distribution.
+
     Example:
         >>> import jax.numpy as jnp
         >>> W = jnp.eye(3)
@@ -285,6 +288,9 @@ def nearest_cosine(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) -> Fl
     Raises:
         ValueError: The arguments are not two matrices of as many columns, empty or not finite, or V
             is all zero.
+
+    Source:
+        Ours.
 
     Example:
         >>> import jax.numpy as jnp
@@ -339,16 +345,19 @@ def resolve(
 ) -> tuple[Array, Array, Array, Array]:
     """Return eigenvalues and eigenvectors of K(W, W), coefficients of the target, residual."""
     W, W_target = as_neurons(W=W, W_target=W_target)
+    check("c_target", c_target, *FINITE)
     if np.shape(c_target) != W_target.shape[:1]:
-        raise ValueError(f"c_target must be ({len(W_target)},); got {np.shape(c_target)}")
-    check("c_target", c_target, np.isfinite, "finite")
-    dtype = jnp.result_type(W, c_target)
+        raise ValueError(
+            f"c_target must be ({len(W_target)},), a number for each row of W_target; "
+            f"got {np.shape(c_target)}"
+        )
+    dtype = float_type(W, c_target)
     W, W_target, c_target = (jnp.asarray(array, dtype) for array in (W, W_target, c_target))
     eps = float(jnp.finfo(dtype).eps)
     if cutoff is None:
         cutoff = faintest(len(W), dtype)
     accepted = f"a number in [{eps:.3g}, 1), from the rounding error of {dtype}"
-    check("cutoff", cutoff, lambda c: (c >= eps) & (c < 1), accepted)
+    check("cutoff", cutoff, lambda c: (c >= eps) & (c < 1), accepted, shape=())
     return _resolve(W, W_target, c_target, jnp.asarray(cutoff, dtype))
 
 

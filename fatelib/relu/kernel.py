@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.arguments import check
+from fatelib.arguments import FINITE, check, check_count, float_type
 from fatelib.linear.quadratic import product
 
 __all__ = ["arccos_kernel", "hermite_coefficients", "mercer_spectrum", "step_kernel"]
@@ -128,7 +128,7 @@ def hermite_coefficients(degree: int) -> Float[np.ndarray, " _"]:
         >>> (hermite_coefficients(4) ** 2 * 48 * 3.14159265).round(3).tolist()
         [24.0, 37.699, 12.0, 0.0, 1.0]
     """
-    check("degree", degree, lambda l: (l >= 0) & (l == np.floor(l)), "an integer >= 0")
+    check_count("degree", degree, least=0)
     h = np.zeros(int(degree) + 1)
     h[:2] = ((2 * np.pi) ** -0.5, 0.5)[: len(h)]
     if degree >= 2:
@@ -184,8 +184,8 @@ def mercer_spectrum(d: int, degree: int) -> tuple[Float[np.ndarray, " _"], Float
         >>> (eigenvalues * multiplicities).round(4).tolist()  # the Hermite series at infinite d
         [0.16, 0.25, 0.0792, 0.0, 0.0065, 0.0, 0.0019]
     """
-    check("d", d, lambda d: (d >= 2) & (d == np.floor(d)), "an integer >= 2")
-    check("degree", degree, lambda l: (l >= 0) & (l == np.floor(l)), "an integer >= 0")
+    check_count("d", d, least=2)
+    check_count("degree", degree, least=0)
     d = int(d)
     sigma = np.zeros(int(degree) + 1)
     # Gamma(d/2) / Gamma((d + 1)/2) from its values at d = 2 and 3.
@@ -209,6 +209,8 @@ def mercer_spectrum(d: int, degree: int) -> tuple[Float[np.ndarray, " _"], Float
 
 def as_neurons(**matrices: Any) -> list[Array]:
     """Check that these matrices have as many columns; bring them to one floating-point type."""
+    for name, matrix in matrices.items():
+        check(name, matrix, *FINITE)
     shapes = {name: np.shape(matrix) for name, matrix in matrices.items()}
     if (
         any(len(shape) != 2 for shape in shapes.values())
@@ -220,9 +222,7 @@ def as_neurons(**matrices: Any) -> list[Array]:
             f"{' and '.join(shapes)} must be {accepted}, not empty; "
             f"got shapes {', '.join(map(str, shapes.values()))}"
         )
-    for name, matrix in matrices.items():
-        check(name, matrix, np.isfinite, "finite")
-    dtype = jnp.result_type(*matrices.values(), float)
+    dtype = float_type(*matrices.values())
     return [jnp.asarray(matrix, dtype) for matrix in matrices.values()]
 
 

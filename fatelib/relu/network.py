@@ -8,7 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.arguments import check, check_key
+from fatelib.arguments import (
+    AT_LEAST_0,
+    FINITE,
+    check,
+    check_count,
+    check_key,
+    check_type,
+    float_type,
+)
 from fatelib.linear.quadratic import product
 from fatelib.relu.kernel import arccos_kernel
 
@@ -41,10 +49,12 @@ class ReluNetwork(eqx.Module):
     c: Float[Array, " _"]
 
     def __check_init__(self) -> None:
-        shape = np.shape(self.W)
-        if len(shape) != 2 or np.shape(self.c) != shape[:1] or 0 in shape:
+        for name, weight in {"W": self.W, "c": self.c}.items():
+            check_type(name, weight, (jax.Array, np.ndarray), "an array")
+        shape = self.W.shape
+        if len(shape) != 2 or self.c.shape != shape[:1] or 0 in shape:
             raise ValueError(
-                f"W must be (m, d) and c (m,), not empty; got {shape} and {np.shape(self.c)}"
+                f"W must be (m, d) and c (m,), not empty; got {shape} and {self.c.shape}"
             )
 
     @classmethod
@@ -73,29 +83,57 @@ class ReluNetwork(eqx.Module):
 
         Source:
             The defaults are those of Section 4 of Tahir et al. (2025).
+
+        Example:
+            >>> import jax
+            >>> network = ReluNetwork.init(jax.random.key(0), d=20, width=50, scale=2.0)
+            >>> network.W.shape, round(float((network.W[0] ** 2).sum()), 3)
+            ((50, 20), 4.0)
         """
         check_key("key", key)
         for name, value in (("d", d), ("width", width)):
-            check(name, value, lambda v: (v >= 1) & (v == np.floor(v)), "an integer >= 1")
-        check("scale", scale, lambda s: (s >= 0) & (s < np.inf), "a number >= 0")
-        check("output", output, np.isfinite, "finite")
-        dtype = jnp.result_type(scale, float)
+            check_count(name, value)
+        check("scale", scale, *AT_LEAST_0, shape=())
+        check("output", output, *FINITE, shape=())
+        dtype = float_type(scale)
         W = jax.random.normal(key, (int(width), int(d)), dtype)
         W *= jnp.asarray(scale, dtype) / jnp.linalg.norm(W, axis=1, keepdims=True)
         return cls(W, jnp.full(int(width), output, dtype))
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, ""]:
         """Return the output for one input (d,)."""
-        if x.ndim != 1:
+        d = self.W.shape[1]
+        check("x", x, *FINITE)
+        if np.shape(x) != (d,):
             raise ValueError(
-                "x must be one input (d,); for a batch X (n, d) use jax.vmap(network)(X); "
-                f"got shape {x.shape}"
+                f"x must be one input ({d},); for a batch X (n, {d}) use jax.vmap(network)(X); "
+                f"got shape {np.shape(x)}"
             )
         return jnp.mean(self.c * self.features(x))
 
     def features(self, x: Float[Array, "*n d"]) -> Float[Array, "*n m"]:
-        r"""Return the features :math:`\operatorname{relu}(w_i \cdot x)` of one input or of many."""
-        return jnp.maximum(product(x, self.W.T), 0)
+        r"""Return the features :math:`\operatorname{relu}(w_i \cdot x)` of one input or of many.
+
+        Args:
+            x: Inputs, (..., d).
+
+        Returns:
+            The features, (..., m).
+
+        Raises:
+            ValueError: `x` is not finite or has another last axis.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> network = ReluNetwork(jnp.eye(2), jnp.ones(2))
+            >>> network.features(jnp.array([3.0, -1.0])).tolist()
+            [3.0, 0.0]
+        """
+        d = self.W.shape[1]
+        check("x", x, *FINITE)
+        if np.shape(x)[-1:] != (d,):
+            raise ValueError(f"x must be inputs (..., {d}); got shape {np.shape(x)}")
+        return jnp.maximum(product(jnp.asarray(x, float_type(x)), self.W.T), 0)
 
 
 def distance2(f: ReluNetwork, g: ReluNetwork) -> Float[Array, ""]:
@@ -115,7 +153,11 @@ def distance2(f: ReluNetwork, g: ReluNetwork) -> Float[Array, ""]:
         :math:`\|f\|^2 + \|g\|^2` times the rounding error of the dtype it is noise.
 
     Raises:
+        TypeError: An argument is not a ReluNetwork.
         ValueError: The networks differ in the dimension of their inputs.
+
+    Source:
+        Section 4 of Tahir et al. (2025); the kernel: Cho and Saul (2009).
 
     Example:
         >>> import jax.numpy as jnp
@@ -123,6 +165,8 @@ def distance2(f: ReluNetwork, g: ReluNetwork) -> Float[Array, ""]:
         >>> round(float(distance2(f, g)), 3), round(float(distance2(f, f)), 3)
         (0.333, 0.0)
     """
+    check_type("f", f, ReluNetwork, "a ReluNetwork")
+    check_type("g", g, ReluNetwork, "a ReluNetwork")
     if f.W.shape[1] != g.W.shape[1]:
         raise ValueError(
             f"f and g must have inputs of one dimension; got {f.W.shape[1]} and {g.W.shape[1]}"

@@ -5,10 +5,18 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.arguments import check, check_key
+from fatelib.arguments import (
+    AT_LEAST_0,
+    check,
+    check_choice,
+    check_count,
+    check_flag,
+    check_key,
+    check_type,
+    float_type,
+)
 from fatelib.relu.network import ReluNetwork, distance2
 
 __all__ = ["ReluTasks"]
@@ -26,11 +34,22 @@ class ReluTasks(eqx.Module):
         source: The source teacher; the neurons removed are rows of zeros.
         target: The target teacher.
         sigma: Standard deviation of the label noise, of both tasks.
+
+    Example:
+        >>> import jax
+        >>> tasks = ReluTasks.ablated(jax.random.key(0), d=20, width=10, fraction=0.3, sigma=0.1)
+        >>> tasks.target.W.shape, round(float(tasks.sigma), 3)
+        ((10, 20), 0.1)
     """
 
     source: ReluNetwork
     target: ReluNetwork
     sigma: Float[Array, ""]
+
+    def __check_init__(self) -> None:
+        for name, teacher in {"source": self.source, "target": self.target}.items():
+            check_type(name, teacher, ReluNetwork, "a ReluNetwork")
+        check("sigma", self.sigma, *AT_LEAST_0, shape=())
 
     @classmethod
     def ablated(
@@ -72,13 +91,12 @@ class ReluTasks(eqx.Module):
             >>> X.shape, y.shape, int((tasks.source.W == 0).all(axis=1).sum())
             ((40, 20), (40,), 3)
         """
-        check("fraction", fraction, lambda f: (f >= 0) & (f <= 1), "a number in [0, 1]")
-        check("sigma", sigma, lambda s: (s >= 0) & (s < np.inf), "a number >= 0")
-        if outputs not in ("ones", "sign", "gaussian"):
-            raise ValueError(f"outputs must be 'ones', 'sign' or 'gaussian'; got {outputs!r}")
+        check("fraction", fraction, lambda f: (f >= 0) & (f <= 1), "a number in [0, 1]", shape=())
+        check("sigma", sigma, *AT_LEAST_0, shape=())
+        check_choice("outputs", outputs, ("ones", "sign", "gaussian"))
         check_key("key", key)
         neuron_key, output_key = jax.random.split(key)
-        fraction = jnp.asarray(fraction, jnp.result_type(fraction, float))
+        fraction = jnp.asarray(fraction, float_type(fraction))
         one = jnp.ones((), fraction.dtype)
         target = ReluNetwork.init(neuron_key, d, width, scale=one, output=1.0)
         if outputs != "ones":
@@ -104,9 +122,17 @@ class ReluTasks(eqx.Module):
         Raises:
             ValueError: n < 1.
             TypeError: `key` is not a random key.
+
+        Example:
+            >>> import jax
+            >>> tasks = ReluTasks.ablated(jax.random.key(0), 20, 10, 0.3)
+            >>> X, y = tasks.sample(jax.random.key(1), 40, source=True)
+            >>> X.shape, y.shape
+            ((40, 20), (40,))
         """
         check_key("key", key)
-        check("n", n, lambda n: (n >= 1) & (n == np.floor(n)), "an integer >= 1")
+        check_count("n", n)
+        check_flag("source", source)
         teacher = self.source if source else self.target
         input_key, noise_key = jax.random.split(key)
         X = jax.random.normal(input_key, (int(n), teacher.W.shape[-1]), teacher.W.dtype)
@@ -123,5 +149,22 @@ class ReluTasks(eqx.Module):
 
         Returns:
             The risk, `fatelib.relu.distance2` to the target.
+
+        Raises:
+            TypeError: `network` is not a ReluNetwork.
+            ValueError: It has inputs of another dimension.
+
+        Source:
+            Section 4 of Tahir et al. (2025); exact by the kernel of Cho and Saul (2009).
+
+        Example:
+            >>> import jax
+            >>> tasks = ReluTasks.ablated(jax.random.key(0), 20, 10, 0.3)
+            >>> float(tasks.risk(tasks.target)), bool(tasks.risk(tasks.source) > 0.01)
+            (0.0, True)
         """
+        check_type("network", network, ReluNetwork, "a ReluNetwork")
+        d = self.target.W.shape[-1]
+        if network.W.shape[-1] != d:
+            raise ValueError(f"network must have inputs ({d},); got ({network.W.shape[-1]},)")
         return distance2(network, self.target)

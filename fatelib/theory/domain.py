@@ -9,6 +9,8 @@ from fatelib.arguments import ANGLE, check
 
 _AT_LEAST_0 = (lambda x: (x >= 0) & np.isfinite(x), "a finite number >= 0")
 _ABOVE_0 = (lambda x: (x > 0) & np.isfinite(x), "a finite number > 0")
+# Numbers that are squared, and squared again: float32 holds the fourth power of the largest.
+_SQUARED = (lambda x: (x >= 0) & (x <= 1e9), "a number in [0, 1e9]")
 _AT_LEAST_1 = (lambda x: (x >= 1) & np.isfinite(x), "a finite number >= 1")
 
 _DOMAINS: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
@@ -17,13 +19,13 @@ _DOMAINS: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
     "gamma": _ABOVE_0,
     "source_gamma": (lambda x: x > 0, "a number > 0 (inf: unlimited source data)"),
     "theta": ANGLE,
-    "sigma": _AT_LEAST_0,
-    "source_sigma": _AT_LEAST_0,
-    "noise": _AT_LEAST_0,
+    "sigma": _SQUARED,
+    "source_sigma": _SQUARED,
+    "noise": _SQUARED,
     "residual": _AT_LEAST_0,
     "signal": _AT_LEAST_0,
-    "ridge": _AT_LEAST_0,
-    "distance2": _AT_LEAST_0,
+    "ridge": _SQUARED,
+    "distance2": _SQUARED,
     "eigenvalues": _AT_LEAST_0,
     "coefficients2": _AT_LEAST_0,
     "depth": (lambda x: x >= 1, "a number >= 1 (inf is allowed)"),
@@ -36,6 +38,9 @@ _DOMAINS: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
     "strength": _AT_LEAST_0,
 }
 
+# Their last axis, one entry per feature, is no axis of the result.
+_SPECTRA = {"eigenvalues", "coefficients2"}
+
 
 def check_domain(**arguments: Any) -> None:
     """Raise ``ValueError`` unless every argument lies in the domain that its name stands for.
@@ -44,7 +49,9 @@ def check_domain(**arguments: Any) -> None:
         **arguments: Numbers or arrays, by the name that the caller knows them by.
 
     Raises:
-        ValueError: An argument is impossible; the message has its name and its value.
+        TypeError: An argument is not numeric.
+        ValueError: An argument is impossible; the message has its name and its value. Or their
+            shapes do not broadcast.
 
     Example:
         >>> check_domain(gamma=0.5, sigma=-0.2)
@@ -53,3 +60,16 @@ def check_domain(**arguments: Any) -> None:
     """
     for name, value in arguments.items():
         check(name, value, *_DOMAINS[name])
+    shapes = {name: np.shape(value) for name, value in arguments.items()}
+    for name in _SPECTRA & shapes.keys():
+        if shapes[name][-1:] in ((), (0,)):
+            raise ValueError(
+                f"{name} must have one entry per eigenvalue along its last axis; got shape "
+                f"{shapes[name]}"
+            )
+        shapes[name] = shapes[name][:-1]
+    try:
+        np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        got = ", ".join(map(str, shapes.values()))
+        raise ValueError(f"{', '.join(shapes)} must broadcast to one shape; got {got}") from None

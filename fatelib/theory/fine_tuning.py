@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.arguments import broadcast_floats
+from fatelib.arguments import broadcast_floats, check_flag
 from fatelib.theory.domain import check_domain
 from fatelib.theory.least_squares import noise_gain
 
@@ -247,6 +247,7 @@ def fine_tuning_transferability(
         source_gamma=source_gamma,
         source_sigma=source_sigma,
     )
+    check_flag("paper", paper)
     gamma, theta, sigma, depth, source_gamma, source_sigma = broadcast_floats(
         gamma, theta, sigma, depth, source_gamma, source_sigma
     )

@@ -9,9 +9,10 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from fatelib.arguments import broadcast_floats
+from fatelib.arguments import broadcast_floats, float_type
 from fatelib.theory.domain import check_domain
 
 __all__ = [
@@ -30,7 +31,7 @@ def _batch(signature: str, *values: ArrayLike) -> list[Array]:
 
     The leading axes themselves are not broadcast, so a spectrum shared by all n stays small.
     """
-    dtype = jnp.result_type(*values, float)
+    dtype = float_type(*values)
     arrays = [jnp.asarray(value, dtype) for value in values]
     cores = [core.count("k") for core in signature.split(",")]
     leading = max(array.ndim - core for array, core in zip(arrays, cores, strict=True))
@@ -286,10 +287,10 @@ def ridge_risk(
         noise=noise,
         ridge=ridge,
     )
-    features, coefficients = jnp.shape(eigenvalues)[-1:], jnp.shape(coefficients2)[-1:]
+    features, coefficients = np.shape(eigenvalues)[-1:], np.shape(coefficients2)[-1:]
     if features != coefficients:
         raise ValueError(
-            "coefficients2 must have one entry per eigenvalue along its last axis; "
+            "coefficients2 must have one entry for each of eigenvalues along its last axis; "
             f"got {coefficients} for {features}"
         )
     arguments = (n, eigenvalues, coefficients2, residual, noise, ridge)

@@ -209,7 +209,7 @@ def test_the_nearest_neuron_is_the_one_at_the_smallest_angle(dtype):
 def test_impossible_arguments():
     W = neurons(1, 12)
     for function in (feature_spectrum, projection):
-        with pytest.raises(ValueError, match=r"c_target must be \(4,\); got \(3,\)"):
+        with pytest.raises(ValueError, match=r"c_target must be \(4,\), .* W_target; got \(3,\)"):
             function(W, TARGET, WEIGHTS[:3])
         with pytest.raises(ValueError, match=r"W and W_target must be matrices of as many"):
             function(W[:, :3], TARGET, WEIGHTS)

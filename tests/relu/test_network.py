@@ -55,7 +55,7 @@ def test_impossible_networks():
     with pytest.raises(TypeError, match="key must be a JAX random key"):
         ReluNetwork.init(3, 2, 2)
     network = ReluNetwork(jnp.ones((3, 2)), jnp.ones(3))
-    with pytest.raises(ValueError, match=r"x must be one input \(d,\); for a batch"):
+    with pytest.raises(ValueError, match=r"x must be one input \(2,\); for a batch"):
         network(jnp.ones((5, 2)))
     with pytest.raises(ValueError, match="f and g must have inputs of one dimension; got 2 and 1"):
         distance2(network, ReluNetwork(jnp.ones((3, 1)), jnp.ones(3)))

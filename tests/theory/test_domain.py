@@ -234,7 +234,9 @@ def test_the_last_axes_of_a_spectrum_must_match():
     ridge_risk = inspect.unwrap(theory.ridge_risk)  # past the shape check of the tests
     with pytest.raises(ValueError, match=r"coefficients2 must have .*got \(2,\) for \(3,\)"):
         ridge_risk(10, np.ones(3), np.ones(2))
-    with pytest.raises(ValueError, match="one entry per eigenvalue"):
+    with pytest.raises(
+        ValueError, match=r"coefficients2 .*one entry per eigenvalue.*got shape \(\)"
+    ):
         ridge_risk(10, np.ones(3), 1.0)
 
 
