@@ -42,6 +42,18 @@ def test_kernels_are_integrals_over_the_plane(dtype):
 
 
 @pytest.mark.usefixtures("x64")
+@pytest.mark.usefixtures("x64")
+def test_kernels_are_those_of_gpjax():
+    # An independent implementation; the weekly workflow installs it.
+    gpjax = pytest.importorskip("gpjax")
+    rng = np.random.default_rng(1)
+    W, V = rng.normal(size=(7, 4)), rng.normal(size=(5, 4))
+    for order, kernel in ((0, step_kernel), (1, arccos_kernel)):
+        theirs = gpjax.kernels.ArcCosine(order=order, bias_variance=0.0)
+        # Cho and Saul integrate over twice the density.
+        np.testing.assert_allclose(kernel(W, V), theirs.cross_covariance(W, V) / 2, rtol=1e-12)
+
+
 def test_derivative_is_that_of_the_kernel_and_finite_everywhere():
     v = jnp.array([[1.0, 2.0, -1.0]])
     turned = jnp.array([[1.0, 1.0, 0.0]])
