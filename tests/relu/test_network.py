@@ -32,7 +32,7 @@ def test_distance_is_the_mean_squared_difference():
         ReluNetwork(jnp.asarray(rng.normal(size=(m, 4))), jnp.asarray(rng.normal(size=m)))
         for m in (6, 3)
     )
-    X = rng.normal(size=(400_000, 4))
+    X = rng.normal(size=(1_000_000, 4))
     outputs = [np.maximum(X @ np.asarray(h.W).T, 0) @ np.asarray(h.c) / len(h.c) for h in (f, g)]
     draws = (outputs[0] - outputs[1]) ** 2
     assert abs(distance2(f, g) - draws.mean()) < 4 * draws.std() / np.sqrt(len(draws))
