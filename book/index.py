@@ -9,7 +9,7 @@
 #| tags: [remove-input]
 #| name: fig-landing
 #| caption: >-
-#|   The phenomenon in one picture. Left: where keeping the features of a source task beats training from scratch (blue) and
+#|   The phenomenon in one picture. Left: where keeping the features of a source task beats training from scratch without weight decay (blue) and
 #|   where it loses (red), over the angle $\theta$ between the tasks and the number of samples per dimension $\gamma$, in closed form for large $d$.
 #|   Right: three vertical cuts at $d = 100$, where fitting even one number costs $(\sigma^2 + \sin^2\theta)/(n - 2)$, visible at small $\gamma$; trained
 #|   two-layer networks (points: means of 20, bars: one standard error) on the exact theory (lines). Label noise $\sigma = 0.2$. Computed when this page was built.
