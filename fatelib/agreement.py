@@ -95,9 +95,13 @@ class Agreement:
         body = "".join(
             "<tr>" + "".join(f"<td>{escape(v)}</td>" for v in row) + "</tr>" for row in self._rows()
         )
+        foot = "".join(
+            f'<tfoot><tr><td colspan="{len(self._HEADER)}">{escape(note)}</td></tr></tfoot>'
+            for note in self._notes()
+        )
         return (
-            f'<table class="agreement"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-            + "".join(f"<p>{escape(note)}</p>" for note in self._notes())
+            f'<table class="agreement"><thead><tr>{head}</tr></thead><tbody>{body}</tbody>'
+            f"{foot}</table>"
         )
 
 

@@ -221,7 +221,8 @@ def broadcast_floats(*values: Any) -> list[Array]:
         One array per argument, all of the same shape and dtype.
     """
     dtype = float_type(*values)
-    return jnp.broadcast_arrays(*(jnp.asarray(value, dtype=dtype) for value in values))
+    arrays = [jnp.asarray(value, dtype=dtype) for value in values]
+    return list(jnp.broadcast_arrays(*arrays))  # newer JAX returns a tuple
 
 
 def float_type(*values: Any) -> np.dtype:

@@ -1,5 +1,7 @@
 """The agreement table must be able to disagree."""
 
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -70,6 +72,15 @@ def test_the_table_displays_itself(measured):
     table = agreement_table({"a <b>": (measured, 0.0)})
     assert "a &lt;b&gt;" in table._repr_html_()
     assert "4 s.e." in repr(table)
+
+
+def test_what_is_left_out_is_explained_where_it_occurs(measured):
+    whole = agreement_table({"noise": (measured, 0.0)})
+    part = agreement_table({"noise": (measured, 0.0)}, where=measured.gamma != 1.0)
+    for shown in (repr, lambda table: table._repr_html_()):
+        assert "training had not converged" in shown(part)
+        assert "training had not converged" not in shown(whole)
+    ElementTree.fromstring(part._repr_html_())
 
 
 def test_coordinates_that_differ_are_refused_not_dropped(measured):

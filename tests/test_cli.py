@@ -1,8 +1,10 @@
 """The command: what it says, what it writes and how it ends."""
 
 import os
+import socket
 import subprocess
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ import xarray as xr
 
 import fatelib
 from fatelib import cli
+from fatelib.figures import FIGURES
+from fatelib.linear.training import Engine
 
 SWEEP = ["sweep", "linear_transfer", "--thetas", "0.25pi", "--gammas", "0.5,2", "--d", "20"]
 SWEEP += ["--sigma", "0.2", "--instances", "3"]
@@ -21,10 +25,44 @@ def _one_device(monkeypatch):
     monkeypatch.setattr(cli, "_use_all_cores", lambda: None)
 
 
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    """The command asks nothing of anybody."""
+
+    def refuse(*arguments):
+        raise AssertionError(f"a connection to {arguments[-1]}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
 @pytest.mark.parametrize("command", [[], ["sweep"], ["reproduce"]])
 def test_help_has_examples(command, capsys):
     assert cli.main([*command, "--help"]) == 0
     assert "examples:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [([], FIGURES), (["reproduce"], FIGURES), (["sweep"], get_args(Engine))],
+)
+def test_help_names_every_choice(command, words, capsys):
+    assert cli.main([*command, "--help"]) == 0
+    assert set(words) <= set(capsys.readouterr().out.replace(",", " ").split())
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"fatelib {fatelib.__version__}\n"
+
+
+@pytest.mark.parametrize("command", [SWEEP, ["reproduce", "fig-1"]])
+def test_what_cannot_be_written_is_noticed_before_anything_is_computed(command, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    assert cli.main([*command, "--out", str(tmp_path / "file" / "a.zarr")]) == 2
+    err = capsys.readouterr().err
+    assert "must be a directory that can be written" in err
+    assert "sweep:" not in err  # the progress bar
 
 
 @pytest.mark.parametrize(
@@ -44,7 +82,7 @@ def test_help_has_examples(command, capsys):
         ([*SWEEP, "--engine", "fast", "--out", "a"], "--engine must be one of"),
         ([*SWEEP, "--process", "1", "--out", "a"], "need --distributed"),
         ([*SWEEP, "--distributed", "--process", "1", "--out", "a"], "come together"),
-        (["sweep", "linear", *SWEEP[2:], "--out", "a"], "method must be one of"),
+        (["sweep", "linear", *SWEEP[2:], "--out", "a"], "method must be 'linear_transfer' or"),
     ],
 )
 def test_wrong_usage_is_named_and_ends_with_2(arguments, message, capsys):
@@ -96,6 +134,11 @@ def test_a_sweep_is_stored_resumed_and_guarded(tmp_path, capsys):
     assert cli.main([*SWEEP, "--seed", "1", "--out", str(out)]) == 2
     assert "take the same, or another store" in capsys.readouterr().err
 
+    chunk = next(path for path in (out / "risk").iterdir() if not path.name.startswith("."))
+    chunk.write_bytes(b"garbled")
+    assert cli.main([*SWEEP, "--out", str(out)]) == 2
+    assert "is damaged: it cannot be read" in capsys.readouterr().err
+
 
 def test_a_lost_connection_is_told(monkeypatch, tmp_path, capsys):
     import jax
@@ -113,7 +156,9 @@ def test_a_lost_connection_is_told(monkeypatch, tmp_path, capsys):
 def test_divergence_ends_with_1(tmp_path, capsys):
     arguments = [*SWEEP, "--learning-rate", "30", "--out", str(tmp_path / "a.zarr")]
     assert cli.main(arguments) == 1
-    assert "fatelib: error: " in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "fatelib: error: " in err
+    assert "Give a smaller learning_rate" in err
 
 
 @pytest.fixture

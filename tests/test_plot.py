@@ -74,6 +74,42 @@ def test_a_single_curve_has_its_own_label(experiment):
     assert ax.get_legend_handles_labels()[1] == ["scratch"]
 
 
+def test_a_diagram_of_relu_networks(experiment):
+    names = {"theta": "fraction", "gamma": "n"}
+    coords = {"fraction": [0.1, 0.5, 0.9], "n": [10, 100, 1000, 10_000]}
+    relu = experiment.drop_vars(names).rename(names).assign_coords(coords)
+    ax = plot.phase_diagram(relu)
+    mesh = ax.collections[0]
+    np.testing.assert_allclose(
+        mesh.get_array().reshape(4, 3), relu.mean("instance").T.clip(*mesh.get_clim())
+    )
+    assert ax.get_yscale() == "log"
+    # Cells meet half way in proportion.
+    np.testing.assert_allclose(mesh.get_coordinates()[:, 0, 1], 10 ** np.arange(0.5, 5))
+
+
+def test_what_cannot_be_drawn_is_named(experiment):
+    two = experiment.expand_dims(protocol=["a", "b"])
+    with pytest.raises(ValueError, match=r"transferability\.sel\(protocol='a'\)"):
+        plot.phase_diagram(two)
+    with pytest.raises(ValueError, match=r"measured must have .* alone; got 'protocol' too"):
+        plot.slices(two)
+    with pytest.raises(ValueError, match=r"must have the dimensions \('theta', 'gamma'\)"):
+        plot.phase_diagram(experiment.isel(theta=0))
+    with pytest.raises(ValueError, match="converged must have the cells of transferability"):
+        plot.phase_diagram(experiment, converged=experiment.isel(theta=[0]) > 0)
+    with pytest.raises(ValueError, match="finite somewhere"):
+        plot.phase_diagram(experiment * np.nan)
+    with pytest.raises(ValueError, match=r"x must be 'theta' or 'gamma'; got 'n'"):
+        plot.slices(experiment, x="n")
+    assert plt.get_fignums() == []
+
+
+def test_one_row_is_a_diagram_too(experiment):
+    ax = plot.phase_diagram(experiment.isel(gamma=[0]), colorbar=False)
+    assert ax.collections[0].get_array().size == 3
+
+
 def test_slices_need_something_to_draw():
     with pytest.raises(ValueError, match="measured"):
         plot.slices()

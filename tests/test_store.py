@@ -1,6 +1,7 @@
 """Stores: when one may be joined, and that what is missing is never taken for a result."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -77,3 +78,89 @@ def test_a_lost_race_is_compared_too(tmp_path, monkeypatch, sigma):
             fill(second, 1)
         assert first.finished().tolist() == [True, False, False]
     assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory):
+    """A store with all its chunks."""
+    target = new(tmp_path_factory.mktemp("stores") / "complete.zarr")
+    for chunk in range(3):
+        fill(target, chunk)
+    return target.path
+
+
+DAMAGED = r"store .* is damaged: "
+NONE_OF_THESE = r"store must be a new directory, an empty one or that of a sweep; .*damaged"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("risk/1.0", b"", DAMAGED + "it cannot be read"),
+        ("risk/1.0", b"\x02\x01" + 40 * b"x", DAMAGED + "it cannot be read"),
+        ("risk/1.0", None, DAMAGED + "values of risk are missing"),
+        ("risk/.zarray", None, DAMAGED + "values of risk are missing"),
+        ("risk/.zarray", b"{oops", NONE_OF_THESE),
+        ("chunk_seconds/1", b"x", DAMAGED + "it cannot be read"),
+        ("chunk_seconds/.zarray", None, NONE_OF_THESE),
+        ("x/0", b"x", NONE_OF_THESE),
+        ("x/.zarray", None, r"was made without x, this one has \[1.0, 2.0, 3.0\]"),
+        (".zgroup", None, NONE_OF_THESE),
+        (".zattrs", None, "was made without sigma, this one has 0.2"),
+        (".zattrs", b"\xff", NONE_OF_THESE),
+    ],
+)
+def test_a_damaged_store_is_refused(complete, tmp_path, file, content, message):
+    path = shutil.copytree(complete, tmp_path / "a.zarr")
+    if content is None:
+        (path / file).unlink()
+    else:
+        (path / file).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        new(path).load()
+
+
+def test_a_whole_store_is_read_where_nothing_can_be_written(complete, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert new(complete).load().risk.values[:, 0].tolist() == [1, 2, 3]
+
+
+def test_an_empty_directory_is_a_new_store(tmp_path):
+    target = new(tmp_path)
+    fill(target, 0)
+    assert target.finished().tolist() == [True, False, False]
+
+
+def make_array(path):
+    import zarr
+
+    zarr.create_array(str(path), shape=(3,), dtype="f4")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.write_text("mine"),
+        lambda path: path.mkdir() or (path / "thesis.txt").write_text("mine"),
+        make_array,
+        lambda path: xr.Dataset({"risk": ("x", [1.0])}).to_zarr(path, zarr_format=2),
+    ],
+)
+def test_what_others_made_is_left_alone(tmp_path, make):
+    path = tmp_path / "a.zarr"
+    make(path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match=NONE_OF_THESE):
+        new(path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_cannot_be_written_is_noticed_before_the_first_chunk(complete, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ValueError, match="store must be a directory that can be written; got"):
+        new(tmp_path / "file" / "a.zarr")
+    path = shutil.copytree(complete, tmp_path / "a.zarr")
+    (path / "chunk_seconds/1").unlink()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(ValueError, match=r"must be a directory that can be written.*no permission"):
+        new(path)

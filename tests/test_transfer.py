@@ -213,6 +213,12 @@ def test_impossible_options():
         transfer(cutoff=1.0)
     with pytest.raises(ValueError, match=r"engine must be 'descent' for the options \['steps'\]"):
         transfer(steps=5)
+    with pytest.raises(TypeError, match="step is no option of linear_transfer, which takes ridge,"):
+        transfer(step=5)
+    with pytest.raises(TypeError, match="depth is no option of fine_tune, which takes engine, lea"):
+        fine_tune(network, tasks, X, y, depth=3)
+    with pytest.raises(TypeError, match="size is no option of scratch, which takes depth, width,"):
+        scratch(jax.random.key(0), tasks, X, y, size=3)
     with pytest.raises(ValueError, match=r"X must be \(n, 6\)"):
         linear_transfer(network, tasks, X[:, :4], y)
 

@@ -1,0 +1,253 @@
+"""Whatever a public function is given: a documented result, or an error that names the argument.
+
+A new public function is tested as soon as it is public, with `EXAMPLES` of its arguments by name.
+"""
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+import re
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import jaxtyping
+import matplotlib
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+
+import fatelib
+from fatelib import relu
+from fatelib.figures import FIGURES
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+KEY = jax.random.key(0)
+X = np.asarray(jax.random.normal(KEY, (4, 3)))
+BETA = np.array([0.6, 0.8, 0.0], np.float32)
+W = np.eye(3, dtype=np.float32)[:2]
+ONES = np.ones(2, np.float32)
+NETWORK = fatelib.DeepLinear.init(KEY, 3, scale=0.1)
+TASKS = fatelib.LinearTasks(BETA, np.eye(3, dtype=np.float32)[0], 0.1)
+STUDENT = relu.ReluNetwork.init(KEY, 3, 2)
+RELU_TASKS = relu.ReluTasks.ablated(KEY, 3, 2, 0.5)
+GRID = xr.DataArray(
+    np.random.default_rng(0).normal(size=(2, 3, 2)),
+    dims=("theta", "gamma", "instance"),
+    coords={"theta": [0.4, 0.8], "gamma": [0.5, 1.0, 2.0]},
+)
+FIGURE = dataclasses.replace(FIGURES["fig-ridge"], measure=lambda **settings: xr.Dataset())
+
+# A name means the same everywhere; what a default is good enough for is not here.
+EXAMPLES = {
+    **{"key": KEY, "d": 3, "n": 4, "k": 3, "depth": 2, "width": 2, "degree": 4, "rank": 1},
+    **{"theta": 0.7, "sigma": 0.2, "gamma": 0.5, "source_gamma": 2.0, "source_sigma": 0.1},
+    **{"beta": BETA, "beta_source": BETA, "beta_target": BETA[::-1], "matrix": X, "x": X[0]},
+    **{"X": X, "y": X[:, 0], "first": X, "second": X + 1, "ground": "l1", "W": W, "V": W},
+    **{"W_target": W, "c_target": ONES, "c": jnp.ones(2), "weights": NETWORK.weights},
+    **{"network": NETWORK, "pretrained": NETWORK, "tasks": TASKS, "f": STUDENT, "g": STUDENT},
+    **{"teacher": STUDENT, "source": False, "fraction": 0.5, "distance2": 0.5, "residual": 0.1},
+    **{"eigenvalues": ONES, "coefficients2": ONES, "noise": 0.1, "signal": 1.0, "time": 1.0},
+    **{"interpolator_norm2": 0.4, "source_norm2": 1.0, "seen_norm2": 0.5, "strength": 0.3},
+    **{"initial": 0.01, "level": 0.5, "cutoff": 1e-3, "ridge": 0.1, "weight_decay": 0.1},
+    **{"learning_rate": 0.01, "steps": 4, "record_every": 2, "method": "fine_tuning"},
+    **{"thetas": [0.5, 1.0], "gammas": [0.5, 2.0], "instances": 2, "progress": False, "ns": [4]},
+    **{"fractions": [0.5], "teacher_width": 2, "pairs": {"T": (GRID, 0.0)}, "tolerance": 100.0},
+    **{"transferability": GRID, "measured": GRID, "data": GRID.mean("instance"), "title": ""},
+    **{"outer": {"sides": [6.0]}, "inner": {}, "colorbar": False, "axis": plt.figure().gca().xaxis},
+    **{"measure": lambda key, prepared, sides: {"eyes": sides * jax.random.normal(key)}},
+    **{"options": {"learning_rate": None, "steps": 3, "tolerance": 0.1}, "name": "changes"},
+    "changes": {"steps": 3},
+}
+OTHERWISE = {
+    "fatelib.relu.train": {"network": STUDENT},
+    "fatelib.relu.pretrain": {"network": STUDENT},
+    "fatelib.relu.ReluTasks": {"source": STUDENT, "target": STUDENT, "sigma": jnp.asarray(0.1)},
+    "fatelib.relu.ReluTasks.risk": {"network": STUDENT},
+    "fatelib.relu.ReluNetwork": {"W": jnp.asarray(W)},
+    "fatelib.phase_diagram": {"ridge": 0.0, "width": None, "scale": 1e-5},
+    "fatelib.plot.slices": {"x": "gamma"},
+    "fatelib.widgets.explore": {"x": "gamma"},
+    "fatelib.widgets.null_space": {"gamma": (0.2, 0.5), "sigma": (0.0, 1.0), "depth": (1, 2)},
+}
+INSTANCES = {
+    fatelib.DeepLinear: NETWORK,
+    fatelib.LinearTasks: TASKS,
+    relu.ReluNetwork: STUDENT,
+    relu.ReluTasks: RELU_TASKS,
+    type(FIGURE): FIGURE,
+}
+# What the library makes and hands out, and what it calls with arguments that it has checked.
+NOT_FOR_USERS = {
+    *("Result", "History", "Agreement", "Comparison", "FeatureSpectrum", "Projection", "Explorer"),
+    *("NullSpace", "Bidiagonal", "Figure", "Memory", "Store", "Sampler", "Iteration", "Experiment"),
+    *("FullNetworks", "ReducedNetworks", "descend", "report", "spread", "samples", "main"),
+    *("check_options", "changed"),
+}
+
+
+def callables():
+    """Every public function, constructor and method."""
+    modules = [fatelib] + [
+        importlib.import_module(f"fatelib.{module.name}")
+        for module in pkgutil.iter_modules(fatelib.__path__)
+    ]
+    found, seen = {}, set()
+    for module in modules:
+        for name in getattr(module, "__all__", []):
+            value = getattr(module, name)
+            if isinstance(value, ModuleType) or not callable(value) or id(value) in seen:
+                continue
+            seen.add(id(value))
+            path = f"{module.__name__}.{name}"
+            if name not in NOT_FOR_USERS:
+                found[path] = value
+            for method in vars(value) if value in INSTANCES else ():
+                if method == "__call__" or not method.startswith("_"):
+                    bound = getattr(INSTANCES[value], method)
+                    if callable(bound) and inspect.signature(bound).parameters:
+                        found[f"{path}.{method}"] = bound
+    return found
+
+
+CALLABLES = callables()
+
+NUMBERS = [np.nan, np.inf, -np.inf, -1, 0, 1.5, 1e-30, 1e30, 10**30, True, np.float16(0.5)]
+ARRAYS = [
+    *([], [1.0, 2.0], [[1, 2], [3]], np.zeros(0), np.zeros((3, 0)), np.zeros(3), np.zeros((2, 3))),
+    *(np.array([1.0, np.nan, 2.0]), np.full((4, 3), np.inf), np.arange(3), jnp.arange(4)),
+    *(np.arange(12).reshape(4, 3), np.array(["a"]), np.array([1j]), np.array([None])),
+]
+OTHERS = ["text", "", None, 1j, b"x", {"a": 1}, object(), KEY, NETWORK, RELU_TASKS, GRID]
+
+
+class Computing(Exception):
+    """All checks are passed."""
+
+
+@pytest.fixture(autouse=True)
+def _no_grids(monkeypatch):
+    """Sweeps end where they would begin to compute."""
+
+    def begin(*arguments, **options):
+        raise Computing
+
+    monkeypatch.setattr("fatelib.sweep.sweep", begin)
+    monkeypatch.setattr("fatelib.relu_sweep.sweep", begin)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_annotations():
+    """The checks of annotations, that tests have and users have not, would answer first."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def examples(path):
+    """Valid arguments."""
+    arguments = {}
+    for parameter in inspect.signature(CALLABLES[path]).parameters.values():
+        name = parameter.name
+        if parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        own = OTHERWISE.get(path, {})
+        if name in own or name in EXAMPLES:
+            arguments[name] = own.get(name, EXAMPLES.get(name))
+        else:
+            assert parameter.default is not parameter.empty, f"EXAMPLES needs {name}, for {path}"
+            arguments[name] = parameter.default
+    return arguments
+
+
+def leaves(result):
+    if isinstance(result, xr.Dataset):
+        return [array.values for array in result.data_vars.values()]
+    arrays = jax.tree.leaves(result)
+    return [np.asarray(leaf) for leaf in arrays if isinstance(leaf, jax.Array | np.ndarray | float)]
+
+
+def fault(path, arguments, name):
+    """Return what is wrong with the answer, if anything."""
+    function = CALLABLES[path]
+    try:
+        result = function(**arguments)
+    except Computing:
+        return None
+    except FloatingPointError as error:
+        return None if "diverged" in str(error) else repr(error)
+    except (TypeError, ValueError) as error:
+        where = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        if Path(fatelib.__file__).parent not in where.parents:
+            return f"from {where}: {error!r}"
+        return None if re.search(rf"(?<![\w-]){name}(?!\w)", str(error)) else f"unnamed: {error!r}"
+    except Exception as error:
+        return repr(error)
+    finally:
+        plt.close("all")
+    numbers = [leaf for leaf in leaves(result) if leaf.dtype.kind == "f"]
+    if any(np.isnan(leaf).any() for leaf in numbers) and "NaN" not in (function.__doc__ or ""):
+        return "a silent NaN"
+    return None
+
+
+@pytest.mark.parametrize("path", CALLABLES)
+def test_wrong_arguments_are_named(path):
+    arguments = examples(path)
+    assert fault(path, arguments, "") is None
+    faults = []
+    for name in arguments:
+        for value in (*NUMBERS, *ARRAYS, *OTHERS):
+            if callable(value) and "Callable" in str(inspect.signature(CALLABLES[path])):
+                continue
+            found = fault(path, {**arguments, name: value}, name)
+            if found is not None:
+                faults.append(f"{name} = {value!r}: {found}")
+    assert not faults, "\n".join(faults)
+
+
+VALUES = st.one_of(
+    st.floats(),
+    st.integers(),
+    st.text(max_size=5),
+    st.lists(st.floats(), max_size=3),
+    hnp.arrays(
+        st.sampled_from([np.float32, np.float64, np.int32, np.bool_]),
+        hnp.array_shapes(min_dims=0, max_dims=3, max_side=3, min_side=0),
+    ),
+)
+CHEAP = [path for path in CALLABLES if path.startswith(("fatelib.theory", "fatelib.distances"))]
+
+
+@settings(derandomize=True, max_examples=300, deadline=None)
+@given(st.data())
+def test_any_value_of_any_argument(data):
+    path = data.draw(st.sampled_from(CHEAP))
+    arguments = examples(path)
+    name = data.draw(st.sampled_from(sorted(arguments)))
+    assert fault(path, {**arguments, name: data.draw(VALUES)}, name) is None
+
+
+def test_nothing_runs_what_it_reads_and_nothing_calls_home():
+    refused = {"pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib"}
+    refused |= {"socket", "ssl", "http", "urllib", "requests", "httpx", "aiohttp", "ftplib"}
+    refused |= {"eval", "exec", "compile", "__import__", "allow_pickle", "subprocess", "os.system"}
+    for path in Path(fatelib.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = set()
+            if isinstance(node, ast.Import):
+                names = {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names = {(node.module or "").partition(".")[0]}
+            elif isinstance(node, ast.Call):
+                names = {ast.unparse(node.func), *(keyword.arg for keyword in node.keywords)}
+            assert not names & refused, f"{path}:{node.lineno}"
