@@ -158,7 +158,7 @@ def phase_diagram(
     )
     ax.grid(False)
     if colorbar:
-        bar = plt.colorbar(mesh, ax=ax, extend="both")
+        bar = ax.figure.colorbar(mesh, ax=ax, extend="both")
         bar.set_label(r"transferability $\mathcal{T}$")
     return ax
 
