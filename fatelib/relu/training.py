@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from fatelib import linear
-from fatelib.arguments import as_arrays, check
+from fatelib.arguments import as_arrays, check, check_choice
 from fatelib.iteration import History, check_options, descend, report
 from fatelib.relu.descent import Descent, FewSamples, Population, Samples
 from fatelib.relu.features import resolve
@@ -115,8 +115,7 @@ def train(
     """
     network, X, y = read_samples(network, X, y)
     options: Any = (learning_rate, steps, tolerance, weight_decay, record_every, observe)
-    if precision not in ("highest", "high", "default"):
-        raise ValueError(f"precision must be 'highest', 'high' or 'default'; got {precision!r}")
+    check_choice("precision", precision, ("highest", "high", "default"))
     if layers == "last":
         return _train_last(network, network.features(X), y, *options)
     few = len(y) <= X.shape[1]
@@ -232,8 +231,7 @@ def _train_all(
 ) -> tuple[ReluNetwork, History]:
     """Check the options, train both layers, and report."""
     check_options(learning_rate, steps, tolerance, weight_decay, record_every)
-    if layers != "all":
-        raise ValueError(f"layers must be 'all' or 'last'; got {layers!r}")
+    check_choice("layers", layers, ("all", "last"))
     dtype = descent.initial.c.dtype
     network, history, stable_rate = _train(
         descent,
