@@ -69,6 +69,9 @@ def check(
         raise ValueError(f"{name} must be {kind}; got {'shape ' * (shape == ())}{found}")
     if array is not None:
         bad = ~np.asarray(valid(array), dtype=bool)
+        # Numbers that the type computed in cannot hold are no numbers either.
+        largest = float(jnp.finfo(jnp.result_type(float)).max)
+        bad |= (np.abs(array) > largest) & np.isfinite(array)
         if bad.any():
             raise ValueError(f"{name} must be {accepted}; got {array[bad].flat[0]}")
 

@@ -105,15 +105,22 @@ def sweep(
     for name, function in {"measure": measure, "prepare": prepare}.items():
         if not callable(function) and not (function is None and name == "prepare"):
             raise TypeError(f"{name} must be a function; got {brief(function)}")
-    for name, grid in {"outer": outer, "inner": inner, "attrs": attrs or {}}.items():
+    for name, grid in {
+        "outer": outer,
+        "inner": inner,
+        "attrs": {} if attrs is None else attrs,
+    }.items():
         check_type(name, grid, Mapping, "a dictionary")
     check_type("static", static, (list, tuple), "a list of names")
+    for name in static:
+        check_type("static", name, str, "a list of names")
     check_type("given", given, (xr.Dataset, type(None)), "the result of a sweep")
     for name in static:
         if name not in outer:
             raise ValueError(f"static must name outer dimensions, of {list(outer)}; got {name!r}")
     for name, along in {**outer, **inner}.items():
-        check_type(name, along, (Sequence, np.ndarray), "a list of values")
+        place = "outer" if name in outer else "inner"
+        check_type(f"{place}: {name}", along, (Sequence, np.ndarray), "a list of values")
         if not len(along) or len(set(along)) < len(along):
             raise ValueError(f"{name} must have values, each once; got {list(along)}")
     if given is not None and prepare is not None:

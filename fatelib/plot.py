@@ -23,6 +23,7 @@ from fatelib.arguments import ABOVE_0, FINITE, check, check_choice, check_flag, 
 __all__ = ["angle_axis", "format_angle", "phase_diagram", "slices"]
 
 INSTANCE = "instance"
+_LABELLED = "an xarray.DataArray, such as data.transferability"
 # What runs across and up in a phase diagram: of linear networks, of ReLU networks.
 _AXES = (("theta", "gamma"), ("fraction", "n"))
 
@@ -118,7 +119,8 @@ def phase_diagram(
         >>> ax.collections[0].get_array().shape
         (3, 2)
     """
-    _require_labels(transferability=transferability, converged=converged)
+    check_type("transferability", transferability, xr.DataArray, _LABELLED)
+    check_type("converged", converged, (xr.DataArray, type(None)), _LABELLED)
     check_flag("colorbar", colorbar)
     across, up = _AXES[1] if "fraction" in transferability.dims else _AXES[0]
     mean = transferability.mean(INSTANCE) if INSTANCE in transferability.dims else transferability
@@ -204,7 +206,8 @@ def slices(
         >>> len(ax.lines)  # one for each angle
         2
     """
-    _require_labels(measured=measured, theory=theory, converged=converged)
+    for argument, array in {"measured": measured, "theory": theory, "converged": converged}.items():
+        check_type(argument, array, (xr.DataArray, type(None)), _LABELLED)
     reference = measured if measured is not None else theory
     if reference is None:
         raise ValueError("slices needs `measured`, `theory` or both; got neither")
@@ -220,7 +223,7 @@ def slices(
     arrays["converged"] = converged, (*drawn, INSTANCE)
     for argument, (array, dims) in arrays.items():
         if array is not None:
-            _require_dims(argument, array, dims)
+            _require_dims(argument, array, dims, ", or give it as x or by")
     ax = _axes(ax)
     curves: list[tuple[dict[str, Any], str | None]] = (
         [({}, label)] if by is None else [({by: v}, _label(by, v)) for v in reference[by].values]
@@ -248,16 +251,9 @@ def slices(
     return ax
 
 
-def _require_labels(**arrays: xr.DataArray | None) -> None:
-    for name, array in arrays.items():
-        if array is not None and not isinstance(array, xr.DataArray):
-            raise TypeError(
-                f"{name} must be an xarray.DataArray, such as data.transferability; "
-                f"got {type(array).__name__}"
-            )
-
-
-def _require_dims(name: str, array: xr.DataArray, dims: tuple[Hashable, ...]) -> None:
+def _require_dims(
+    name: str, array: xr.DataArray, dims: tuple[Hashable, ...], hint: str = ""
+) -> None:
     for dim in dims:
         if dim not in array.dims:
             raise ValueError(f"{name} must have the dimensions {dims}; got {array.dims}")
@@ -266,7 +262,7 @@ def _require_dims(name: str, array: xr.DataArray, dims: tuple[Hashable, ...]) ->
             values = ", ".join(map(repr, array[extra].values[:1].tolist()))
             raise ValueError(
                 f"{name} must have the dimensions {dims} alone; got {extra!r} too: take one of its "
-                f"values, as in {name}.sel({extra}={values}), or its mean"
+                f"values, as in {name}.sel({extra}={values}), or its mean{hint}"
             )
 
 

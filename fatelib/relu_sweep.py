@@ -19,6 +19,7 @@ from fatelib.arguments import (
     check_count,
     check_flag,
     check_key,
+    check_type,
 )
 from fatelib.grid import sweep
 from fatelib.iteration import changed, check_options
@@ -148,6 +149,7 @@ def relu_phase_diagram(
     for name, value in {"scale": scale, "memory": memory}.items():
         check(name, value, *ABOVE_0, shape=())
     check_flag("progress", progress)
+    check_type("store", store, (str, os.PathLike, type(None)), "the path of a directory or None")
     training: dict[str, Any] = {
         "learning_rate": learning_rate,
         "steps": steps,
@@ -179,7 +181,7 @@ def relu_phase_diagram(
             "instances": instances,
             "key": key,
             "progress": progress,
-            "chunk": max(1, int(min(instances, memory * 1e9 / size))),
+            "chunk": max(1, int(min(instances, float(memory) * 1e9 / size))),
             "store": None if store is None else Path(store) / f"{name}.zarr",
             "attrs": {**network, "outputs": outputs, "scale": float(scale), **attrs},
         }

@@ -229,7 +229,9 @@ def phase_diagram(
         prepare=experiment.prepare,
         static=("depth",) if kind is ReducedNetworks else ("depth", "source_gamma"),
         common=common,
-        chunk=max(1, int(min(instances, memory * 1e9 / experiment.bytes(max(grids["depth"]))))),
+        chunk=max(
+            1, int(min(instances, float(memory) * 1e9 / experiment.bytes(max(grids["depth"]))))
+        ),
         store=store,
         attrs={
             "method": method,

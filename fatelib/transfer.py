@@ -395,8 +395,8 @@ def _check_kind(pretrained: Network, tasks: Tasks, X: Any) -> None:
     check_type("pretrained", pretrained, kinds, "a DeepLinear or a ReluNetwork")
     if isinstance(pretrained, ReluNetwork) != isinstance(tasks, ReluTasks):
         raise ValueError(
-            "pretrained must be a ReluNetwork for ReluTasks and a DeepLinear for LinearTasks; got "
-            f"{type(pretrained).__name__} and {type(tasks).__name__}"
+            "pretrained and tasks must be a ReluNetwork and ReluTasks, or a DeepLinear and "
+            f"LinearTasks; got {type(pretrained).__name__} and {type(tasks).__name__}"
         )
     if isinstance(pretrained, ReluNetwork) and isinstance(X, Bidiagonal):
         raise ValueError("X must be an array (n, d) for ReLU networks; got Bidiagonal inputs")

@@ -10,7 +10,12 @@ import pytest
 import fatelib
 
 # What sweeps and training are made of: met through the functions that use it.
-INSIDE = ("fatelib.experiments.", "fatelib.iteration.", "fatelib.store.")
+INSIDE = (
+    "fatelib.experiments.",
+    "fatelib.iteration.",
+    "fatelib.store.",
+    "fatelib.relu_experiments.",
+)
 # Classes whose example is that of the function that returns them, and a protocol.
 RETURNED = {
     *("Result", "History", "Agreement", "Comparison", "FeatureSpectrum", "Projection", "Explorer"),

@@ -117,4 +117,4 @@ def test_slices_need_something_to_draw():
 
 def test_unlabelled_arrays_are_refused_by_name(experiment):
     with pytest.raises(TypeError, match=r"transferability must be an xarray\.DataArray"):
-        plot._require_labels(transferability=experiment.to_dataset(name="T"))
+        plot.phase_diagram(experiment.to_dataset(name="T"))

@@ -32,7 +32,7 @@ def start(data: xr.DataArray, at: Mapping[str, Any], axes: list[str]) -> dict[st
 
 def is_number(value: Any) -> bool:
     """Tell finite numbers, of Python or NumPy, from anything else."""
-    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))
+    return isinstance(value, int | float | np.number) and bool(np.isfinite(float(value)))
 
 
 def describe(coordinate: xr.DataArray, *, drawn: bool) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import traitlets
 import xarray as xr
 
+from fatelib.arguments import brief, check_type
 from fatelib.widgets.dimensions import describe, is_number, name_of, start, ticks_between
 
 __all__ = ["Explorer", "explore"]
@@ -88,6 +89,7 @@ def explore(
         The widget; the last expression of a notebook cell shows it.
 
     Raises:
+        TypeError: An argument is of another type, such as a number for a name.
         ValueError: A dimension is unknown, left over or used twice, data or a drawn coordinate is
             not numeric, or the grid takes more than 2 MB.
 
@@ -114,7 +116,13 @@ def explore(
             f"got {2 * data.size / 1e6:.3g} MB ({sizes})"
         )
     if limit is not None and not (is_number(limit) and limit > 0):
-        raise ValueError(f"limit must be a positive number; got {limit}")
+        raise ValueError(f"limit must be a positive number; got {brief(limit)}")
+    for role, dim in {"x": x, "y": y, "lines": lines}.items():
+        check_type(role, dim, (str, type(None)), "the name of a dimension or None")
+    check_type("sliders", sliders, (list, tuple, type(None)), "a list of dimensions or None")
+    check_type("at", at, (Mapping, type(None)), "a dictionary of dimensions and values")
+    for name, text in {"missing": missing, "title": title}.items():
+        check_type(name, text, str, "text")
     x, others = _roles(data, x, y, lines, sliders)
     vertical = y or lines
     axes = [dim for dim in (x, y) if dim is not None]

@@ -12,12 +12,15 @@ import xarray as xr
 from jax.typing import ArrayLike
 
 from fatelib import theory
-from fatelib.arguments import check
+from fatelib.arguments import check, check_type
+from fatelib.theory.domain import check_domain
 from fatelib.widgets.dimensions import describe, start
 
 __all__ = ["NullSpace", "null_space"]
 
 HERE = Path(__file__).parent
+# Entries of a slider: the whole figure travels inside the page.
+_MOST = 50
 # The picture ends at 2.45; a region of sources that help may reach beyond.
 LENGTHS = np.arange(2, 51) / 20
 
@@ -81,6 +84,7 @@ def null_space(
         The widget; the last expression of a notebook cell shows it.
 
     Raises:
+        TypeError: An argument is of another type, such as text for a number.
         ValueError: An argument is out of its range, or `at` names something else.
 
     Source:
@@ -93,6 +97,15 @@ def null_space(
         (60, ['1'])
     """
     check("gamma", gamma, lambda g: (g > 0) & (g < 1), "numbers between 0 and 1")
+    check_domain(sigma=sigma)
+    check_domain(depth=depth)
+    for name, value in {"depth": depth, "sigma": sigma, "gamma": gamma}.items():
+        if not 0 < np.size(value) <= _MOST or np.ndim(value) > 1:
+            raise ValueError(
+                f"{name} must be a number or a list of at most {_MOST}; got shape {np.shape(value)}"
+            )
+    check_type("at", at, (Mapping, type(None)), "a dictionary of names and values")
+    check_type("title", title, str, "text")
     entries = {
         name: np.unique(np.asarray(value, dtype=float))
         for name, value in {"depth": depth, "sigma": sigma, "gamma": gamma}.items()
