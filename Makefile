@@ -31,7 +31,7 @@ test: $(READY)
 notebooks: book
 	rm -rf _build/wheel
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir _build/wheel .
-	$(ONE_THREAD) $(BIN)/python tests/run_notebooks.py --jobs 2 --wheel _build/wheel/*.whl \
+	$(ONE_THREAD) $(BIN)/python tests/book/run_notebooks.py --jobs 2 --wheel _build/wheel/*.whl \
 	  _build/html/notebooks/*.ipynb
 
 # The environment is made anew whenever the lock or the project's metadata changes.

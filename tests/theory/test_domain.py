@@ -31,7 +31,9 @@ THETA = numbers(1e-3, 3.1, 0.0, np.pi / 2, np.pi)
 DEPTH = numbers(1, 1e3, 1.0, 2.0, np.inf)
 SIZE = numbers(1, 1e5, 1.0, 2.0, 19.0, 20.0, 21.0)
 NORM2 = numbers(1e-3, 1e3, 0.0)
-SPECTRUM = hnp.arrays(np.float32, (CASES, 5), elements=st.sampled_from([0, 1e-9, 1e-3, 1, 50]))
+SPECTRUM = hnp.arrays(
+    np.float32, (CASES, 5), elements=st.sampled_from(np.float32([0, 1e-9, 1e-3, 1, 50]))
+)
 SOURCE = {"source_gamma": SOURCE_GAMMA, "source_sigma": SIGMA}
 FINITE_DEPTH = numbers(1, 100, 1.0, 2.0)
 INITIAL = numbers(1e-10, 0.99)

@@ -68,7 +68,7 @@ def test_transferability_against_simulation(depth, gamma, source_gamma):
         if source_gamma < np.inf:
             X = rng.standard_normal((int(source_gamma * d), d))
             y = X @ source + source_sigma * rng.standard_normal(len(X))
-            learned = np.linalg.lstsq(X, y)[0]
+            learned = np.linalg.lstsq(X, y, rcond=None)[0]
         X = rng.standard_normal((int(gamma * d), d))
         y = X @ target + sigma * rng.standard_normal(len(X))
         both = X.T @ np.linalg.solve(X @ X.T, np.stack([y, X @ learned], 1))
