@@ -60,7 +60,8 @@ def check(
             array = np.asarray(value)
             if array.dtype.kind not in "biuf":  # text that reads as a number is not one
                 raise TypeError
-            array = array.astype(float)
+            wide = array.dtype.itemsize > 4
+            array = array.astype(float, copy=False)
         except (TypeError, ValueError, OverflowError):
             raise TypeError(f"{name} must be {accepted}; got {brief(value)}") from None
         found = array.shape
@@ -69,9 +70,9 @@ def check(
         raise ValueError(f"{name} must be {kind}; got {'shape ' * (shape == ())}{found}")
     if array is not None:
         bad = ~np.asarray(valid(array), dtype=bool)
-        # Numbers that the type computed in cannot hold are no numbers either.
-        largest = float(jnp.finfo(jnp.result_type(float)).max)
-        bad |= (np.abs(array) > largest) & np.isfinite(array)
+        if wide:  # numbers that the type computed in cannot hold are no numbers either
+            largest = float(jnp.finfo(jnp.result_type(float)).max)
+            bad |= (np.abs(array) > largest) & np.isfinite(array)
         if bad.any():
             raise ValueError(f"{name} must be {accepted}; got {array[bad].flat[0]}")
 
@@ -94,7 +95,9 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
         ValueError: width must be an integer >= 1; got 2.5
     """
     accepted = f"an integer >= {least}"
-    check(name, value, lambda v: (v >= least) & (v == np.floor(v)), accepted, shape=())
+    check(
+        name, value, lambda v: (v >= least) & (v < np.inf) & (v == np.floor(v)), accepted, shape=()
+    )
     check(name, value, lambda v: v < _COUNTABLE, "below 2^31")
 
 

@@ -5,7 +5,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fatelib.arguments import ANGLE, broadcast_floats, check, check_key
+try:
+    enable_x64 = jax.enable_x64
+except AttributeError:  # JAX before 0.8
+    from jax.experimental import enable_x64
+
+from fatelib.arguments import (
+    ANGLE,
+    AT_LEAST_0,
+    broadcast_floats,
+    check,
+    check_choice,
+    check_count,
+    check_key,
+    check_samples,
+    float_type,
+)
 
 
 @pytest.mark.parametrize("value", ["0.2", ["a"], None, {"sigma": 1}, 1j])
@@ -72,3 +87,64 @@ def test_what_is_no_key(value, got):
 def test_a_batch_of_keys_is_not_a_key(make):
     with pytest.raises(TypeError, match=r"key must be a JAX random key.*got .*\(3"):
         check_key("key", jax.random.split(make(0), 3))
+
+
+def test_shapes_are_checked_inside_compiled_functions_too():
+    def double(sigma):
+        check("sigma", sigma, *AT_LEAST_0, shape=())
+        return 2 * sigma
+
+    assert jax.jit(double)(-1.0) == -2  # no value yet, so none is refused
+    with pytest.raises(ValueError, match=r"sigma must be one number; got shape \(2,\)"):
+        jax.jit(double)(jnp.ones(2))
+
+
+def test_what_the_type_cannot_hold_is_no_number(x64):
+    check("n", 1e39, np.isfinite, "finite")
+    with enable_x64(False), pytest.raises(ValueError, match=r"n must be finite; got 1e\+39"):
+        check("n", 1e39, np.isfinite, "finite")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0, "n must be an integer >= 1; got 0"),
+        (2**31, r"n must be below 2\^31; got 2147483648"),
+        ([3, 3], r"n must be one number; got shape \(2,\)"),
+        (np.inf, "n must be an integer >= 1; got inf"),
+    ],
+)
+def test_counts(value, message):
+    check_count("n", 2.0**31 - 1)
+    with pytest.raises(ValueError, match=message):
+        check_count("n", value)
+
+
+@pytest.mark.parametrize("value", ["c", 3, None, ["a"], np.zeros(2)])
+def test_choices(value):
+    check_choice("engine", "a", ("a", "b"))
+    with pytest.raises(ValueError, match="engine must be 'a' or 'b'; got"):
+        check_choice("engine", value, ("a", "b"))
+    with pytest.raises(ValueError, match=r"engine must be one of \('1', '2', '3', '4'\); got"):
+        check_choice("engine", value, tuple("1234"))
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (np.ones((4, 2)), np.ones(4), r"X must be \(n, 3\), a sample in each row; got \(4, 2\)"),
+        (np.ones(3), np.ones(1), r"X must be \(n, 3\), .*; got \(3,\)"),
+        (np.ones((0, 3)), np.ones(0), r"X must be \(n, 3\), .*; got \(0, 3\)"),
+        (np.ones((4, 3)), np.ones((4, 1)), r"y must be \(4,\), a label for each row of X; got \(4"),
+        (np.ones((4, 3)), [1, np.nan, 1, 1], "y must be finite; got nan"),
+    ],
+)
+def test_data_sets(X, y, message):
+    check_samples([[1, 2, 3]], [1], d=3)
+    with pytest.raises(ValueError, match=message):
+        check_samples(X, y, d=3)
+
+
+def test_half_precision_is_raised(x64):
+    assert float_type(np.float16(1), 2) == float_type(jnp.ones(1, jnp.bfloat16)) == np.float32
+    assert float_type([1.0], np.float32(1)) == float_type(np.ones(1)) == np.float64
