@@ -2,10 +2,10 @@
 # # From lines to kernels
 #
 # In Part I pretraining left a single direction, and one angle said what transfer is worth. The features of a ReLU network are not directions
-# but functions. What takes the place of the line, and what of $\sin^2 \theta$? In this chapter you will
+# but functions, and in place of the line there is a space that they span. In this chapter you will
 #
-# - see what a handful of neurons can express, and measure what they cannot by one linear solve,
-# - take the space of all ReLU features apart into constants, directions and a steep rest,
+# - measure by one linear solve what a given set of neurons cannot express, the successor of $\sin^2 \theta$,
+# - take the space of all ReLU features apart into constants, directions and functions of higher degree,
 # - predict what a teacher loses with a fraction of its neurons, and then the whole learning curve of a last layer on given features.
 
 # %%
@@ -52,11 +52,11 @@ ax.legend(loc="upper right", fontsize="small")
 
 # %% [markdown]
 # A neuron is a bump: half a cosine, with a kink on either side where it switches on and off. Weighted bumps add up to the target, and every kink of the target belongs to
-# one neuron. Without that neuron, or its exact opposite, its kinks cannot be made. The rest can imitate the bump to some extent, and the grey area is what they fail to.
+# one neuron. Without that neuron, or its exact opposite, its kinks cannot be made. The other neurons imitate the bump as well as they can; the grey area is what they miss.
 #
 # ## The space in place of the line
 #
-# A two-layer network is $f(x) = \frac1m \sum_i c_i \operatorname{relu}(w_i \cdot x)$, and linear transfer keeps the $w_i$ and fits new $c_i$. So all it can ever produce lies in one space:
+# A two-layer network is $f(x) = \frac1m \sum_{i=1}^m c_i \operatorname{relu}(w_i \cdot x)$, and linear transfer keeps the $w_i$ and fits new $c_i$. So all it can ever produce lies in one space:
 #
 # :::{prf:definition} Feature space of a network
 # :label: def-feature-space
@@ -67,19 +67,38 @@ ax.legend(loc="upper right", fontsize="small")
 # :::
 #
 # For linear neurons $w_i \cdot x$ that have sparsified to one line, $\rho$ is $\sin^2 \theta$. In general $\rho / \lVert f_t \rVert^2$ is what takes its place. The space is also the reproducing kernel Hilbert space
-# of the kernel $\Theta(x, x') = \sum_i \operatorname{relu}(w_i \cdot x) \operatorname{relu}(w_i \cdot x')$, in which the norm of a function is the least $\sum_i b_i^2$ that makes it as
+# of the kernel $\Theta(x, x') = \frac1m \sum_i \operatorname{relu}(w_i \cdot x) \operatorname{relu}(w_i \cdot x')$, in which the squared norm of a function is the least $m \sum_i b_i^2$ that makes it as
 # $\sum_i b_i \operatorname{relu}(w_i \cdot x)$. A function thus has a size, $\mathbb E f^2$, and a price, which is what a ridge charges for.
+#
+# :::{dropdown} Notation of Part II
+# | symbol | meaning |
+# |---|---|
+# | $w_i$, $c_i$, $m$ | neurons, output weights and width of a student; $b_i = c_i / m$ |
+# | $w^*_j$, $c^*_j$, $m^*$ | the same of the target's teacher; the source is this teacher without some of its neurons |
+# | $\mu$ | fraction of the teacher's neurons that the source lacks |
+# | $s$ | length of a student's initial neurons (not, as in Part I, a squared norm) |
+# | $\lvert w \rvert$, $\lVert f \rVert^2 = \mathbb E f^2$ | length of a vector, squared norm of a function over inputs $x \sim \mathcal N(0, I_d)$ |
+# | $K(w, v)$ | overlap of two neurons; $k(u)$, always with its argument: the same for unit neurons with cosine $u$ |
+# | $k$ | number of features, as in Part I |
+# | $\Theta(x, x')$ | kernel of a set of neurons, between two *inputs* |
+# | $\lambda_l$, $N_l$ | eigenvalues of $k(w \cdot v)$ on the sphere of neurons and their multiplicities, by degree $l$ (the ridge is called "ridge") |
+# | $\ell_i$, $t_i$, $\rho$ | eigenvalues of $K(W, W)$; squared norms of the target along their features, and outside the span of all |
+# | $\kappa$, $\kappa_0$ | effective ridge ($\tilde\lambda$ in {doc}`feature-sparsification`) when neurons left predict neurons removed, and the same for the constant alone |
+# | $\chi$ | leverage of the errors, see {prf:ref}`prop-leverage` |
+#
+# $d$, $n$, $\sigma$, $\eta$, $R$ and $\mathcal T$ are as in {doc}`when-does-transfer-help`.
+# :::
 #
 # To find $\rho$ we need overlaps of neurons, and these have a closed form, the **arc-cosine kernel** {cite:p}`cho2009`: with the angle $\varphi$ between $w$ and $v$,
 #
 # $$
 # \begin{aligned}
-# K(w, v) &= \mathbb E_x \operatorname{relu}(w \cdot x) \operatorname{relu}(v \cdot x) = \lVert w \rVert \lVert v \rVert \, k(\cos\varphi), \\
+# K(w, v) &= \mathbb E_x \operatorname{relu}(w \cdot x) \operatorname{relu}(v \cdot x) = \lvert w \rvert \lvert v \rvert \, k(\cos\varphi), \\
 # k(\cos \varphi) &= \frac{\sin\varphi + (\pi - \varphi) \cos\varphi}{2\pi} .
 # \end{aligned}
 # $$ (arc-cosine)
 #
-# Projecting onto a span is a linear solve. For a target $f_t = \sum_j a_j \operatorname{relu}(w^*_j \cdot x)$,
+# Projecting onto a span is a linear solve. For a target $f_t = \sum_j a_j \operatorname{relu}(w^*_j \cdot x)$, $a_j = c^*_j / m^*$,
 #
 # $$
 # \rho = \lVert f_t \rVert^2 - v^\top K(W, W)^{-1} v , \qquad v = K(W, W^*)\, a ,
@@ -92,10 +111,9 @@ split = relu.projection(kept, W, c)
 X = jax.random.normal(jax.random.key(0), (100_000, 2))
 features, labels = jnp.maximum(X @ kept.T, 0), jnp.maximum(X @ W.T, 0) @ c
 fit = np.linalg.lstsq(features, labels)[0]
-print(f"weights by the kernel {np.round(weights, 3)}")
-print(f"weights of the fit    {np.round(fit, 3)}")
-share = split.outside / (split.inside + split.outside)
-print(f"share out of reach: {share:.3f}")
+print("weights by the kernel", np.round(weights, 3))
+print("weights of the fit   ", np.round(fit, 3))
+print(f"share out of reach: {split.outside / (split.inside + split.outside):.3f}")
 assert np.allclose(weights, fit, atol=0.05)
 
 # %% [markdown]
@@ -121,12 +139,12 @@ ax.legend()
 
 # %% [markdown]
 # At 90° a linear neuron is useless, and a ReLU neuron is not quite: both are never negative, so they overlap. At 180° the linear neuron only has the wrong sign, while two opposite ReLU neurons are never
-# active together. One number per pair, as before. But a network has many neurons, and together they can do far more than each alone. How much more?
+# active together. One number per pair, as before. But a network has many neurons, and together they can do far more than each alone.
 #
-# ## Constants, directions, and a steep rest
+# ## Constants, directions, and higher degrees
 #
-# Take unit neurons at random. What can their features express easily, what hardly at all? The answer is in the eigenvalues of their covariance, $K(W, W)$. For
-# many neurons there is nothing random about it:
+# What the features of random unit neurons express easily, and what hardly at all, is in the eigenvalues of $K(W, W)$. For
+# many neurons there is nothing random about them:
 #
 # :::{prf:theorem} Mercer decomposition of the arc-cosine kernel
 # :label: thm-mercer
@@ -144,7 +162,7 @@ ax.legend()
 # :::{prf:proof}
 # The map from a function $h$ on the sphere of inputs to the function $w \mapsto \mathbb E_x \operatorname{relu}(w \cdot x)\, h(x)$ commutes with rotations, so on the harmonics of one degree, which
 # rotations mix among themselves, it is multiplication by a number; Funk and Hecke say that the number is the mean in {eq}`mercer`. The kernel is this map twice, times
-# $\mathbb E \lVert x \rVert^2 = d$ {cite:p}`bach2017`. Its value at $w = v$ is the sum of all $N_l \lambda_l$. And $\operatorname{relu}(t) = (\lvert t \rvert + t)/2$ is even but for $t$, of degree 1.
+# $\mathbb E \lvert x \rvert^2 = d$ {cite:p}`bach2017`. Its value at $w = v$ is the sum of all $N_l \lambda_l$. And $\operatorname{relu}(t) = (\lvert t \rvert + t)/2$ is even but for $t$, of degree 1.
 # :::
 #
 # {py:func}`fatelib.relu.mercer_spectrum` evaluates {eq}`mercer`. Against it we hold Gram matrices of random neurons:
@@ -208,26 +226,25 @@ shifted = eigenvalues[degrees] * (1 + np.array(shifts))
 fatelib.agreement_table({"eigenvalue of each degree": (means, shifted)})
 
 # %% [markdown]
-# What does a neuron consist of? Each degree's share of its squared norm is $N_l \lambda_l / k(1)$:
+# Each degree's share of the squared norm of a neuron is $N_l \lambda_l / k(1)$:
 
 # %%
-print("dimension   constant   directions   quadratic   the rest")
+print("dimension   constant   directions   quadratic   degree >= 4")
 for dimension in (3, 10, 100, 1000):
     values, counts = relu.mercer_spectrum(dimension, 2)
     parts = values * counts / 0.5
     print(f"{dimension:9}", *(f"{p:11.3f}" for p in [*parts, 1 - parts.sum()]))
 
 # %% [markdown]
-# In high dimensions the shares are $1/\pi$, $1/2$, $1/(2\pi)$ and very little else: a neuron is mostly a constant (times $\lVert x \rVert$) and its own direction. But look at the *eigenvalues*. The constant is one function,
-# shared by all neurons. Directions divide their half among $d$ functions, and what is quadratic is spread over about $d^2/2$. So some part of any target is nearly free to any set of neurons, some takes about $d$ of them,
-# and some is out of reach to all but the right ones.
+# In high dimensions the shares of degrees 0, 1 and 2 are $1/\pi$, $1/2$ and $1/(2\pi)$, which leaves $1/2 - 3/(2\pi) \approx 2\%$ for degrees from 4 on: a neuron is mostly a constant (times $\lvert x \rvert$) and its own direction. The
+# *eigenvalues* fall much faster than the shares. The constant is one function, shared by all neurons. Directions divide their half among $d$ functions, and degree 2 divides its part among about $d^2/2$. So the constant
+# part of a target is nearly free to any set of neurons, the linear part takes about $d$ of them, and what is of higher degree only the right neurons express well.
 #
 # ## A source that lacks neurons
 #
 # Now the experiment of Section 4 of {cite:t}`tahir2025`. The target is a teacher of $m^*$ random unit neurons; the source is the same teacher with a fraction $\mu$ of them removed.
-# Suppose that pretraining found the source's neurons exactly: an *ideal* student. (A trained one is another matter, and another chapter.) How much of the target is out of its reach?
-#
-# Of the output weights there are three conventions to choose from: all equal to 1, random signs, or Gaussian.
+# Suppose that pretraining found the source's neurons exactly: an *ideal* student. (What a trained one holds is measured in {doc}`relu-students`.) How much of the target is out of its reach depends on the
+# teacher's output weights. There are three conventions: all equal to 1, random signs, or Gaussian.
 
 # %%
 d, width, instances = 100, 100, 20
@@ -237,22 +254,20 @@ mus = np.arange(1, 10) / 10
 
 @jax.jit
 def outside(source, target):
-    """Squared norm out of reach, and that of the target."""
-    split = relu.projection(source.W, target.W, target.c / width)
-    return split.outside, split.inside + split.outside
+    """Squared norm out of reach."""
+    return relu.projection(source.W, target.W, target.c / width).outside
 
 
 rho = xr.DataArray(
     np.empty((3, len(mus), instances)),
     coords={"outputs": conventions, "mu": mus, "instance": range(instances)},
 )
-norm2 = rho.copy()
 keys = jax.random.split(jax.random.key(3), instances)
 for i, name in enumerate(conventions):
     for j, mu in enumerate(mus):
         for k, key in enumerate(keys):
             tasks = relu.ReluTasks.ablated(key, d, width, mu, outputs=name)
-            rho[i, j, k], norm2[i, j, k] = outside(tasks.source, tasks.target)
+            rho[i, j, k] = outside(tasks.source, tasks.target)
 
 # %% [markdown]
 # There is a formula. What must be expressed by the $q$ neurons left is another point on the sphere, the removed neuron, by means of the kernel $k$. That is a regression: the neurons left are its *samples*,
@@ -264,7 +279,7 @@ for i, name in enumerate(conventions):
 # Let $q = (1 - \mu) m^*$ random unit neurons be left and $r = \mu m^*$ removed, and let $\kappa$ solve
 #
 # $$
-# \sum_{l \ge 1} \frac{N_l \lambda_l}{\lambda_l + \kappa} = q , \qquad \text{with} \quad s = \frac{\kappa \lambda_0}{\kappa + \lambda_0} .
+# \sum_{l \ge 1} \frac{N_l \lambda_l}{\lambda_l + \kappa} = q , \qquad \text{with} \quad \kappa_0 = \frac{\kappa \lambda_0}{\kappa + \lambda_0} .
 # $$ (neurons-left)
 #
 # Then, for $d$ and $m^*$ large, the mean over teachers is
@@ -272,8 +287,8 @@ for i, name in enumerate(conventions):
 # $$
 # \rho \to \frac{1}{m^{*2}}
 # \begin{cases}
-# r q \kappa + r^2 s & \text{all weights } 1 \\
-# r \, (q \kappa + s) & \text{independent, of mean 0}
+# r q \kappa + r^2 \kappa_0 & \text{all weights } 1 \\
+# r \, (q \kappa + \kappa_0) & \text{independent, of mean 0}
 # \end{cases}
 # $$ (ablated)
 #
@@ -283,8 +298,8 @@ for i, name in enumerate(conventions):
 # :::{prf:proof}
 # (Idea; the tables below say how good it is at our size.) {eq}`general-risk`, the general form of the one formula, holds for this regression too, with $\ell_i = t_i = \lambda_l$, each $N_l$ times, $q$ samples and no noise. As then
 # $\sum_i (1 - a_i)^2 \ell_i = \kappa \sum_i a_i (1 - a_i)$ and $\sum_i a_i = q$, it says that one removed neuron leaves $q \kappa$ unexplained. The constant is set apart since it is a single function,
-# not a crowd: $q$ observations of it, each with an error of $q \kappa$, and its own size leave $1/s = 1/\kappa + 1/\lambda_0$. What is left of *two* neurons overlaps, on average, in the constant alone. So the
-# squares add up to $r (q\kappa + s)$ and the $r (r - 1)$ cross terms to $s$ each, unless independent weights average them away.
+# not a crowd: $q$ observations of it, each with an error of $q \kappa$, and its own size leave $1/\kappa_0 = 1/\kappa + 1/\lambda_0$. What is left of *two* neurons overlaps, on average, in the constant alone. So the
+# squares add up to $r (q\kappa + \kappa_0)$ and the $r (r - 1)$ cross terms to $\kappa_0$ each, unless independent weights average them away.
 # :::
 
 
@@ -296,10 +311,9 @@ def expected_rho(left, width, d):
     ridge = (0.5 - np.sum(values * counts)) / left
     spectrum = np.repeat(values[1:], counts[1:].astype(int))
     kappa = np.asarray(theory.effective_ridge(left, spectrum, ridge=ridge))
-    s = kappa * values[0] / (kappa + values[0])
-    removed = width - left
-    alone = left * kappa
-    return removed * alone + removed**2 * s, removed * (alone + s)
+    shared = kappa * values[0] / (kappa + values[0])
+    removed, alone = width - left, left * kappa
+    return removed * alone + removed**2 * shared, removed * (alone + shared)
 
 
 def expected_norm2(width, d):
@@ -389,16 +403,13 @@ assert (
     shares.sel(outputs="ones", mu=0.7) < axis < shares.sel(outputs="ones", mu=0.8)
 )
 assert shares.sel(outputs=["sign", "gaussian"], mu=0.2).min() > axis
-scatter = (norm2.std("instance", ddof=1) / norm2.mean("instance")).isel(mu=0)
-assert scatter.sel(outputs="ones") < 0.01
-glue("scatter-sign", 100 * float(scatter.sel(outputs="sign")), display=False)
 
 # %% [markdown]
 # ### One span, two pictures
 #
 # Both panels of {numref}`fig-3d` are about the same neurons and the same spans, yet at $\mu = 1/2$ they show {glue:text}`ones-5:.3f` on the left and {glue:text}`sign-5:.2f` on the right. What differs is the target. With all
-# output weights 1 its neurons agree about the constant, and the squared norm is nearly all constant, which any few neurons express. What only the removed neurons could contribute is diluted in it. With
-# random signs the constants cancel, and the loss is seen undiluted. For $q \gg 1$, where $s \approx \kappa$, the shares are
+# output weights 1 its neurons agree about the constant, and the squared norm is nearly all constant, which any few neurons express; what only the removed neurons could contribute is diluted in it. With
+# random signs the constants cancel. For $q \gg 1$, where $\kappa_0 \approx \kappa$, the shares are
 #
 # $$
 # \mu \, \frac{\kappa}{\lambda_0} \quad \text{(all 1)}, \qquad 2 \mu \, q \kappa \quad \text{(independent)} ,
@@ -407,10 +418,8 @@ glue("scatter-sign", 100 * float(scatter.sel(outputs="sign")), display=False)
 # where $q\kappa$ depends on the ratio of neurons to dimensions only. So at a fixed ratio the left share falls like $1/m^*$, and the right one does not: the number on this axis tells about the output weights
 # and the size of the teacher as much as about the features.
 #
-# Which one does the paper show? The printed axis of its Figure 3d ends near 0.045. With output weights 1 we find {glue:text}`ones-5:.3f`, {glue:text}`ones-7:.3f` and {glue:text}`ones-9:.3f` at $\mu = 0.5$, 0.7 and 0.9;
-# with signs {glue:text}`sign-1:.3f` at $\mu = 0.1$ already, and {glue:text}`sign-9:.2f` at 0.9. So the axis fits output weights 1 and fractions up to 0.7, and beyond $\mu = 0.1$ no other of these conventions. Whoever compares with that
-# figure should know it. (We divide by the mean squared norm of such teachers. From teacher to teacher it hardly changes with weights 1. With signs it scatters by {glue:text}`scatter-sign:.0f` per cent, so
-# that the ratio for a single teacher is a matter of luck.)
+# The printed axis of the paper's Figure 3d ends near 0.045. With output weights 1 we find {glue:text}`ones-5:.3f`, {glue:text}`ones-7:.3f` and {glue:text}`ones-9:.3f` at $\mu = 0.5$, 0.7 and 0.9;
+# with signs {glue:text}`sign-1:.3f` at $\mu = 0.1$ already, and {glue:text}`sign-9:.2f` at 0.9. So of these conventions the axis fits output weights 1, at fractions up to 0.7, and beyond $\mu = 0.1$ no other.
 #
 # ## The learning curve of a last layer
 #
@@ -421,7 +430,7 @@ glue("scatter-sign", 100 * float(scatter.sel(outputs="sign")), display=False)
 # R = \rho + (\sigma^2 + \rho) \, \frac{k}{n - k - 1} .
 # $$ (last-layer)
 #
-# ReLU features are not Gaussian, and what they cannot express is uncorrelated with them but not independent. We shall see what that does. For $n < k$ it also matters how strong each feature is. The eigenvalues $\ell_i$
+# ReLU features are not Gaussian, and what they cannot express is uncorrelated with them but not independent; {prf:ref}`prop-leverage` says what that does. For $n < k$ it also matters how strong each feature is. The eigenvalues $\ell_i$
 # of $K(W, W)$ and the target's coefficients $t_i$ on them go into {eq}`general-risk`, and {py:func}`fatelib.relu.feature_spectrum` reads all of them off the weights of *any* neurons:
 
 # %%
@@ -483,7 +492,7 @@ ax.set(xlabel="samples $n$", ylabel="risk $R$")
 ax.legend()
 
 # %% [markdown]
-# The picture is that of {doc}`one-formula`: no label noise anywhere, and yet a pole at $n = k$. What the features cannot express acts as noise. How precisely?
+# The picture is that of {doc}`one-formula`: no label noise anywhere, and yet a pole at $n = k$. What the features cannot express acts as noise, nearly:
 #
 # :::{prf:proposition} What acts as noise
 # :label: prop-leverage
@@ -546,15 +555,15 @@ glue("few-low", 100 * float(1 - few.sel(mu=0.3)), display=False)
 glue("few-high", float(few.sel(mu=0.9)), display=False)
 
 # %% [markdown]
-# (The proposition is for $n \gg k$; the table, that it serves from $n = 1.4\, k$ on.) With many features at many angles, leverage and error have little to do with one another, and $\chi$ is close to 1: {eq}`last-layer` as it stands is within {glue:text}`gaussian-relative:.0f` per cent
+# The proposition is for $n \gg k$; the table says that it serves from $n = 1.4\, k$ on. With many features at many angles, leverage and error have little to do with one another, and $\chi$ is close to 1: {eq}`last-layer` as it stands is within {glue:text}`gaussian-relative:.0f`%
 # of all points with $n \ge 60$ in the table (in standard errors, up to {glue:text}`gaussian-off:.1f`). For most purposes that is enough, and $C(n)$ is found: on given features
 # a last layer needs, without label noise, $n = 2k + 1$ samples to come within a factor of two of all it can ever reach. Left of the poles
-# the lines of {numref}`fig-given-features` are a guide only: {eq}`general-risk` is for crowds of samples and features. At $n = 5$ the risk is {glue:text}`few-low:.0f` per cent below it at $\mu = 0.3$, where all depends on
+# the lines of {numref}`fig-given-features` are a guide only: {eq}`general-risk` is for crowds of samples and features. At $n = 5$ the risk is {glue:text}`few-low:.0f`% below them at $\mu = 0.3$, where all depends on
 # one strong feature, the constant, and {glue:text}`few-high:.1f` times as large at $\mu = 0.9$, where 5 samples meet 10 features.
 #
 # ## Turn it yourself
 #
-# How much does a source that lacks neurons miss, for teachers of another size?
+# What a source that lacks neurons misses, for teachers of another size:
 
 # %%
 #| name: fig-explore-ablated
@@ -567,27 +576,25 @@ from fatelib.widgets import explore
 
 dimensions, ratios = [30, 60, 120, 240], [0.5, 1.0, 2.0]
 removed = np.arange(1, 20) / 20
-table = np.empty((len(dimensions), len(ratios), 2, len(removed)))
+dims = {"d": dimensions, "neurons": ratios, "weights": ["all 1", "independent"]}
+family = xr.DataArray(
+    np.empty((4, 3, 2, 19)), {**dims, "mu": removed}, name="share"
+)
 for i, dimension in enumerate(dimensions):
     widths = dimension * np.array(ratios)[:, None]
-    kept = np.maximum(np.round(widths * (1 - removed)), 1)
-    lost = expected_rho(kept, widths, dimension)
+    lost = expected_rho(
+        np.maximum(np.round(widths * (1 - removed)), 1), widths, dimension
+    )
     sizes = expected_norm2(widths, dimension)
-    table[i] = np.stack([a / b for a, b in zip(lost, sizes, strict=True)], axis=1)
-family = xr.DataArray(
-    table,
-    coords={
-        "d": dimensions,
-        "neurons": ratios,
-        "weights": ["all 1", "independent"],
-        "mu": removed,
-    },
-    name="share",
-    attrs={"long_name": "share out of reach"},
-)
-family.mu.attrs["long_name"] = "fraction removed"
-family.d.attrs["long_name"] = "dimension"
-family.neurons.attrs["long_name"] = "neurons per dimension"
+    family[i] = np.stack([a / b for a, b in zip(lost, sizes, strict=True)], axis=1)
+names = {
+    "mu": "fraction removed",
+    "d": "dimension",
+    "neurons": "neurons per dimension",
+}
+for name, long_name in names.items():
+    family[name].attrs["long_name"] = long_name
+family.attrs["long_name"] = "share out of reach"
 where = {"d": 120, "neurons": 1.0, "mu": 0.5}
 explore(family, x="mu", lines="weights", at=where, limit=1)
 
@@ -607,7 +614,7 @@ explore(family, x="mu", lines="weights", at=where, limit=1)
 # :::
 #
 # $\operatorname{relu}(z) - \operatorname{relu}(-z) = z$, so $f(x) - f(-x)$ is linear for every such network: its odd part is linear and orthogonal to $x_1 x_2 x_3$. So $\rho = 1$, and the risk is *above* that of answering
-# zero. For random features the leverage grows like $\lVert x \rVert^2$, the squared error here like $\lVert x \rVert^6$; both are large together, $\chi \approx \mathbb E \lVert x \rVert^8 / \left( \mathbb E \lVert x \rVert^2\, \mathbb E \lVert x \rVert^6 \right)
+# zero. For random features the leverage grows like $\lvert x \rvert^2$, the squared error here like $\lvert x \rvert^6$; both are large together, $\chi \approx \mathbb E \lvert x \rvert^8 / \left( \mathbb E \lvert x \rvert^2\, \mathbb E \lvert x \rvert^6 \right)
 # = (d + 6)/d$. The target $x_1 x_2$ is of degree 2, one of only 14 such functions.
 
 # %%
@@ -641,17 +648,13 @@ print(f"expected for the last: {1 + chi * 200 / (2000 - 200 - 1):.2f}")
 
 # %%
 for size in (50, 100, 200):
-    lost = expected_rho(np.array([size / 2]), size, size)
+    lost, units = expected_rho(size / 2, size, size), expected_norm2(size, size)
     for i, name in enumerate(["ones", "sign"]):
-        found = []
-        for key in keys:
-            tasks = relu.ReluTasks.ablated(key, size, size, 0.5, outputs=name)
-            rho_of, _ = outside(tasks.source, tasks.target)
-            found.append(rho_of * width**2)
-        unit = expected_norm2(size, size)[i]
-        share, expected = np.mean(found) / unit, lost[i][0] / unit
-        print(f"m* = {size:3}, {name:4}: {share:.4f}", end="")
-        print(f", expected {expected:.4f}")
+        draw = relu.ReluTasks.ablated
+        tasks = [draw(key, size, size, 0.5, outputs=name) for key in keys]
+        found = np.mean([outside(t.source, t.target) for t in tasks]) * width**2
+        share, expected = found / units[i], lost[i] / units[i]
+        print(f"m* = {size:3}, {name:4}: {share:.4f}, expected {expected:.4f}")
 
 # %% [markdown]
 # :::{solution-end}
@@ -660,5 +663,5 @@ for size in (50, 100, 200):
 # ## What to remember
 #
 # 1. A ReLU network's features span a space of functions; $\rho = \lVert P_\perp f_t \rVert^2$, one linear solve with the arc-cosine kernel, takes the place of $\sin^2 \theta$.
-# 2. A neuron is a constant, a direction and a faint rest. What removed neurons take along follows from the spectrum; what share of the target that is depends on its output weights.
+# 2. A neuron is a constant, a direction and a faint part of higher degree. What removed neurons take along follows from the spectrum; what share of the target that is depends on its output weights.
 # 3. A last layer on $k$ given features has, nearly, the risk $\rho + (\sigma^2 + \rho)\, k / (n - k - 1)$: what features cannot express is noise to them.
