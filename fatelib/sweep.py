@@ -13,6 +13,7 @@ from fatelib.arguments import (
     ABOVE_0,
     ANGLE,
     AT_LEAST_0,
+    FINITE,
     check,
     check_choice,
     check_count,
@@ -153,17 +154,14 @@ def phase_diagram(
     check_key("key", key)
     check_count("d", d, least=2)
     check_count("instances", instances)
-
-    def countable(gamma: np.ndarray) -> Any:
-        return (np.round(gamma * d) >= 1) & (np.round(gamma * d) < 2**31)
-
-    samples_of_d = "large enough for one sample, and below 2^31 / d"
     check("thetas", thetas, *ANGLE)
-    check("gammas", gammas, countable, samples_of_d)
+    for name, ratio in {"gammas": gammas, "source_gamma": source_gamma}.items():
+        check(name, ratio, lambda g: np.round(g * d) >= 1, "large enough for one sample")
+        check(name, ratio, lambda g: (g * d < 2**31) | np.isinf(g), "below 2^31 / d")
+    check("gammas", gammas, *FINITE)
     check("sigma", sigma, *AT_LEAST_0)
-    check("depth", depth, lambda v: (v >= 1) & (v <= 1000) & (v == np.floor(v)), "an integer >= 1")
-    accepted = f"inf, or {samples_of_d}"
-    check("source_gamma", source_gamma, lambda g: np.isposinf(g) | countable(g), accepted)
+    check("depth", depth, lambda v: (v >= 1) & (v == np.floor(v)), "an integer >= 1")
+    check("depth", depth, lambda v: v <= 1000, "at most 1000")
     check("source_sigma", source_sigma, *AT_LEAST_0, shape=())
     check("ridge", ridge, *AT_LEAST_0)
     check("weight_decay", weight_decay, *AT_LEAST_0)
