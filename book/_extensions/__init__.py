@@ -5,5 +5,7 @@
 - `figures`: every figure has a caption and an alternative text.
 - `bibliography`: author-year citations and an author-year list.
 - `plain_markdown`, `notebooks`: the notebook that a reader downloads or opens in Colab.
+- `accessible`: names and roles that docutils and the theme leave out.
+- `address`: what follows from where the book is published.
 - `run_times`: the table of the status page.
 """

@@ -13,7 +13,6 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from sphinx.application import Sphinx
 from sphinx.builders import Builder
-from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
@@ -144,16 +143,6 @@ def references(env: BuildEnvironment, builder: Builder, page: str) -> References
     return result
 
 
-def fill_repository(app: Sphinx, config: Config) -> None:
-    """Take the repository's address from the workflow, and the site's address from it."""
-    options = config.html_theme_options
-    url = os.environ.get("FATELIB_REPOSITORY") or options.get("repository_url", "")
-    url = options["repository_url"] = url.removesuffix("/").removesuffix(".git")
-    if url and not config.html_baseurl:
-        owner, name = url.split("/")[-2:]
-        config.html_baseurl = f"https://{owner}.github.io/{name}/"
-
-
 def add_notebook(
     app: Sphinx, page: str, template: str, context: dict, doctree: Any
 ) -> None:
@@ -202,7 +191,6 @@ def add_notebook(
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
-    app.connect("config-inited", fill_repository)
     app.connect(
         "html-page-context", add_notebook, priority=600
     )  # after the theme's own buttons

@@ -100,6 +100,7 @@ def linked_picture(app: Sphinx, page: str, label: str) -> nodes.reference | None
             for image in figure.findall(nodes.image):
                 copy = image.deepcopy()
                 copy.attributes.pop("width", None)
+                copy["loading"] = "lazy"  # a page of many pictures opens at once
                 uri = app.builder.get_relative_uri(page, source) + f"#{anchor}"
                 return nodes.reference("", "", copy, internal=True, refuri=uri)
     return None

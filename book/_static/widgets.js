@@ -10,8 +10,6 @@
       "@jupyter-widgets/html-manager/dist": `${vendor}html-manager`,
     },
   };
-  // Font Awesome replaces <i> by <svg>; inside a widget that would remove an element it still uses.
-  window.FontAwesomeConfig = { autoReplaceSvg: "nest" };
   // The widget manager typesets labels through the queue of MathJax 2; the page has MathJax 3.
   window.addEventListener("load", () => {
     if (!window.MathJax) return;

@@ -5,9 +5,13 @@ import os
 import re
 import shutil
 import sys
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "_build" / "html"
@@ -72,15 +76,53 @@ def browser():
 
 
 @pytest.fixture
-def visit(browser):
-    """Open a page of files without a network; returns it with everything that went wrong."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+def serve():
+    """Serve a folder as GitHub serves a project's site: under a prefix, with its 404 page."""
+    servers = []
 
-    def open_page(path, query=""):
+    def start(folder, prefix):
+        class Pages(SimpleHTTPRequestHandler):
+            def translate_path(self, path):
+                if not path.startswith(prefix):
+                    return str(folder / "not below the prefix")
+                return super().translate_path(path[len(prefix) - 1 :])
+
+            def send_error(self, code, message=None, explain=None):
+                self.send_response(code)
+                self.send_header("Content-Type", "text/html")
+                self.end_headers()
+                self.wfile.write((folder / "404.html").read_bytes())
+
+            def log_message(self, *args):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Pages, directory=folder))
+        servers.append(server)
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}{prefix}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open pages; returns each with everything that goes wrong on it.
+
+    A page may ask for files, or for what is below `site` where it is served. `asked` collects what
+    it asks for.
+    """
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900}, color_scheme="light", reduced_motion="reduce"
+    )
+
+    def open_page(address, *, site="file:", asked=None):
         page, problems = context.new_page(), []
 
         def answer(route):
-            if route.request.url.startswith(("file:", "data:", "blob:")):
+            if route.request.url.startswith((site, "data:", "blob:")):
                 route.continue_()
             else:
                 problems.append(f"asked for {route.request.url}")
@@ -88,18 +130,43 @@ def visit(browser):
 
         def listen(message):
             if message.type == "error":
-                problems.append(f"console: {message.text}")
+                problems.append(f"console: {message.text} {message.location['url']}")
 
         page.route("**/*", answer)
         page.on("console", listen)
         page.on("pageerror", lambda error: problems.append(f"script: {error}"))
         page.on("requestfailed", lambda request: problems.append(f"failed: {request.url}"))
-        page.goto(path.as_uri() + query)
+        if asked is not None:
+            page.on("request", lambda request: asked.append(request.url))
+        page.goto(address.as_uri() if isinstance(address, Path) else address)
         page.evaluate("window.MathJax?.startup ? MathJax.startup.promise.then(() => 0) : 0")
+        widgets = page.locator("script[type$='widget-view+json']").count()
+        if widgets:
+            page.locator(".widget-subarea > *").nth(widgets - 1).wait_for(state="attached")
         return page, problems
 
     yield open_page
     context.close()
+
+
+@pytest.fixture
+def serious():
+    """What axe finds on a page that makes it hard or impossible for somebody to use."""
+
+    def find(page, *, ignore=(), rules=()):
+        # preload would fetch the style sheets again, which a browser forbids for files
+        options = {"resultTypes": ["violations"], "preload": False}
+        if rules:
+            options["runOnly"] = list(rules)
+        found = Axe().run(page, {"exclude": list(ignore)} if ignore else None, options)
+        return [
+            f"{fault['id']}: {node['html']}: {node['failureSummary']}"
+            for fault in found.response["violations"]
+            if fault["impact"] in ("serious", "critical")
+            for node in fault["nodes"][:3]
+        ]
+
+    return find
 
 
 @pytest.fixture

@@ -1,39 +1,31 @@
-"""Every page of the built book in a browser that has no network."""
+"""Every page of the built book in a browser that has no network.
+
+One visit to a page serves all its checks. Pictures of three pages, light and dark, and the weight
+of every page stay in `_build/screenshots`; `pytest -s tests/book/test_pages.py` prints the weights.
+"""
+
+import gzip
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
-# Text against what is behind it, by WCAG's formula; pictures have colours of their own.
-CONTRASTS = """
+KEPT = Path(__file__).parents[2] / "_build" / "screenshots"
+PICTURED = {"index", "when-does-transfer-help", "fine-tuning"}
+MATHS = "mjx-container"  # it has the colour of the text it is in
+BUDGET, BUDGET_WITH_WIDGETS = 1_000_000, 3_000_000  # bytes, compressed
+
+# Where code is coloured, one span of each colour is as good as all: half of axe's time is saved.
+ONE_OF_EACH = """
 () => {
-  const parse = text => (text.match(/[\\d.]+/g) || []).map(Number);
-  const luminance = rgb => {
-    const [r, g, b] = rgb.map(v => v / 255)
-      .map(v => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = element => {
-    for (let e = element; e; e = e.parentElement) {
-      const [r, g, b, a = 1] = parse(getComputedStyle(e).backgroundColor);
-      if (a > 0.5) return [r, g, b];
-    }
-    return [255, 255, 255];
-  };
-  const low = [];
-  const article = document.querySelector("article") || document.createElement("div");
-  const walker = document.createTreeWalker(article, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.textContent.trim() || !element.checkVisibility()) continue;
-    if (element.closest("svg, script, style, .headerlink, .cell_output .widget-subarea")) continue;
-    const [a, b] = [luminance(parse(getComputedStyle(element).color).slice(0, 3)),
-                    luminance(behind(element))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    const least = element.closest("pre") ? 3 : 4.5;
-    if (ratio < least) low.push(`${ratio.toFixed(1)}: ${walker.currentNode.textContent.trim()}`);
+  const seen = new Set();
+  for (const span of document.querySelectorAll(".highlight span[class]")) {
+    if (seen.has(span.className)) span.replaceWith();
+    else seen.add(span.className);
   }
-  return low.slice(0, 5);
 }
 """
 
@@ -44,16 +36,35 @@ def pages(site):
     return found
 
 
-def test_every_page(site, visit):
-    wrong = {}
+@cache
+def compressed(path):
+    return len(gzip.compress(Path(path).read_bytes()))
+
+
+def weight(asked):
+    files = {unquote(urlsplit(url).path) for url in asked if url.startswith("file:")}
+    return sum(map(compressed, files))
+
+
+def test_every_page(site, visit, serious):
+    KEPT.mkdir(exist_ok=True)
+    wrong, weights = {}, {}
     for path in pages(site):
-        page, problems = visit(path)
+        page, problems = visit(path, asked=(asked := []))
         assert page.evaluate("document.documentElement.dataset.theme") == "light"
         written = page.locator("article .math").count()
         typeset = page.locator("article mjx-container").count()
         if typeset < written or page.locator("mjx-merror").count():
             problems.append(f"{written} formulas, {typeset} typeset")
-        problems += [f"light, contrast {text}" for text in page.evaluate(CONTRASTS)]
+        if path.parent != site and not page.locator(".prev-next-area a").count():
+            problems.append("no way to the previous or the next page")
+
+        name = path.relative_to(site).with_suffix("").as_posix().removeprefix("book/")
+        widgets = page.locator(".widget-subarea").count()
+        budget = BUDGET_WITH_WIDGETS if widgets else BUDGET
+        weights[name] = weight(asked)
+        if weights[name] > budget:
+            problems.append(f"{weights[name]} bytes, of {budget}")
 
         for width in [390, 768, 1280]:
             page.set_viewport_size({"width": width, "height": 900})
@@ -61,17 +72,87 @@ def test_every_page(site, visit):
             if overflow > 0:
                 problems.append(f"{overflow} pixels too wide at {width}")
 
-        page.emulate_media(color_scheme="dark")
-        page.wait_for_function("document.documentElement.dataset.theme == 'dark'")
-        page.wait_for_timeout(200)  # colours fade
-        problems += [f"dark, contrast {text}" for text in page.evaluate(CONTRASTS)]
+        for scheme in ["light", "dark"]:
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_function(f"document.documentElement.dataset.theme == '{scheme}'")
+            if name in PICTURED:
+                page.screenshot(path=KEPT / f"{name}-{scheme}.png", full_page=True)
+        page.evaluate(ONE_OF_EACH)
+        colours = ["color-contrast", "link-in-text-block"]
+        problems += [f"dark, {fault}" for fault in serious(page, ignore=[MATHS], rules=colours)]
+        page.emulate_media(color_scheme="light")
+        page.wait_for_function("document.documentElement.dataset.theme == 'light'")
+        problems += serious(page)
         if problems:
-            wrong[path.name] = problems
+            wrong[name] = problems
         page.close()
-    assert wrong == {}
+    table = "".join(f"{size / 1000:7.0f} kB  {name}\n" for name, size in weights.items())
+    (KEPT / "weights.txt").write_text(table)
+    print(f"\n{table}")
+    assert not wrong, "\n".join(f"{name}: {text}" for name in wrong for text in wrong[name])
 
 
-def test_the_search_finds(site, visit):
-    page, problems = visit(site / "search.html", "?q=transfer")
-    page.locator("#search-results li").first.wait_for()
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ("transfer", "when-does-transfer-help"),
+        ("effective rank", "feature-sparsification"),
+        ("null space", "fine-tuning"),
+        ("arc-cosine", "from-lines-to-kernels"),
+        ("effective_rank", "fatelib.linear"),
+        ("ridge_risk", "fatelib.theory"),
+        ("fine_tune", "fatelib.transfer"),
+    ],
+)
+def test_the_search_finds(site, visit, words, page):
+    found, problems = visit(f"{(site / 'search.html').as_uri()}?q={words}")
+    found.locator(".search-summary:has-text('found')").wait_for()
+    first = found.locator("#search-results li a").evaluate_all("all => all.map(a => a.href)")[:5]
+    assert any(f"/{page}.html" in address for address in first), first
     assert problems == []
+
+
+def test_it_works_below_any_prefix(site, visit, serve):
+    home = serve(site, "/some/where/")
+    for name in ["index.html", "book/index.html", "book/fine-tuning.html", "search.html?q=risk"]:
+        page, problems = visit(home + name, site=home)
+        if "fine-tuning" in name:
+            page.locator(".fatelib-widget").first.wait_for()
+        if "search" in name:
+            page.locator("#search-results li").first.wait_for()
+        assert problems == []
+
+
+def test_the_keyboard_skips_to_the_text_and_shows_where_it_is(site, visit):
+    page, _ = visit(site / "book" / "when-does-transfer-help.html")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.hash") == "#main-content"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('main') !== null")
+    page.locator(".toggle-button").first.focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    solution = page.locator(".solution p:not(.admonition-title)").first
+    assert not solution.is_visible()
+    page.keyboard.press("Enter")
+    assert solution.is_visible()
+
+
+def test_less_motion_for_those_who_ask(site, visit):
+    page, _ = visit(site / "book" / "when-does-transfer-help.html")
+    assert page.evaluate("matchMedia('(prefers-reduced-motion: reduce)').matches")
+    moving = "[...document.querySelectorAll('*')].filter(e => getComputedStyle(e)"
+    assert page.evaluate(f"{moving}.transitionDuration.match(/[1-9]/)).length") == 0
+    assert page.evaluate(f"{moving}.animationName !== 'none').length") == 0
+
+
+def test_on_paper_there_is_the_text_and_nothing_else(site, visit):
+    page, _ = visit(site / "book" / "when-does-transfer-help.html")
+    page.emulate_media(media="print")
+    for selector in [".bd-sidebar-primary", ".bd-sidebar-secondary", "nav", "button", "input"]:
+        seen = page.locator(selector).filter(visible=True)
+        assert seen.evaluate_all("all => all.map(e => e.outerHTML)") == []
+    for solution in page.locator(".solution").all():
+        assert solution.locator("p:not(.admonition-title)").first.is_visible()

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -146,7 +147,7 @@ def test_a_cell_that_draws_shows_its_figure_only(book):
 @pytest.mark.slow
 def test_a_page_quotes_the_picture_and_the_agreement_of_a_chapter(book):
     page = (book / "_build/html/book/index.html").read_text()
-    assert re.search(r'href="chapter.html#fig-line"><img alt="A line that rises." src=', page)
+    assert re.search(r'href="chapter.html#fig-line"><img alt="A line that rises." .*src=', page)
     assert "off by 3.1 s.e. in 20 cells" in page
 
 
@@ -192,10 +193,13 @@ def test_a_fault_fails_the_build_again_until_it_is_mended(book):
 
 
 @pytest.mark.slow
-def test_the_address_of_the_repository_reaches_buttons_and_notebooks(book):
+@pytest.mark.browser
+def test_what_follows_from_the_address_of_the_repository(book, visit, serve, serious):
     site = book / "_build/html"
     page = (site / "book/chapter.html").read_text()
     assert "colab" not in page
+    assert "issues/new" not in page
+    assert "og:image" not in page
     assert "../notebooks/chapter.ipynb" in page
     assert "_static/vendor/html-manager" not in (site / "book/index.html").read_text()
 
@@ -206,6 +210,21 @@ def test_the_address_of_the_repository_reaches_buttons_and_notebooks(book):
     page = (site / "book/chapter.html").read_text()
     assert "colab.research.google.com/github/owner/name/blob/notebooks/chapter.ipynb" in page
     assert "git+https://github.com/owner/name" in (site / "notebooks/chapter.ipynb").read_text()
+    assert 'href="https://github.com/owner/name/edit/main/book/chapter.py"' in page
+    assert 'href="https://github.com/owner/name/issues/new?' in page
+    assert 'content="https://owner.github.io/name/book/chapter.html"' in page
+    assert 'content="https://owner.github.io/name/_static/card.png"' in page
+    assert struct.unpack(">II", (site / "_static/card.png").read_bytes()[16:24]) == (1200, 630)
+
+    home = serve(site, "/name/")
+    for address in ["a/page/that/is/not.html", "nor/this/"]:
+        lost, problems = visit(home + address, site=home)
+        assert [problem for problem in problems if not problem.endswith(address)] == []
+        assert lost.locator("h1:has-text('not here')").is_visible()
+        assert serious(lost) == []
+    with lost.expect_navigation():
+        lost.locator(".bd-sidebar-primary a:has-text('A chapter')").click()
+    assert lost.url == home + "book/chapter.html"
 
 
 @pytest.mark.slow

@@ -1,0 +1,80 @@
+"""What a book gains where it is published: buttons to its source, a 404 page, a card to share.
+
+All of it follows from one address, the repository's. A book that is built without one has none of
+this and lacks nothing else.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+CARD = "_static/card.png"
+
+
+def fill_in(app: Sphinx, config: Config) -> None:
+    """Take the repository's address from the workflow, and the site's address from it."""
+    options = config.html_theme_options
+    url = os.environ.get("FATELIB_REPOSITORY") or options.get("repository_url", "")
+    url = options["repository_url"] = url.removesuffix("/").removesuffix(".git")
+    if not url:
+        return
+    for button in [
+        "use_repository_button",
+        "use_edit_page_button",
+        "use_issues_button",
+    ]:
+        options[button] = True
+    if not config.html_baseurl:
+        owner, name = url.split("/")[-2:]
+        config.html_baseurl = f"https://{owner}.github.io/{name}/"
+    # A page that is not there can be anywhere: its links start at the root of the host.
+    config.notfound_urls_prefix = urlsplit(config.html_baseurl).path
+    config.ogp_site_url = config.html_baseurl
+    config.ogp_image = CARD
+
+
+def draw_card(app: Sphinx, exception: Exception | None) -> None:
+    """Draw what a link to the book shows: its question, and the map that answers it."""
+    if exception or not app.config.ogp_image:
+        return
+    # Only here: a book that is not published need not wait for them.
+    import matplotlib.pyplot as plt
+    import numpy as np
+    import xarray as xr
+
+    from fatelib import plot, theory
+
+    theta, gamma = np.linspace(0, np.pi / 2, 121), np.linspace(0.01, 2, 200)
+    values = xr.DataArray(
+        theory.linear_transferability(gamma, theta[:, None], 0.2),
+        coords={"theta": theta, "gamma": gamma},
+    )
+    with plt.style.context("fatelib.style"), plt.rc_context({"font.size": 15}):
+        fig = plt.figure(figsize=(12, 6.3), layout="none")
+        question = "When does\na pretrained network\nbeat training\nfrom scratch?"
+        fig.text(
+            0.05,
+            0.9,
+            question,
+            fontsize=34,
+            weight="bold",
+            va="top",
+            linespacing=1.3,
+        )
+        fig.text(0.05, 0.17, app.config.html_title, fontsize=20)
+        fig.text(0.05, 0.1, "a theory of transfer learning, executed", fontsize=20)
+        plot.phase_diagram(
+            values, limit=1, ax=fig.add_axes((0.56, 0.14, 0.33, 0.76))
+        )
+        fig.savefig(Path(app.outdir) / CARD, dpi=100)
+        plt.close(fig)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.connect("config-inited", fill_in)
+    app.connect("build-finished", draw_card)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
