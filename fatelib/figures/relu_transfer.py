@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import matplotlib.figure
 import numpy as np
 import xarray as xr
+from matplotlib.colors import LogNorm
 from tqdm.auto import tqdm
 
 from fatelib import relu, theory
@@ -228,6 +229,24 @@ def _measure_curve(
         )
     data = xr.Dataset(coords=dims)
     data["risk"] = (*dims, "instance"), measured
+    # Between and beyond the points: the poles, and what the best ridge at each n would give.
+    dense = np.unique(np.geomspace(min(ns), largest, 150).round())
+    curves, best = np.zeros((*shape[:3], len(dense))), np.zeros((*shape[:2], len(dense)))
+    for i, spectrum in enumerate(spectra.values()):
+        for j, sigma in enumerate(sigmas):
+            options = {"residual": spectrum.residual, "noise": sigma}
+            strengths = np.append(np.geomspace(1e-3, 10, 25) * spectrum.eigenvalues.mean(), ridges)
+            predicted = theory.ridge_risk(
+                dense,
+                spectrum.eigenvalues,
+                spectrum.coefficients2,
+                ridge=strengths[:, None],
+                **options,
+            )
+            curves[i, j], best[i, j] = predicted[-len(ridges) :], predicted.min(0)
+    data["risk_curve"] = ("features", "sigma", "ridge", "size"), curves
+    data["risk_best"] = ("features", "sigma", "size"), best
+    data = data.assign_coords(size=dense)
     data["risk_theory"] = tuple(dims), expected
     kept = {name: int((spectrum.eigenvalues > 0).sum()) for name, spectrum in spectra.items()}
     data["rank"] = "features", [kept[name] for name in features]
@@ -252,18 +271,22 @@ def _away_from_peak(data: xr.Dataset) -> xr.DataArray:
 
 def _draw_curve(data: xr.Dataset) -> matplotlib.figure.Figure:
     figure, axes = row_of_axes(data.sizes["ridge"])
+    part = data.isel(sigma=-1)
+    mean = part.risk.mean("instance")
+    error = part.risk.std("instance", ddof=1) / np.sqrt(part.sizes["instance"])
     for ax, ridge in zip(axes, data.ridge.values, strict=True):
-        part = data.sel(ridge=ridge).isel(sigma=-1)
         for i, name in enumerate(data.features.values):
-            risk = part.risk.sel(features=name)
-            error = risk.std("instance", ddof=1) / np.sqrt(risk.sizes["instance"])
-            ax.errorbar(data.n, risk.mean("instance"), error, fmt="o", color=f"C{i}")
-            ax.plot(
-                data.n, part.risk_theory.sel(features=name), color=f"C{i}", label=LABELS[str(name)]
-            )
-        ax.set(xscale="log", yscale="log", xlabel="samples n", title=f"ridge {ridge:g}")
+            at = {"features": name, "ridge": ridge}
+            style: Any = {"color": f"C{i}"}
+            ax.errorbar(data.n, mean.sel(at), error.sel(at), fmt="o", **style)
+            ax.plot(data["size"], part.risk_curve.sel(at), label=LABELS[str(name)], **style)
+            if ridge > 0:
+                ax.plot(data["size"], part.risk_best.sel(features=name), ":", **style)
+        title = f"ridge {ridge:g} (dotted: the best at each n)" if ridge > 0 else "no ridge"
+        ax.set(xscale="log", yscale="log", xlabel="samples n", title=title)
+        ax.set_ylim(0.7 * float(part.risk_best.min()), 3 * float(mean.max()))
     axes[0].set_ylabel("risk of linear transfer")
-    axes[0].legend()
+    axes[-1].legend()
     return figure
 
 
@@ -282,7 +305,7 @@ def _agree_curve(data: xr.Dataset) -> Agreement:
 _CURVE: dict[str, Any] = {
     "fraction": 0.5,
     "sigmas": (0.0, 0.1),
-    "ridges": (0.0, 1e-3),
+    "ridges": (0.0, 0.3),
     "steps": 3_600,
     "seed": 0,
 }
@@ -331,30 +354,34 @@ def _measure_diagram(
 
 
 def _draw_diagram(data: xr.Dataset) -> matplotlib.figure.Figure:
-    """Draw transferability over (mu, n), and where the predicted risk crosses that of scratch."""
+    """Draw how many times less risk transfer has, over (mu, n), and where that is once."""
     protocols = [m for m in ("linear_transfer", "fine_tuning") if m in data.protocol.values]
     figure, axes = row_of_axes(len(protocols))
-    mean = (data.transferability / data.risk_scratch.mean("instance")).mean("instance")
-    mean = mean.sel(protocol=protocols)
-    bound = float(abs(mean).max())
+    new = data.risk_scratch.mean("instance")
+    gain = new / data.risk.sel(protocol=protocols).mean("instance")
+    bound = float(np.exp(abs(np.log(gain)).max()))
     for ax, protocol in zip(axes, protocols, strict=True):
         image = ax.pcolormesh(
             data.fraction,
             data.n,
-            mean.sel(protocol=protocol).transpose("n", "fraction"),
+            gain.sel(protocol=protocol).transpose("n", "fraction"),
             cmap="RdBu",
-            vmin=-bound,
-            vmax=bound,
+            norm=LogNorm(1 / bound, bound),
             shading="nearest",
         )
         ax.set(yscale="log", xlabel=r"fraction removed $\mu$", title=LABELS[protocol])
+        ax.set_yticks(data.n.values, data.n.values)
+        ax.minorticks_off()
         if protocol == "linear_transfer":
-            gain = (data.risk_scratch - data.risk_theory.sel(protocol=protocol)).mean("instance")
+            predicted = new / data.risk_theory.sel(protocol=protocol).mean("instance")
             ax.contour(
-                data.fraction, data.n, gain.transpose("n", "fraction"), levels=[0.0], colors="k"
+                data.fraction, data.n, predicted.transpose("n", "fraction"), [1.0], colors="k"
             )
     axes[0].set_ylabel("samples n")
-    figure.colorbar(image, ax=list(axes), label="transferability / risk of scratch")
+    ticks = [t for t in (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8) if 1 / bound < t < bound]
+    bar = figure.colorbar(image, ax=list(axes), label="risk of scratch / risk of transfer")
+    bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
+    bar.minorticks_off()
     return figure
 
 
