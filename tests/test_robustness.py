@@ -216,6 +216,8 @@ def fault(path, arguments, name):
         return repr(error)
     finally:
         plt.close("all")
+    if inspect.isclass(function):
+        return None  # holds weights as they are; who uses them checks them
     numbers = [leaf for leaf in leaves(result) if leaf.dtype.kind == "f"]
     if any(np.isnan(leaf).any() for leaf in numbers) and "NaN" not in (function.__doc__ or ""):
         return "a silent NaN"
