@@ -1,12 +1,12 @@
 # %% [markdown]
 # # ReLU students find their teacher
 #
-# A ReLU network with hundreds of neurons learns a task that ten neurons generate. Does it find the ten? And if it does, is that good news for
-# the next task? In this chapter you will
+# A ReLU network with hundreds of neurons learns a task that ten neurons generate. Whether it finds these ten depends on how long its initial neurons are and on when
+# training stops, and finding them is not always good for the next task. In this chapter you will
 #
-# - watch neurons turn to their teacher's, and see that they do so *after* the task is all but learned,
-# - derive why small initial neurons turn and large ones stay where they are,
-# - count the features that a pretrained student really holds, and compare them with the control: neurons that were never trained.
+# - derive why short initial neurons turn to the teacher's and long ones stay where they are,
+# - watch the features of a student change *after* its task is all but learned,
+# - count the features that a pretrained student really holds, and measure what they add over the control: neurons that were never trained.
 
 # %%
 #| tags: [hide-input]
@@ -19,6 +19,7 @@ import xarray as xr
 
 import fatelib
 from fatelib import relu, theory
+from fatelib.figures.relu_transfer import beyond_chance
 from fatelib.relu import ReluNetwork, ReluTasks, pretrain
 
 plt.style.use("fatelib.style")
@@ -26,46 +27,63 @@ plt.style.use("fatelib.style")
 # %%
 #| tags: [hide-input]
 d, m, teacher_neurons = 30, 200, 20
-steps, every = 1500, 30
 scales = np.array([0.1, 0.5, 1.0, 2.0, 5.0])
+rich, lazy = scales[0], scales[-1]
 fractions = np.array([0.1, 0.5])
+early, steps = 60, 1500
+
+
+def rate(scale):
+    """About half the largest stable step: the curvature is of order scale^2 + 1."""
+    return 1 / (0.5 + scale**2)
+
+
+def mean_direction(W, teacher):
+    """Median cosine of the neurons with the sum of the teacher's."""
+    total = teacher.W.sum(0)
+    lengths = jnp.linalg.norm(W, axis=1) * jnp.linalg.norm(total)
+    return jnp.median(W @ total / lengths)
 
 
 @jax.jit
-def learn(key, fraction, scale):
-    """Pretrain one student; return tasks, network before and after, and records."""
+def learn(key, fraction, scale, level):
+    """Pretrain one student; return tasks, network before, after and at a loss, records."""
     task_key, student_key = jax.random.split(key)
     tasks = ReluTasks.ablated(task_key, d, teacher_neurons, fraction)
     start = ReluNetwork.init(student_key, d, m, scale=scale)
 
     def observe(network):
-        return {
+        cosine = relu.nearest_cosine(network.W, tasks.source.W)
+        seen = {
             "alignment": relu.feature_alignment(network.W, tasks.source.W),
-            "distance": relu.feature_distance(network.W, tasks.source.W),
-            "turned": jnp.mean(
-                relu.nearest_cosine(network.W, tasks.source.W) > 0.9
-            ),
+            "mean direction": mean_direction(network.W, tasks.source),
+            "turned": jnp.mean(cosine > 0.9),
         }
+        return seen, network
 
-    student, history = pretrain(
-        start,
-        tasks.source,
-        learning_rate=1 / (0.5 + scale**2),
-        steps=steps,
-        tolerance=0.0,
-        record_every=every,
-        observe=observe,
-    )
-    return tasks, start, student, {"loss": history.loss, **history.observed}
+    options = {"learning_rate": rate(scale), "tolerance": 0.0, "observe": observe}
+    source = tasks.source
+    network, first = pretrain(start, source, steps=early, record_every=2, **options)
+    options |= {"steps": steps - early, "record_every": 30}
+    student, rest = pretrain(network, source, **options)
+    records = [(part.loss, *part.observed) for part in (first, rest)]
+    joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b[1:]]), *records)
+    loss, seen, networks = joined
+    at = jnp.where((loss <= level).any(), jnp.argmax(loss <= level), -1)
+    stopped = jax.tree.map(lambda series: series[at], networks)
+    return tasks, start, student, stopped, {"loss": loss, **seen}
 
 
-keys = jax.random.split(jax.random.key(0), 4)
-runs = {
-    (fraction, scale, i): learn(key, fraction, scale)
-    for fraction in fractions
-    for scale in scales
-    for i, key in enumerate(keys)
-}
+time = np.concatenate([np.arange(0, early, 2), np.arange(early, steps + 1, 30)])
+keys = jax.random.split(jax.random.key(0), 6)
+runs = {}
+for mu in fractions:
+    for i, key in enumerate(keys):
+        level = 0.0
+        # The slowest comes first and sets the loss to compare at.
+        for s in scales[::-1]:
+            runs[mu, s, i] = learn(key, mu, s, level)
+            level = runs[mu, lazy, i][-1]["loss"][-1]
 
 # %%
 #| name: fig-turning
@@ -76,8 +94,7 @@ runs = {
 #|   Three heat maps. Before training all cosines are small. After training from short neurons, blocks of deep blue show that most rows agree with one column exactly;
 #|   a few rows are deep red. After training from long neurons the map looks as before training.
 #| tags: [hide-input]
-rich, lazy = scales[0], scales[-1]
-tasks, start, student, _ = runs[0.5, rich, 0]
+tasks, start, student, *_ = runs[0.5, rich, 0]
 stiff = runs[0.5, lazy, 0][2]
 source = tasks.source.W[: teacher_neurons // 2]
 
@@ -89,8 +106,8 @@ def cosines(network):
 
 
 fig, axes = plt.subplots(1, 3, figsize=(6.4, 4), sharey=True)
-shown = {"before": start, f"s = {rich:g}": student, f"s = {lazy:g}": stiff}
-for ax, (title, network) in zip(axes, shown.items(), strict=True):
+titles = ["before", f"after, s = {rich:g}", f"after, s = {lazy:g}"]
+for ax, title, network in zip(axes, titles, [start, student, stiff], strict=True):
     image = ax.imshow(cosines(network), vmin=-1, vmax=1, cmap="RdBu", aspect="auto")
     ax.set(title=title, xlabel="teacher neuron", xticks=[])
     ax.grid(False)
@@ -101,14 +118,20 @@ bar = fig.colorbar(image, ax=axes, label="cosine")
 #| tags: [build-only]
 from myst_nb import glue
 
+
+def note(**values):
+    """Keep numbers for the text."""
+    for name, value in values.items():
+        number = value if isinstance(value, int | str) else float(value)
+        glue(name.replace("_", "-"), number, display=False)
+
+
 cosine = cosines(student)
-turned = (cosine.max(1) > 0.9).mean()
-opposite = (cosine.min(1) < -0.9).mean()
-assert turned > 0.5
-assert opposite > 0.05
-glue("turned", 100 * float(turned), display=False)
-glue("on-top", 100 * float((cosine.max(1) > 0.99).mean()), display=False)
-glue("opposite", 100 * float(opposite), display=False)
+turned, opposite = cosine.max(1) > 0.9, cosine.min(1) < -0.9
+assert turned.mean() > 0.5
+assert opposite.mean() > 0.05
+note(turned=100 * turned.mean(), opposite=100 * opposite.mean())
+note(on_top=100 * (cosine.max(1) > 0.99).mean())
 
 # %% [markdown]
 # Nothing told the student how many neurons its teacher has, or where they are. Yet from short initial neurons {glue:text}`turned:.0f`% of its own end up within
@@ -123,7 +146,7 @@ glue("opposite", 100 * float(opposite), display=False)
 # :::{prf:definition} Mean-field network
 # :label: def-mean-field
 #
-# A student of width $m$ computes $f(x) = \frac1m \sum_i c_i \operatorname{relu}(w_i \cdot x)$ and follows the gradient, times $m$, of $E (f(x) - f_s(x))^2$ on standard
+# A student of width $m$ computes $f(x) = \frac1m \sum_i c_i \operatorname{relu}(w_i \cdot x)$ and moves against $m$ times the gradient of $\mathbb E (f(x) - f_s(x))^2$ on standard
 # normal inputs. It starts from $\lvert w_i \rvert = s$ in random directions and $c_i \approx 0$ {cite:p}`rotskoff2018,tahir2025`.
 # :::
 #
@@ -132,7 +155,7 @@ glue("opposite", 100 * float(opposite), display=False)
 # $$
 # \begin{aligned}
 # \dot w_i &= - c_i M_i, \qquad \dot c_i = - w_i \cdot M_i , \\
-# M_i &= 2\, E\big[ (f(x) - f_s(x))\, 1(w_i \cdot x > 0)\, x \big] .
+# M_i &= 2\, \mathbb E \big[ (f(x) - f_s(x))\, 1(w_i \cdot x > 0)\, x \big] .
 # \end{aligned}
 # $$ (neuron-forces)
 #
@@ -160,15 +183,18 @@ glue("opposite", 100 * float(opposite), display=False)
 # one. If $s \ll 1$, then $\lvert c_i \rvert \approx \lvert w_i \rvert$: the neuron turns as fast as it is pushed. If $s \gg 1$, then $c_i$ of order $1/s$ is enough, a neuron turns with $1/s^2$ of
 # the push, and not for long, because $c_i$ learns at a rate of $s^2$. One number leads from **rich** to **lazy** {cite:p}`chizat2019`. The paper has $s = 1$, in between.
 #
-# Steps of size $\eta$ break {eq}`neuron-balance`, by $\eta^2 (c_i^2 \lvert M_i \rvert^2 - (w_i \cdot M_i)^2)$ each. That is at most $\eta^2$ times the squared gradient, and steps of up to half the largest stable size lower the loss by at
+# We take steps of $\eta = 1/(s^2 + \frac12)$, about half the largest stable size (the curvature is of order $s^2 + 1$). So equal numbers of *steps* are not equal *times* $\eta\, \times$ steps: our {glue:text}`steps` steps are a time
+# of {glue:text}`time-rich:.0f` for $s = 0.1$ and of {glue:text}`time-lazy:.0f` for $s = 5$, and to give the second as much time as the first would take {glue:text}`time-steps` steps. What is compared below at equal steps is compared at equal training loss, too.
+#
+# Steps break {eq}`neuron-balance`, by $\eta^2 (c_i^2 \lvert M_i \rvert^2 - (w_i \cdot M_i)^2)$ each. That is at most $\eta^2$ times the squared gradient, and steps of up to half the largest stable size lower the loss by at
 # least $\eta/2$ times the mean of it over neurons. So on average over neurons the balance is off by no more than $2 \eta$ times the initial loss. In units of this bound:
 
 # %%
-imbalance = xr.DataArray(np.zeros((2, len(scales), 4)), dims=("mu", "s", "i"))
-imbalance = imbalance.assign_coords(mu=fractions, s=scales)
-for (fraction, scale, i), (_, _, network, seen) in runs.items():
+coords = {"mu": fractions, "s": scales, "i": range(len(keys))}
+imbalance = xr.DataArray(np.zeros((2, len(scales), len(keys))), coords)
+for (fraction, scale, i), (_, _, network, _, seen) in runs.items():
     broken = (network.W**2).sum(1) - network.c**2 - scale**2
-    bound = 2 / (0.5 + scale**2) * seen["loss"][0]
+    bound = 2 * rate(scale) * seen["loss"][0]
     imbalance.loc[fraction, scale, i] = jnp.mean(jnp.abs(broken)) / bound
 fatelib.agreement_table(
     {"balance of the neurons, in units of its bound": (imbalance, 0.0)},
@@ -179,7 +205,7 @@ fatelib.agreement_table(
 # %% [markdown]
 # ## Kernels before and after
 #
-# Which functions a last layer can learn easily depends on the neurons through one kernel, $\Theta(x, x') = \frac1m \sum_i \operatorname{relu}(w_i \cdot x) \operatorname{relu}(w_i \cdot x')$. The
+# Which functions a last layer can learn easily depends on the neurons through their kernel $\Theta(x, x') = \frac1m \sum_i \operatorname{relu}(w_i \cdot x) \operatorname{relu}(w_i \cdot x')$. The
 # paper compares students and teachers by this kernel on a set of inputs, its Gram matrix. We sort the inputs by the teacher neuron that they excite most.
 
 # %%
@@ -211,7 +237,7 @@ for ax, (title, W) in zip(axes.flat, panels.items(), strict=True):
     ax.grid(False)
 
 # %% [markdown]
-# How alike are two kernels? The cosine between them, with the mean of every feature removed, is the **centred alignment** {cite:p}`cortes2012,kornblith2019`:
+# A measure of how alike two kernels are is the cosine between them, with the mean of every feature removed, the **centred alignment** {cite:p}`cortes2012,kornblith2019`. For neurons $w_1, \dots, w_m$ and $v_1, \dots, v_k$
 #
 # $$
 # \begin{aligned}
@@ -220,9 +246,8 @@ for ax, (title, W) in zip(axes.flat, panels.items(), strict=True):
 # \end{aligned}
 # $$ (alignment)
 #
-# The right-hand side is exact for the whole input distribution, no inputs needed: {py:func}`fatelib.relu.feature_alignment`. (The *distance* {py:func}`fatelib.relu.feature_distance` is that between the two kernels at unit norm, means included.) To
-# check it we estimate the alignment from Gram matrices between two independent sets of 500 inputs, ten times. A square Gram matrix would be biased by its diagonal, which is
-# why small samples make any two networks look alike. The risk gets the same treatment: the closed form against $10^6$ fresh inputs, in a hundred batches.
+# The right-hand side is exact for the whole input distribution, no inputs needed: {py:func}`fatelib.relu.feature_alignment`. We check it against Gram matrices between two independent sets of 500 inputs, ten times. (A square
+# Gram matrix would be biased by its diagonal, which is why small samples make any two networks look alike.) The closed form of the risk is checked against $10^6$ fresh inputs, in a hundred batches.
 
 # %%
 networks = {"before": start, **{f"s = {s:g}": runs[0.5, s, 0][2] for s in (0.1, 1)}}
@@ -248,273 +273,339 @@ def table(estimate, name, draws):
     return xr.DataArray(np.array(values), coords, ("network", "batch"), name)
 
 
+exact = [
+    [relu.feature_alignment(f.W, source), tasks.risk(f)] for f in networks.values()
+]
+alignments, exact_risks = np.array(exact).T
 aligned = table(lambda f, key: sampled_alignment(f.W, source, key), "alignment", 10)
 risks = table(sampled_risk, "risk", 100)
-exact_alignment = [relu.feature_alignment(f.W, source) for f in networks.values()]
-exact_risk = [tasks.risk(f) for f in networks.values()]
-fatelib.agreement_table(
-    {
-        "alignment, closed form": (aligned, np.array(exact_alignment)),
-        "risk by the kernel": (risks, np.array(exact_risk)),
-    },
-    over="batch",
-)
+pairs = {"alignment, closed form": (aligned, alignments)}
+pairs |= {"risk by the kernel": (risks, exact_risks)}
+fatelib.agreement_table(pairs, over="batch")
 
 # %% [markdown]
-# ## Features come last
+# ## Turned neurons come last
 
 # %%
 #| name: fig-features-last
 #| caption: >-
-#|   Alignment of the kernels (left) and distance between them (middle) during pretraining, and the share of neurons that have turned to within a cosine of 0.9 of a teacher neuron, against
-#|   the share of the source task not yet learned (right; time runs to the right). Four instances each; $d = 30$, $m = 200$, half of the target's 20 neurons in the source.
+#|   Pretraining from step 0 on: loss as a share of the initial one; median cosine of the student's neurons with the sum of the teacher's; alignment of the kernels; share of neurons with a cosine above 0.9 with some teacher
+#|   neuron. Linear axis up to step 2, logarithmic beyond. Six instances each; $d = 30$, $m = 200$, half of the target's 20 neurons in the source.
 #| alt: >-
-#|   Left, the alignment rises with time, to one for the smallest initial scale and hardly at all for the largest. Middle, the distance falls correspondingly. Right, the share
-#|   of turned neurons stays at zero until less than one per cent of the task is left, then rises to about two thirds for small initial scales.
+#|   Four panels against the step. For short initial neurons the cosine with the common direction has a peak at about eight steps, the loss falls below one per cent within fifty, the alignment rises from 0.35
+#|   from the first steps on, and the share of turned neurons leaves zero only after a hundred. For the longest neurons only the loss changes.
 #| tags: [hide-input]
-time = every * np.arange(1, steps // every + 1)
-fig, axes = plt.subplots(1, 3, figsize=(9, 3.2))
-for k, scale in enumerate(scales):
-    for i in range(len(keys)):
-        seen = jax.tree.map(lambda series: series[1:], runs[0.5, scale, i][3])
-        left = seen["loss"] / runs[0.5, scale, i][3]["loss"][0]
-        label = None if i else f"s = {scale:g}"
-        axes[0].plot(time, seen["alignment"], color=f"C{k}", label=label)
-        axes[1].plot(time, seen["distance"], color=f"C{k}")
-        axes[2].plot(left, seen["turned"], color=f"C{k}")
-axes[0].set(xscale="log", xlabel="steps", ylabel="alignment $A$")
-axes[1].set(xscale="log", xlabel="steps", ylabel="distance")
-axes[2].set(xscale="log", xlabel="share of the task left", ylabel="share turned")
-axes[2].invert_xaxis()
-axes[2].legend(*axes[0].get_legend_handles_labels(), fontsize="small")
-
+titles = {
+    "loss": "share of the task left",
+    "mean direction": "cosine with the common direction",
+    "alignment": "alignment $A$",
+    "turned": "share of neurons turned",
+}
+fig, axes = plt.subplots(2, 2, figsize=(7.5, 5), sharex=True)
+for ax, (name, title) in zip(axes.flat, titles.items(), strict=True):
+    for k, scale in enumerate(scales):
+        for i in range(len(keys)):
+            series = runs[0.5, scale, i][-1][name]
+            unit = series[0] if name == "loss" else 1
+            label = None if i else f"s = {scale:g}"
+            ax.plot(time, series / unit, f"C{k}", linewidth=0.8, label=label)
+    ax.set(title=title)
+axes[0, 0].set(yscale="log")
+axes[1, 1].legend(fontsize="small")
+for ax in axes[1]:
+    ax.set_xscale("symlog", linthresh=2)
+    ax.set(xlabel="steps", xlim=(0, steps), xticks=[0, 10, 100, 1000])
 
 # %%
 #| tags: [build-only]
-def common(network):
-    W = network.W / jnp.linalg.norm(network.W, axis=1, keepdims=True)
-    total = source.sum(0)
-    return jnp.median(W @ total / jnp.linalg.norm(total))
+thousands = round(steps * rate(rich) / rate(lazy) / 1000)
+note(steps=steps, time_steps=f"{thousands},000")
+note(time_rich=steps * rate(rich), time_lazy=steps * rate(lazy))
 
 
-_, first = pretrain(
-    start,
-    tasks.source,
-    learning_rate=1 / (0.5 + rich**2),
-    steps=60,
-    record_every=2,
-    observe=common,
-)
-peak = int(first.observed.argmax())
-assert first.observed[peak] > 1.5 * first.observed[-1]
-glue("common-peak", float(first.observed[peak]), display=False)
-glue("common-step", 2 * peak, display=False)
-seen = runs[0.5, rich, 0][3]
-left = np.asarray(seen["loss"] / seen["loss"][0])
-early = int(np.argmax(left < 0.01))
-glue("early-step", int(every * early), display=False)
-glue("early-left", 100 * float(left[early]), display=False)
-glue("early-turned", 100 * float(seen["turned"][early]), display=False)
-glue("early-alignment", float(seen["alignment"][early]), display=False)
-glue("final-alignment", float(seen["alignment"][-1]), display=False)
-glue("final-loss", float(seen["loss"][-1]), display=False)
-glue("final-left", 100 * float(left[-1]), display=False)
-glue(
-    "lazy-left",
-    100 * float(runs[0.5, lazy, 0][3]["loss"][-1] / seen["loss"][0]),
-    display=False,
-)
-assert seen["turned"][early] < 0.1 < 0.5 < seen["turned"][-1]
+def seen(name, scale):
+    """A record of all instances at half the neurons, (instance, time)."""
+    return np.array([runs[0.5, scale, i][-1][name] for i in range(len(keys))])
+
+
+def shares(scale):
+    loss = seen("loss", scale)
+    return loss / loss[:, :1]
+
+
+learned = (shares(rich) > 0.01).sum(1)  # the first record below one per cent
+at = range(len(keys)), learned
+aligned, turned = seen("alignment", rich), 100 * seen("turned", rich)
+direction = seen("mean direction", rich).mean(0)
+peak = int(direction.argmax())
+assert direction[peak] > 1.5 * direction[time == early]
+assert (turned[at] < 10).all()
+assert (turned[:, -1] > 50).all()
+note(early_step=int(time[learned].max()), common_step=int(time[peak]))
+note(common_peak=direction[peak], common_end=direction[-1])
+note(start_alignment=aligned[:, 0].mean(), early_alignment=aligned[at].mean())
+note(final_alignment=aligned[:, -1].mean(), early_turned=turned[at].mean())
+note(final_turned=turned[:, -1].mean(), lazy_left=100 * shares(lazy)[:, -1].mean())
+note(final_loss=1e6 * seen("loss", rich)[:, -1].mean())
+note(final_left=100 * shares(rich)[:, -1].mean())
 
 # %% [markdown]
-# The right panel is the surprise. After {glue:text}`early-step` steps from $s = 0.1$ only {glue:text}`early-left:.1f`% of the task is left to learn, yet {glue:text}`early-turned:.0f`% of the neurons have
-# turned; the alignment is {glue:text}`early-alignment:.2f`. What little is left brings it to {glue:text}`final-alignment:.3f`. The reason is {doc}`from-lines-to-kernels`: most of a teacher with positive
-# output weights lies in the constant and linear parts of its kernel, which *any* collection of neurons can make. At first all neurons turn to one common direction, the sum of the teacher's neurons {cite:p}`maennel2018`: their
-# median cosine with it rises to {glue:text}`common-peak:.2f` in {glue:text}`common-step` steps. Then they spread again, to fit the linear part. The kinks of single teacher neurons, the steep rest, are all that is left in the end, and only they tell one teacher neuron from another.
+# From short neurons, $s = 0.1$, the panels show an order. First, within {glue:text}`common-step` steps, the neurons turn towards one common direction, the sum of the teacher's neurons {cite:p}`maennel2018`: their median cosine with it
+# rises from 0 to {glue:text}`common-peak:.2f`, and later settles at {glue:text}`common-end:.2f`. Next the loss falls: after {glue:text}`early-step` steps less than 1% of the task is left in every instance. Much of the alignment comes in this time, from {glue:text}`start-alignment:.2f` to
+# {glue:text}`early-alignment:.2f`. But only {glue:text}`early-turned:.2f`% of the neurons have turned to a neuron of the teacher. That happens in the
+# remaining steps, which bring the share of turned neurons to {glue:text}`final-turned:.0f`% and the alignment to {glue:text}`final-alignment:.3f`. The reason is in {doc}`from-lines-to-kernels`: most of a teacher with positive output weights is of degree 0 and 1, which *any* collection
+# of neurons can make. Only degree 2 and higher tell one teacher neuron from another, and they are what is left when the loss is small.
 #
-# So a tolerance on the loss decides what features a pretrained network has. The paper stops at a loss of $10^{-6}$. Ours have a loss of {glue:text}`final-loss:.0e` in the end from $s = 0.1$, which is
-# {glue:text}`final-left:.2f`% of that at the start; the lazy ones from $s = 5$ still have {glue:text}`lazy-left:.0f`%, and have not converged.
+# So a tolerance on the loss decides what features a pretrained network has. The paper stops at a loss of $10^{-6}$. Ours have {glue:text}`final-loss:.1f` $\cdot\, 10^{-6}$ in the end from $s = 0.1$, on average, which is
+# {glue:text}`final-left:.3f`% of that at the start; from $s = 5$ they still have {glue:text}`lazy-left:.1f`% of it, and have not converged.
 #
-# Is exact population training what many samples do? Take the same student through 60 steps on $n$ samples of the source, and on the population, and look at the squared distance $D_n$ of the
-# two functions. It should vanish like $1/n$, so that $\frac13 (D_n - 6 D_{2n} + 8 D_{4n})$, free of the first two powers of $1/n$, should be zero:
+# Exact population training is what training on many samples tends to. On a smaller network ($d = 10$, $m = 60$, $s = 1$, 6 teacher neurons, 3 of them in the source) we train on $n$ samples of the source and on the population, and look at the
+# squared distance $D_n$ of the two functions at several steps. It should vanish like $1/n$, so that $\frac13 (D_n - 6 D_{2n} + 8 D_{4n})$, free of the first two powers of $1/n$, should be zero:
 
 # %%
-sizes = (1000, 2000, 4000)
+sizes, checked = (1000, 2000, 4000), [60, 240, 480]
 
 
 @jax.jit
 def apart(key):
+    """Squared distances from population training, for each size at each step."""
     task_key, student_key, data_key = jax.random.split(key, 3)
-    tasks = ReluTasks.ablated(task_key, d, teacher_neurons, 0.5)
-    start = ReluNetwork.init(student_key, d, m)
-    options = {"learning_rate": 0.5, "steps": 60, "tolerance": 0.0}
-    population, _ = pretrain(start, tasks.source, **options)
+    tasks = ReluTasks.ablated(task_key, 10, 6, 0.5)
+    start = ReluNetwork.init(student_key, 10, 60)
+    options = {"learning_rate": 0.5, "steps": 480, "tolerance": 0.0}
+    options |= {"record_every": 60, "observe": lambda network: network}
+    population = pretrain(start, tasks.source, **options)[1]
     X, y = tasks.sample(data_key, max(sizes), source=True)
-    trained = [relu.train(start, X[:n], y[:n], **options)[0] for n in sizes]
-    return jnp.stack([relu.distance2(network, population) for network in trained])
+    histories = [relu.train(start, X[:n], y[:n], **options)[1] for n in sizes]
+    compare = jax.vmap(relu.distance2)
+    D = [compare(history.observed, population.observed) for history in histories]
+    at = np.array(checked) // 60
+    return jnp.stack(D)[:, at], population.loss[at] / population.loss[0]
 
 
-D = np.array([apart(key) for key in jax.random.split(jax.random.key(3), 6)])
-for n, mean in zip(sizes, D.mean(0), strict=True):
-    print(f"n = {n:5}: n D_n = {n * mean:.3f}")
-limit = xr.DataArray(D @ [1, -6, 8] / 3, dims="instance")
+small = [apart(key) for key in jax.random.split(jax.random.key(3), 6)]
+D = np.stack([distances for distances, _ in small])
+for step, left, means in zip(checked, small[0][1], D.mean(0).T, strict=True):
+    products = np.round(means * sizes, 4)
+    print(f"step {step:3}: {100 * left:.2f} % left to learn, n D_n = {products}")
+limit = xr.DataArray(
+    np.einsum("ins,n->is", D, [1, -6, 8]) / 3,
+    {"instance": range(6), "step": checked},
+)
 fatelib.agreement_table({"many samples against the population": (limit, 0.0)})
 
 # %% [markdown]
-# ## How many features does a student hold?
+# ## How many features a student holds
 #
-# A student of 200 neurons has 200 features unless some coincide exactly, which no training in finite time achieves. So the question is how *strong* they are: what the eigenvalues $\ell_i$ of their covariance
-# $K(W, W)$ look like. Three numbers sum them up: how many exceed a thousandth of the largest, the **participation ratio** $(\sum_i \ell_i)^2 / \sum_i \ell_i^2$, and the share of the target outside the
-# span of the features, $\lVert P_\perp f_t \rVert^2 / \lVert f_t \rVert^2$. A fourth asks for the use: the smallest risk that any ridge reaches on $n = 100$ samples with noise $\sigma = 0.1$, by the learning curve of
-# {doc}`from-lines-to-kernels`. And all that for three sets of neurons: the pretrained ones, the source teacher's own (the ideal), and the **control**, the student's *initial* neurons.
+# A student of 200 neurons has 200 features unless some coincide exactly, which no training in finite time achieves. What differs is how *strong* they are, that is, the eigenvalues $\ell_i$ of
+# $K(W, W)$. Four numbers sum them up: the share of **neurons turned** to within a cosine of 0.9 of a neuron of the source teacher; the **numerical rank**, the number of $\ell_i$ above a thousandth of the largest; the **participation ratio**
+# $(\sum_i \ell_i)^2 / \sum_i \ell_i^2$ of the features' covariance, that is, without their means, which would outweigh all else; and the share of the target **outside** the
+# span, $\rho / \lVert f_t \rVert^2$. All that for a source that lacks half of the target's neurons, for the pretrained neurons, for the source teacher's own (the ideal), and for the **control**, the student's *initial* neurons.
+
 
 # %%
-ridges = np.geomspace(1e-8, 1, 17)  # in units of the sum of the eigenvalues
-
-
 def spectrum_of(W, tasks):
-    c_target = tasks.target.c / teacher_neurons
-    return relu.feature_spectrum(W, tasks.target.W, c_target)
-
-
-def learning_curve(spectrum, n, sigma):
-    """Risk of the last layer with its best ridge, per unit of the target."""
-    risk = theory.ridge_risk(
-        n,
-        spectrum.eigenvalues,
-        spectrum.coefficients2,
-        residual=spectrum.residual,
-        noise=sigma,
-        ridge=ridges[:, None, None] * spectrum.eigenvalues.sum(),
-    )
-    return risk.min(0) / (spectrum.coefficients2.sum() + spectrum.residual)
+    target = tasks.target
+    return relu.feature_spectrum(W, target.W, target.c / teacher_neurons)
 
 
 def held(W, tasks):
-    spectrum = spectrum_of(W, tasks)
-    l = spectrum.eigenvalues
-    split = relu.projection(W, tasks.target.W, tasks.target.c / teacher_neurons)
+    l, t, residual = jax.tree.leaves(spectrum_of(W, tasks))
+    lengths = jnp.linalg.norm(W, axis=1)
+    means = jnp.outer(lengths, lengths) / (2 * jnp.pi)
+    covariance = relu.arccos_kernel(W, W) - means
     return {
         "turned": jnp.mean(relu.nearest_cosine(W, tasks.source.W) > 0.9),
         "rank": jnp.sum(l > 1e-3 * l[-1]),
-        "participation": l.sum() ** 2 / (l**2).sum(),
-        "outside": split.outside / (split.inside + split.outside),
-        "risk": learning_curve(spectrum, 100, np.array([[0.1]]))[0, 0],
+        "participation": jnp.trace(covariance) ** 2 / jnp.sum(covariance**2),
+        "outside": residual / (t.sum() + residual),
     }
 
 
-def feature_sets(tasks, start, student):
-    kept = (tasks.source.W != 0).any(axis=1)  # zeros stand for what a teacher lacks
-    return {
-        "pretrained": student.W,
-        "random": start.W,
-        "ideal": tasks.source.W[kept],
-    }
+def source_neurons(tasks):
+    return tasks.source.W[tasks.source.W.any(axis=1)]  # removed ones are zero
 
 
 # %%
 #| tags: [hide-input]
-records = []
-for (mu, s, i), (task, before, after, _) in runs.items():
-    for name, W in feature_sets(task, before, after).items():
-        # control and ideal do not depend on the scale
-        if name == "pretrained" or s == rich:
-            values = {k: float(v) for k, v in held(W, task).items()}
-            records.append({"features": name, "mu": mu, "s": s, "i": i, **values})
-index = ["features", "mu", "s", "i"]
-holds = pd.DataFrame(records).set_index(index).to_xarray()
-holds = holds.fillna(holds.sel(s=rich, drop=True))
-
-# %%
-#| name: fig-held
-#| caption: >-
-#|   What the features hold after pretraining, against the initial scale $s$, for sources that lack a tenth (blue) and half (orange) of the target's 20 neurons. Points: pretrained
-#|   students, four instances, with their mean; dashed: the same neurons before pretraining (control); dotted: the source teacher's own. Outside and risk are shares of $\lVert f_t \rVert^2$;
-#|   risk with $n = 100$, $\sigma = 0.1$ and the best ridge. $d = 30$, $m = 200$.
-#| alt: >-
-#|   Four panels against the initial scale. The share of turned neurons falls to zero, the number of strong features rises from about the teacher's to that of random neurons. The share
-#|   of the target outside is smallest at intermediate scales. The risk lies below the control for the source that lacks a tenth, and above it at small scales for the one that lacks half.
-#| tags: [hide-input]
-titles = {
-    "turned": "share of neurons turned",
-    "rank": "features above 1/1000",
-    "outside": "target outside the span",
-    "risk": "risk at $n = 100$",
-}
-styles = {"pretrained": "-", "random": "--", "ideal": ":"}
-fig, axes = plt.subplots(2, 2, figsize=(7.5, 5.6), sharex=True)
-for ax, (measure, title) in zip(axes.flat, titles.items(), strict=True):
-    for k, fraction in enumerate(fractions):
-        part = holds[measure].sel(mu=fraction)
-        ax.plot(scales, part.sel(features="pretrained"), "o", color=f"C{k}")
-        for name, style in styles.items():
-            mean = part.sel(features=name).mean("i")
-            ax.plot(scales, mean, style, color=f"C{k}")
-    ax.set(xscale="log", yscale="log", title=title)
-axes[0, 0].set(yscale="linear", ylim=(-0.05, 1.05))
-for k, fraction in enumerate(fractions):
-    axes[0, 0].plot([], [], "o-", color=f"C{k}", label=rf"$\mu$ = {fraction:g}")
-for name, style in styles.items():
-    axes[0, 1].plot([], [], style, color="black", label=name)
-for ax in axes[0]:
-    ax.legend(fontsize="small")
-for ax in axes[1]:
-    ax.set_xlabel("initial scale $s$")
-
-# %%
-summary = holds.sel(mu=0.5).mean("i").to_dataframe().drop(columns="mu")
-alone = summary.loc["pretrained"].rename(index=lambda s: f"pretrained, s = {s:g}")
-others = summary.xs(rich, level="s").loc[["random", "ideal"]]
-pd.concat([alone, others]).round(3)
+rows = []
+for (mu, s, _), (task, before, after, stopped, _) in runs.items():
+    if mu != 0.5:
+        continue
+    sets = {f"pretrained, s = {s:g}": after.W}
+    if s == rich:
+        sets[f"s = {s:g}, stopped early"] = stopped.W
+        sets |= {"random": before.W, "ideal": source_neurons(task)}
+    for name, W in sets.items():
+        values = {k: float(v) for k, v in held(W, task).items()}
+        rows.append({"features": name, **values})
+order = [f"pretrained, s = {s:g}" for s in scales]
+order += [f"s = {rich:g}, stopped early", "random", "ideal"]
+holds = pd.DataFrame(rows).groupby("features").mean().loc[order]
+holds.round({"turned": 2, "rank": 1, "participation": 1, "outside": 3})
 
 # %%
 #| tags: [build-only]
-outside, risk, strong = (
-    holds[name].mean("i") for name in ("outside", "risk", "rank")
-)
-gain = holds.risk.sel(features="random") / holds.risk.sel(features="pretrained")
-near, far = gain.sel(mu=0.1, s=rich), gain.sel(mu=0.5, s=rich)
-best = float(risk.sel(mu=0.5, features="pretrained").idxmin("s"))
-glue("near-gain", float(near.mean()), display=False)
-glue("far-loss", float((1 / far).mean()), display=False)
-glue("far-best-scale", best, display=False)
-glue("far-best-gain", float(gain.sel(mu=0.5, s=best).mean()), display=False)
-glue("lazy-gain", float(gain.sel(mu=0.5, s=lazy).mean()), display=False)
-glue("worse", int((far < 1).sum()), display=False)
-for name in ("pretrained", "random", "ideal"):
-    share = outside.sel(mu=0.5, s=rich, features=name)
-    glue(f"outside-{name}", 100 * float(share), display=False)
-    glue(
-        f"rank-{name}",
-        float(strong.sel(mu=0.5, s=rich, features=name)),
-        display=False,
-    )
+names = {"rich": rich, "paper": 1.0, "lazy": lazy}
+kinds = {name: holds.loc[f"pretrained, s = {s:g}"] for name, s in names.items()}
+kinds |= {"random": holds.loc["random"], "ideal": holds.loc["ideal"]}
+for name, row in kinds.items():
+    for column, unit in zip(row.index, (100, 1, 1, 100), strict=True):
+        note(**{f"{column}-{name}": unit * row[column]})
 # As the text says:
-ranked = outside.sel(mu=0.5, s=rich, features=["random", "pretrained", "ideal"])
-assert (ranked.diff("features") > 0).all()
-assert near.min() > 2
-assert (far < 1).sum() >= 3
-assert 0.5 < best < 5
-assert gain.sel(mu=0.5, s=best).min() > 1
-assert abs(gain.sel(mu=0.5, s=lazy).mean() - 1) < 0.2
+same = kinds["lazy"] / kinds["random"] - 1
+assert abs(same[["rank", "participation"]]).max() < 0.02
+assert kinds["random"].outside < kinds["rich"].outside < kinds["ideal"].outside
 
 # %% [markdown]
-# Read it from left to right, and with an eye on the dashed lines.
+# (Means over the instances. "Stopped early": at the loss that $s = 5$ reaches in the end, see below.)
 #
-# - **Rich** students ($s = 0.1$) hold what their teacher holds, and little else: {glue:text}`rank-pretrained:.0f` features above a thousandth, against {glue:text}`rank-random:.0f` of the control. If the source has nine tenths of
-#   the target's neurons, that is excellent: the risk on 100 samples is {glue:text}`near-gain:.1f` times smaller than the control's. If it has half of them, the same richness is a *loss*: in
-#   {glue:text}`worse` of 4 instances the risk is larger than with neurons that were never trained, {glue:text}`far-loss:.2f` times on average, and {glue:text}`outside-pretrained:.1f`% of the target are out of reach instead of
-#   {glue:text}`outside-random:.1f`%.
-# - **Lazy** students ($s = 5$) are the control with a new last layer. At $\mu = 0.5$ pretraining makes the risk smaller by a factor of {glue:text}`lazy-gain:.2f`.
-# - **In between**, where neurons lean towards the source without arriving, the student has the source *and* a random memory of everything else. For the distant source the best of our five scales is
-#   $s =$ {glue:text}`far-best-scale:.1f`, {glue:text}`far-best-gain:.1f` times better than the control. It is the faint remainder of {doc}`feature-sparsification` over again.
+# - **Rich** students ($s = 0.1$) hold what their teacher holds, and little else: {glue:text}`turned-rich:.0f`% of their neurons have turned, the numerical rank is {glue:text}`rank-rich:.0f`, against {glue:text}`rank-random:.0f` of the control and {glue:text}`rank-ideal:.0f` of the teacher, the participation ratio
+#   {glue:text}`participation-rich:.1f`, against {glue:text}`participation-random:.1f` and {glue:text}`participation-ideal:.1f`.
+# - **Lazy** students ($s = 5$) hold what the control holds, within 2% in rank and participation ratio.
+# - The **paper's** scale, $s = 1$, lies in between: rank {glue:text}`rank-paper:.0f`, participation ratio {glue:text}`participation-paper:.0f`, {glue:text}`turned-paper:.0f`% of the neurons turned.
 #
-# A pretrained student is not its teacher: even the rich one has less of the target outside ({glue:text}`outside-pretrained:.1f`%) than the ideal span ({glue:text}`outside-ideal:.1f`%), thanks to the neurons that did
-# not arrive. That figure comes with a caveat: two features that nearly coincide span their difference, too, however faint it is, and how faint is still a feature depends on the precision of the machine (a share of
-# about $10^{-5}$ of the strongest, here) or on the number of samples. The risk at finite $n$ has no such ambiguity. And the participation ratio in the table says little, because one
-# feature, the common mean of all neurons, outweighs all others in every network.
+# A pretrained student is not its teacher: even the rich one has less of the target outside ({glue:text}`outside-rich:.1f`%) than the ideal span ({glue:text}`outside-ideal:.1f`%), thanks to the neurons that did
+# not arrive, though more than the control ({glue:text}`outside-random:.1f`%). That number needs care: two features that nearly coincide span their difference, too, and how faint a difference still counts depends on the precision of the machine (a share of
+# about $10^{-5}$ of the strongest, here) or on the number of samples. The risk at finite $n$ has no such ambiguity.
 #
-# Pretraining must be credited with what it adds to the control and with nothing else. Without the dashed lines the upper panels would look like a triumph at both $\mu$.
+# ## What pretraining adds
+#
+# The use of features is the risk of a last layer fitted on them. We fit ridge regressions to $n = 100$ samples of the target with label noise $\sigma = 0.1$, each set of features with the ridge that {eq}`general-risk` says is best for it, on twelve
+# data sets for each of six instances, and predict the risks by the same formula. (It assumes Gaussian features; fewer samples than features, as here, are the case for which {doc}`from-lines-to-kernels` calls it a guide, so the fits decide.) The students are compared after
+# equally many steps and, second, at equal training loss: each stopped at the loss that the laziest one, $s = 5$, reaches in the end.
+
+# %%
+ridges = np.geomspace(1e-5, 1, 21)  # in units of the sum of the eigenvalues
+
+
+def best_ridge(spectrum, n, sigma):
+    """Smallest predicted risk of ridge regression, and the ridge that gives it."""
+    candidates = ridges * float(spectrum.eigenvalues.sum())
+    l, t, residual = jax.tree.leaves(spectrum)
+    options = {"residual": residual, "noise": sigma, "ridge": candidates[:, None]}
+    risks = np.asarray(theory.ridge_risk(np.atleast_1d(n), l, t, **options))
+    return risks.min(0), candidates[risks.argmin(0)]
+
+
+@jax.jit
+def fitted(W, tasks, ridge, keys):
+    """Risks of last layers, each fitted to 100 samples."""
+    noisy = ReluTasks(tasks.source, tasks.target, jnp.float32(0.1))
+
+    def one(key):
+        data = noisy, *noisy.sample(key, 100)
+        network = ReluNetwork(W, jnp.zeros(len(W)))
+        return fatelib.linear_transfer(network, *data, ridge=ridge).risk
+
+    return jax.lax.map(one, keys)
+
+
+coords = {
+    "features": ["equal steps", "equal loss", "ideal", "control"],
+    "kind": ["fitted", "predicted"],
+    "mu": fractions,
+    "s": scales,
+    "i": range(len(keys)),
+}
+use = xr.DataArray(np.full([len(v) for v in coords.values()], np.nan), coords)
+for (mu, s, i), (task, before, after, stopped, _) in runs.items():
+    sets = {"equal steps": after.W, "equal loss": stopped.W}
+    if s == rich:
+        sets |= {"control": before.W, "ideal": task.source.W}
+    data_keys = jax.random.split(jax.random.key(10 + i), 12)
+    for name, W in sets.items():
+        risk, ridge = best_ridge(spectrum_of(W, task), 100, 0.1)
+        both = np.array([fitted(W, task, ridge[0], data_keys).mean(), risk[0]])
+        use.loc[{"features": name, "mu": mu, "s": s, "i": i}] = both
+use = use.fillna(use.sel(s=rich, drop=True))
+
+# %%
+#| name: fig-adds
+#| caption: >-
+#|   Risk of a last layer on pretrained features, in units of that on the control (below 1 pretraining helps), against the initial scale: students after 1500 steps (filled), and stopped at the training loss of the student with $s = 5$ (open). Points: fitted
+#|   last layers, mean over six instances with one standard error; lines: predicted, {eq}`general-risk`. Dotted: the source teacher's own features. Left, a tenth of the target's neurons is missing in the source; right, half.
+#|   $n = 100$, $\sigma = 0.1$, best ridge, $d = 30$, $m = 200$.
+#| alt: >-
+#|   Two panels against the initial scale. On the left all points lie below one. On the right the filled points start above one at small scales, have a minimum at scale two and end just below one;
+#|   the open points start near one and have a shallower minimum. Points lie on the lines.
+#| tags: [hide-input]
+ratio = use / use.sel(features="control")
+fig, axes = plt.subplots(1, 2, figsize=(7.5, 3.2), sharey=True)
+for ax, fraction in zip(axes, fractions, strict=True):
+    for k, (name, face) in enumerate([("equal steps", "C0"), ("equal loss", "w")]):
+        part = ratio.sel(mu=fraction, features=name)
+        points = part.sel(kind="fitted")
+        error = points.std("i", ddof=1) / len(keys) ** 0.5
+        options = {"color": f"C{k}", "markerfacecolor": face, "label": name}
+        ax.errorbar(scales, points.mean("i"), error, fmt="o", **options)
+        ax.plot(scales, part.sel(kind="predicted").mean("i"), color=f"C{k}")
+    ideal = ratio.sel(mu=fraction, features="ideal", kind="fitted", s=rich).mean()
+    ax.axhline(ideal, color="0.4", linestyle=":", label="source's own")
+    ax.axhline(1, color="k", linestyle="--", linewidth=1, label="control")
+    ax.set(xscale="log", yscale="log", xlabel="initial scale $s$")
+    ax.set_title(rf"$\mu$ = {fraction:g}")
+    ax.set_yticks([0.3, 0.5, 1.0, 1.5], ["0.3", "0.5", "1", "1.5"])
+    ax.minorticks_off()
+axes[0].set_ylabel("risk / risk of the control")
+axes[1].legend(fontsize="small")
+
+# %%
+pair = use.sel(kind="fitted") / use.sel(kind="predicted")
+off = beyond_chance(pair.rename(i="instance"), 1.0)
+pairs = {
+    "students": (off.sel(features=["equal steps", "equal loss"]), 0.0),
+    "control and source's own": (
+        off.sel(features=["control", "ideal"], s=rich),
+        0.0,
+    ),
+}
+pairs = {f"{name}: relative, beyond 4 s.e.": pair for name, pair in pairs.items()}
+fatelib.agreement_table(pairs, over=None, tolerance=0.05)
+
+# %%
+#| tags: [build-only]
+fit = ratio.sel(kind="fitted")
+mean, error = fit.mean("i"), fit.std("i", ddof=1) / len(keys) ** 0.5
+best = 2.0
+named = {
+    "near": ("equal steps", 0.1, rich),
+    "near-ideal": ("ideal", 0.1, rich),
+    "near-early": ("equal loss", 0.1, rich),
+    "far": ("equal steps", 0.5, rich),
+    "far-best": ("equal steps", 0.5, best),
+    "far-lazy": ("equal steps", 0.5, lazy),
+    "far-early": ("equal loss", 0.5, rich),
+}
+for name, (features, mu, s) in named.items():
+    cell = {"features": features, "mu": mu, "s": s}
+    value, spread = float(mean.sel(cell)), float(error.sel(cell))
+    note(**{f"adds-{name}": value, f"adds-{name}-error": spread})
+reached = seen("loss", lazy)[:, -1:]
+note(level=100 * shares(lazy)[:, -1].mean())
+note(level_step=int(time[(seen("loss", rich) > reached).sum(1)].max()))
+at_steps = {"features": "equal steps"}
+far = fit.sel(at_steps).sel(mu=0.5, s=rich)
+note(worse=int((far > 1).sum()))
+near = [float(runs[0.1, rich, i][-1]["turned"][-1]) for i in range(len(keys))]
+note(turned_near=100 * np.mean(near))
+# As the text says:
+assert far.mean() - 1 > 2 * error.sel(at_steps).sel(mu=0.5, s=rich)
+assert mean.sel(at_steps).sel(mu=0.5).idxmin("s") == best
+assert (mean < 1 - 4 * error).sel(at_steps).sel(mu=0.1).all()
+assert mean.sel(mu=0.5, features="equal loss").max() < 1.05
+
+# %% [markdown]
+# (The table accepts a cell within four standard errors, or within 5% of the prediction.) The fits confirm the predictions, and what pretraining adds depends on three things.
+#
+# - **The source.** From the near one every student gains: from $s = 0.1$ the risk is {glue:text}`adds-near:.2f` ± {glue:text}`adds-near-error:.2f` times the control's, next to {glue:text}`adds-near-ideal:.2f` ± {glue:text}`adds-near-ideal-error:.2f` for the teacher's own features. From
+#   the distant one the same student *loses*: {glue:text}`adds-far:.2f` ± {glue:text}`adds-far-error:.2f` times the control's risk, and a larger one than with neurons that were never trained in {glue:text}`worse` of 6 instances.
+# - **The scale.** For the distant source the best of our five scales lies between rich and lazy, $s = 2$: {glue:text}`adds-far-best:.2f` ± {glue:text}`adds-far-best-error:.2f`. There neurons lean towards the source without arriving, and the student has the source *and* a
+#   random memory of everything else, like the faint remainder of {doc}`feature-sparsification`. Lazy students, $s = 5$, are the control with a new last layer, nearly: {glue:text}`adds-far-lazy:.2f` ± {glue:text}`adds-far-lazy-error:.2f`.
+# - **The stop.** At equal training loss ({glue:text}`level:.1f`% of the initial one at $\mu = 0.5$, which $s = 0.1$ reaches in at most {glue:text}`level-step` steps) the rich student of the distant source does about as well as the control: {glue:text}`adds-far-early:.2f` ± {glue:text}`adds-far-early-error:.2f`. What makes it worse is
+#   the training beyond, in which its neurons turn. For the near source the same training makes it better, from {glue:text}`adds-near-early:.2f` ± {glue:text}`adds-near-early-error:.2f`.
+#
+# Pretraining must be credited with what it adds to the control and with nothing else. That most neurons have turned to the teacher's is no merit in itself: {glue:text}`turned-near:.0f`% do at $\mu = 0.1$, where it helps, and {glue:text}`turned-rich:.0f`% at $\mu = 0.5$, where it harms.
 #
 # ## Turn it yourself
 #
@@ -532,41 +623,27 @@ from fatelib.widgets import explore
 
 ns = np.unique(np.geomspace(10, 3000, 24).round().astype(int))
 sigmas = np.array([0.0, 0.1, 0.3])
-curves = np.zeros((len(fractions), len(sigmas), len(scales), 3, len(ns)))
-for j, mu in enumerate(fractions):
-    for k, s in enumerate(scales):
-        task, before, after, _ = runs[mu, s, 0]
-        for l, W in enumerate(feature_sets(task, before, after).values()):
-            if k == 0 or l == 0:
-                curves[j, :, k, l] = learning_curve(
-                    spectrum_of(W, task), ns, sigmas[:, None]
-                )
-            else:
-                curves[j, :, k, l] = curves[j, :, 0, l]
-grid = xr.DataArray(
-    np.log10(curves),
-    coords={
-        "mu": fractions,
-        "sigma": sigmas,
-        "s": scales,
-        "features": list(styles),
-        "n": ns,
-    },
-    name="log10 R",
-    attrs={"long_name": "risk"},
-)
-grid.n.attrs["long_name"] = "samples"
-grid.s.attrs["long_name"] = "initial scale"
-grid.mu.attrs["long_name"] = "fraction removed"
-grid.sigma.attrs["long_name"] = "noise"
+coords = {"mu": fractions, "sigma": sigmas, "s": scales}
+coords |= {"features": ["pretrained", "random", "ideal"], "n": ns}
+grid = xr.DataArray(np.full([len(v) for v in coords.values()], np.nan), coords)
+for mu in fractions:
+    for s in scales:
+        task, before, after, *_ = runs[mu, s, 0]
+        sets = {"pretrained": after.W}
+        if s == lazy:
+            sets |= {"random": before.W, "ideal": source_neurons(task)}
+        for name, W in sets.items():
+            spectrum = spectrum_of(W, task)
+            total = float(spectrum.coefficients2.sum() + spectrum.residual)
+            risks = [best_ridge(spectrum, ns, sigma)[0] / total for sigma in sigmas]
+            grid.loc[{"mu": mu, "s": s, "features": name}] = np.array(risks)
+grid = np.log10(grid.fillna(grid.sel(s=lazy, drop=True))).rename("log10 R")
+names = {"n": "samples", "s": "initial scale", "mu": "fraction removed"}
+for name, long_name in {**names, "sigma": "noise"}.items():
+    grid[name].attrs["long_name"] = long_name
+grid.attrs["long_name"] = "risk"
 where = {"n": 100, "s": 0.1, "mu": 0.5, "sigma": 0.1}
 explore(grid, x="n", lines="features", sliders=["s", "mu", "sigma"], at=where)
-
-# %%
-#| tags: [build-only]
-wins = grid.sel(features="pretrained") < grid.sel(features="random")
-assert wins.sel(mu=0.5, s=best).all()
-assert wins.sel(mu=0.1, s=rich).all()
 
 # %% [markdown]
 # ## Exercises
@@ -574,7 +651,7 @@ assert wins.sel(mu=0.1, s=rich).all()
 # :::{exercise} The opposite ones
 # :label: ex-opposite
 #
-# In {numref}`fig-turning` {glue:text}`opposite:.0f`% of the rich student's neurons point *away* from a teacher neuron, with positive output weights. How can they help, and what must the network do so that they do no harm?
+# In {numref}`fig-turning` {glue:text}`opposite:.0f`% of the rich student's neurons point *away* from a teacher neuron, with positive output weights. Explain how they help, and what the network must do so that they do no harm.
 # :::
 #
 # :::{solution-start} ex-opposite
@@ -584,7 +661,8 @@ assert wins.sel(mu=0.1, s=rich).all()
 #
 # $\operatorname{relu}(z) = \frac12 (z + \lvert z \rvert)$: a neuron and its opposite have the same kink, $\lvert z \rvert$, and linear parts of opposite sign. So an opposite neuron serves for the even part of the teacher's function as well as one
 # that has turned. What must match is the sum over *both* kinds for each teacher neuron, and the linear part of the whole network, $\frac{1}{2m} \sum_i c_i w_i$. Here are
-# the weights $c_i \lvert w_i \rvert / m$ of each kind, for every teacher neuron in units of its own weight:
+# the weights $c_i \lvert w_i \rvert / m$ of each kind, for every teacher neuron in units of its own weight. They add up to {glue:text}`together-low:.0f` to {glue:text}`together-high:.0f`%, not to 100%. The missing part is made by the neurons
+# in between, within 26° of no teacher neuron and of no opposite one; their weight is in the last line, per teacher neuron:
 
 # %%
 lengths = jnp.linalg.norm(student.W, axis=1)
@@ -598,7 +676,15 @@ print("together ", np.round(np.add(with_it, against), 2))
 linear = student.c @ student.W / m, source.sum(0) / teacher_neurons
 off = float(jnp.linalg.norm(linear[0] - linear[1]) / jnp.linalg.norm(linear[1]))
 print(f"linear part: off by {100 * off:.2f} %")
+between = (abs(cosine) < 0.9).all(axis=1)
+rest = weight[between].sum() / len(source)
+print(f"{between.sum()} neurons in between: {rest:.2f}")
 assert off < 0.01
+
+# %%
+#| tags: [build-only]
+together = 100 * np.add(with_it, against)
+note(together_low=together.min(), together_high=together.max())
 
 # %% [markdown]
 # :::{solution-end}
@@ -607,7 +693,7 @@ assert off < 0.01
 # :::{exercise} How many features, again
 # :label: ex-cutoff-relu
 #
-# Count the features of the rich student and of the control that are stronger than a share $\epsilon$ of the strongest, for $\epsilon = 10^{-2}, 10^{-3}, \ldots$ For which of the two is "the number of features" well defined?
+# Count the features of the rich student and of the control that are stronger than a share $\epsilon$ of the strongest, for $\epsilon = 10^{-2}, 10^{-3}$ and $10^{-4}$. For which of the two is "the number of features" well defined?
 # :::
 #
 # :::{solution-start} ex-cutoff-relu
@@ -615,45 +701,16 @@ assert off < 0.01
 # :class: dropdown
 # :::
 #
-# The control has a thousandth from nearly all of its neurons and then no more to give. The rich student has its teacher's ten and then a tail without a gap: neurons on the way to a teacher neuron, each a little different from the others.
+# The control's features nearly all exceed a thousandth. The rich student has about its teacher's ten and then a tail without a gap: neurons on the way to a teacher neuron, each a little different from the others.
 # A rank of such a network is a statement about the cutoff.
 
 # %%
 for name, W in {"control": start.W, "rich": student.W}.items():
     l = jnp.linalg.eigvalsh(relu.arccos_kernel(W, W))
-    counts = [f"1e-{k}: {int((l > 10.0**-k * l[-1]).sum()):3}" for k in range(2, 7)]
+    counts = [
+        f"{0.1**k:g}: {int((l > 0.1**k * l[-1]).sum()):3}" for k in range(2, 5)
+    ]
     print(f"{name:8}", ", ".join(counts))
-
-# %% [markdown]
-# :::{solution-end}
-# :::
-#
-# :::{exercise} A teacher with signs
-# :label: ex-signs
-#
-# Give the teacher's neurons random output weights $\pm 1$ ({py:meth}`fatelib.relu.ReluTasks.ablated` with `outputs="sign"`). Do the rich student's neurons still turn? Is the task still all but learned before?
-# :::
-#
-# :::{solution-start} ex-signs
-# :label: sol-signs
-# :class: dropdown
-# :::
-#
-# They turn. But the common mean of the teacher's neurons is gone, which was the easy part: at the same number of steps more of the task is left.
-
-# %%
-signed = ReluTasks.ablated(
-    jax.random.key(4), d, teacher_neurons, 0.5, outputs="sign"
-)
-small = ReluNetwork.init(jax.random.key(5), d, m, scale=0.1)
-options = {"learning_rate": 1.0, "tolerance": 0.0, "record_every": 60}
-after, history = pretrain(small, signed.source, steps=steps, **options)
-cosine = relu.nearest_cosine(after.W, signed.source.W)
-left = history.loss / history.loss[0]
-print(f"left after 60 steps: {left[1]:.1%}, in the end: {left[-1]:.2%}")
-print(f"share of neurons turned: {jnp.mean(cosine > 0.9):.0%}")
-assert left[1] > 0.1
-assert jnp.mean(cosine > 0.9) > 0.3
 
 # %% [markdown]
 # :::{solution-end}
@@ -662,5 +719,5 @@ assert jnp.mean(cosine > 0.9) > 0.3
 # ## What to remember
 #
 # 1. Short neurons turn to their teacher's, long ones stay: $\lvert w \rvert^2 - c^2 = s^2$ is conserved, and a neuron turns with $c / \lvert w \rvert$ of the force on it.
-# 2. Features come last. A source task can be learned to within a per cent before more than a few neurons have turned.
-# 3. What pretraining adds must be measured against untrained neurons. From a near source it adds much; from a distant one the richest features can be worse than random, and the best lie between rich and lazy.
+# 2. Turned neurons come last. A source task can be learned to within a per cent, and the kernels aligned to a good part, before more than a few neurons have turned.
+# 3. What pretraining adds must be measured against untrained neurons. From a near source it adds much; from a distant one the longest trained rich students are worse than random, and the best lie between rich and lazy.
