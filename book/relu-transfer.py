@@ -232,7 +232,10 @@ glue("tuned-best", -100 * float(excess.mean("instance").min()), display=False)
 # Let $K(W, W) = V \operatorname{diag}(\ell) V^\top$ for the neurons $W$ of any two-layer network, and $v = K(W, W^*)\, c^*/m^*$ their overlaps with the target, a teacher with neurons $W^*$ and output weights $c^*$ (all 1 here). With
 #
 # $$
-# t_i = \frac{(V^\top v)_i^2}{\ell_i}, \quad \rho = \lVert f_t \rVert^2 - \sum_i t_i = \lVert P_\perp f_t \rVert^2, \quad a_i = \frac{\ell_i}{\ell_i + \kappa}, \quad \sum_i a_i + \frac{n \cdot \text{ridge}}{\kappa} = n ,
+# \begin{aligned}
+# t_i &= \frac{(V^\top v)_i^2}{\ell_i}, & \rho &= \lVert f_t \rVert^2 - \sum_i t_i = \lVert P_\perp f_t \rVert^2, \\
+# a_i &= \frac{\ell_i}{\ell_i + \kappa}, & n &= \sum_i a_i + \frac{n \cdot \text{ridge}}{\kappa} ,
+# \end{aligned}
 # $$
 #
 # the mean risk of a last layer fitted to $n$ samples is predicted to be that of {eq}`general-risk`,
