@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from fatelib import linear
-from fatelib.arguments import as_arrays, check, check_choice
+from fatelib.arguments import check, check_choice, check_samples, check_type, float_type
 from fatelib.iteration import History, check_options, descend, report
 from fatelib.relu.descent import Descent, FewSamples, Population, Samples
 from fatelib.relu.features import resolve
@@ -116,6 +116,8 @@ def train(
     network, X, y = read_samples(network, X, y)
     options: Any = (learning_rate, steps, tolerance, weight_decay, record_every, observe)
     check_choice("precision", precision, ("highest", "high", "default"))
+    check_choice("layers", layers, ("all", "last"))
+    check_type("observe", observe, (Callable, type(None)), "a function of the network")
     if layers == "last":
         return _train_last(network, network.features(X), y, *options)
     few = len(y) <= X.shape[1]
@@ -185,6 +187,8 @@ def pretrain(
         check(name, weights, np.isfinite, "finite")
     network, teacher = jax.tree.map(lambda weight: weight.astype(dtype), (network, teacher))
     options: Any = (learning_rate, steps, tolerance, weight_decay, record_every, observe)
+    check_choice("layers", layers, ("all", "last"))
+    check_type("observe", observe, (Callable, type(None)), "a function of the network")
     if layers == "last":
         return _train_last(network, *_equivalent_data(network.W, teacher), *options)
     return _train_all(Population(network, teacher), layers, *options)
@@ -192,19 +196,14 @@ def pretrain(
 
 def read_samples(network: ReluNetwork, X: Any, y: Any) -> tuple[ReluNetwork, Array, Array]:
     """Check a network and a data set and bring them to the dtype that all promote to."""
-    X, y = as_arrays(X, y)
+    _check_network(network)
+    check_samples(X, y, network.W.shape[1])
     dtype = _dtype(network, X, y)
     X, y = jnp.asarray(X, dtype), jnp.asarray(y, dtype)
-    d = network.W.shape[1]
-    if X.ndim != 2 or X.shape[1] != d or y.shape != X.shape[:1] or len(y) == 0:
-        raise ValueError(f"X must be (n, {d}) and y (n,); got {X.shape} and {y.shape}")
-    check("X", X, np.isfinite, "finite")
-    check("y", y, np.isfinite, "finite")
     return jax.tree.map(lambda weight: weight.astype(dtype), network), X, y
 
 
-def _dtype(network: ReluNetwork, *arrays: Any) -> Any:
-    """Check the network and return the floating-point type that all promote to."""
+def _check_network(network: Any) -> None:
     if not isinstance(network, ReluNetwork):
         raise TypeError(
             f"network must be a ReluNetwork; got {type(network).__name__} "
@@ -216,7 +215,12 @@ def _dtype(network: ReluNetwork, *arrays: Any) -> Any:
         )
     for name, weights in (("network.W", network.W), ("network.c", network.c)):
         check(name, weights, np.isfinite, "finite")
-    return jnp.result_type(network.W, network.c, *arrays, float)
+
+
+def _dtype(network: ReluNetwork, *arrays: Any) -> Any:
+    """Check the network and return the floating-point type that all promote to."""
+    _check_network(network)
+    return float_type(network.W, network.c, *arrays)
 
 
 def _train_all(

@@ -240,7 +240,9 @@ def test_impossible_arguments():
                 run(learning_rate=0.0, layers=layers)
         with pytest.raises(ValueError, match="layers must be 'all' or 'last'; got 'first'"):
             run(layers="first")
-    with pytest.raises(ValueError, match=r"X must be \(n, 5\) and y \(n,\); got \(12, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"X must be \(n, 5\), a sample in each row; got \(12, 4\)"
+    ):
         train(start, X[:, :4], y)
     with pytest.raises(ValueError, match="y must be finite; got nan"):
         train(start, X, jnp.nan * y)
