@@ -59,7 +59,7 @@ def draw_card(app: Sphinx, exception: Exception | None) -> None:
             0.05,
             0.9,
             question,
-            fontsize=34,
+            fontsize=30,
             weight="bold",
             va="top",
             linespacing=1.3,
@@ -67,7 +67,7 @@ def draw_card(app: Sphinx, exception: Exception | None) -> None:
         fig.text(0.05, 0.17, app.config.html_title, fontsize=20)
         fig.text(0.05, 0.1, "a theory of transfer learning, executed", fontsize=20)
         plot.phase_diagram(
-            values, limit=1, ax=fig.add_axes((0.56, 0.14, 0.33, 0.76))
+            values, limit=1, ax=fig.add_axes((0.6, 0.14, 0.31, 0.76))
         )
         fig.savefig(Path(app.outdir) / CARD, dpi=100)
         plt.close(fig)
