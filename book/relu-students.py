@@ -232,7 +232,7 @@ fig, axes = plt.subplots(2, 3, figsize=(6.4, 4.6))
 for ax, (title, W) in zip(axes.flat, panels.items(), strict=True):
     gram = centred(np.asarray(relu.feature_gram(W, X)))
     limit = np.quantile(abs(gram), 0.98)
-    ax.imshow(gram, vmin=-limit, vmax=limit, cmap="RdBu").set_rasterized(True)
+    ax.imshow(gram, vmin=-limit, vmax=limit, cmap="RdBu", interpolation="none")
     ax.set(title=title, xticks=[], yticks=[])
     ax.grid(False)
 

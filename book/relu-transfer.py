@@ -541,3 +541,5 @@ assert (kept.mean("instance") > 0).all()
 # 1. With many features and samples, away from $n$ = rank, the kernel of the neurons predicts the learning curve of linear transfer: $\rho$ is where it ends, the spectrum is how fast.
 # 2. Compare with random features first. With few samples they beat scratch training without any source; pretraining deserves credit for the rest only.
 # 3. Fine-tuning gains from near sources. From the most distant one it gains nothing, and at the paper's size it loses a little; linear transfer loses once $n$ is large enough for scratch training to learn what the features miss.
+#
+# All this is one experiment: its inputs, initial length, teacher and width were chosen without argument. {doc}`relu-depends` changes each of them.

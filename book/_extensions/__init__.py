@@ -8,4 +8,5 @@
 - `accessible`: names and roles that docutils and the theme leave out.
 - `address`: what follows from where the book is published.
 - `run_times`: the table of the status page.
+- `used_in`: the API reference names the chapters that use an entry.
 """

@@ -234,14 +234,14 @@ def _measure_curve(
     curves, best = np.zeros((*shape[:3], len(dense))), np.zeros((*shape[:2], len(dense)))
     for i, spectrum in enumerate(spectra.values()):
         for j, sigma in enumerate(sigmas):
-            options = {"residual": spectrum.residual, "noise": sigma}
             strengths = np.append(np.geomspace(1e-3, 10, 25) * spectrum.eigenvalues.mean(), ridges)
             predicted = theory.ridge_risk(
                 dense,
                 spectrum.eigenvalues,
                 spectrum.coefficients2,
+                residual=spectrum.residual,
+                noise=sigma,
                 ridge=strengths[:, None],
-                **options,
             )
             curves[i, j], best[i, j] = predicted[-len(ridges) :], predicted.min(0)
     data["risk_curve"] = ("features", "sigma", "ridge", "size"), curves

@@ -176,8 +176,7 @@ def show_gram(gram: Any, ax: Any) -> None:
     """Draw a Gram matrix, centred, in units of its own size."""
     values = centred(np.asarray(gram, float))
     limit = np.quantile(abs(values), 0.98)
-    image = ax.imshow(values, vmin=-limit, vmax=limit, cmap="RdBu")
-    image.set_rasterized(True)
+    ax.imshow(values, vmin=-limit, vmax=limit, cmap="RdBu", interpolation="none")
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
 
