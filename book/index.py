@@ -72,6 +72,14 @@ fatelib.agreement_table(
 # {cite:p}`tahir2025`. Every figure is computed when the book is built: networks are trained (or, where the caption says so, solved for exactly), the theory is laid over them, and a table such
 # as the one above says how far apart they are and what is tolerated. A cell beyond its tolerance stops the build.
 #
+# ## Three results to start with
+#
+# - **One pair of tasks, both verdicts.** With few samples the features win, with many they lose: no distance between two tasks or two data sets can tell which ({doc}`distances-do-not-decide`).
+# - **Sixty degrees.** Without label noise and with fewer samples than dimensions, fine-tuning beats scratch training up to an angle of 60° between the tasks and not beyond ({doc}`fine-tuning`).
+# - **Untrained features can win too.** In the paper's experiment with ReLU networks, a last layer on *random* neurons beats scratch training while samples are few. Pretraining deserves credit for what it adds to that ({doc}`relu-transfer`).
+#
+# The shortest way in is to move the sliders of {numref}`fig-explore-linear` in the first chapter.
+#
 # ## Who it is for
 #
 # You know linear algebra and some probability, have trained a network or two, and read Python; a little JAX helps.
