@@ -172,7 +172,7 @@ def main() -> None:
     head = ["m", "m*", "d", "operations in products", "angles", "floor", "`relu.pretrain`"]
     counts = (f"{4e-6 * pairs * d:.3g} million", f"{1e-6 * pairs:.3g} million")
     table(head, [(m, teachers, d, *counts, unit(floor), cell(taken, floor))])
-    effect_of_precision(student, teacher, sizes[:3], 10 * RECORD)
+    effect_of_precision(student, teacher, sizes[1:3], 10 * RECORD)
 
 
 if __name__ == "__main__":

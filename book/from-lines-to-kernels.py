@@ -83,7 +83,7 @@ ax.legend(loc="upper right", fontsize="small")
 # | $\Theta(x, x')$ | kernel of a set of neurons, between two *inputs* |
 # | $\lambda_l$, $N_l$ | eigenvalues of $k(w \cdot v)$ on the sphere of neurons and their multiplicities, by degree $l$ (the ridge is called "ridge") |
 # | $\ell_i$, $t_i$, $\rho$ | eigenvalues of $K(W, W)$; squared norms of the target along their features, and outside the span of all |
-# | $\kappa$, $\kappa_0$ | effective ridge ($\tilde\lambda$ in {doc}`feature-sparsification`) when neurons left predict neurons removed, and the same for the constant alone |
+# | $\kappa$, $\kappa_0$ | effective ridge of the regression at hand ($\tilde\lambda$ in {doc}`feature-sparsification`): by samples in {eq}`relu-curve`, by neurons left in this chapter, by lengths of inputs in {eq}`lengths`; $\kappa_0$: of the constant alone |
 # | $\chi$ | leverage of the errors, see {prf:ref}`prop-leverage` |
 #
 # $d$, $n$, $\sigma$, $\eta$, $R$ and $\mathcal T$ are as in {doc}`when-does-transfer-help`.
@@ -615,7 +615,8 @@ explore(family, x="mu", lines="weights", at=where, limit=1)
 #
 # $\operatorname{relu}(z) - \operatorname{relu}(-z) = z$, so $f(x) - f(-x)$ is linear for every such network: its odd part is linear and orthogonal to $x_1 x_2 x_3$. So $\rho = 1$, and the risk is *above* that of answering
 # zero. For random features the leverage grows like $\lvert x \rvert^2$, the squared error here like $\lvert x \rvert^6$; both are large together, $\chi \approx \mathbb E \lvert x \rvert^8 / \left( \mathbb E \lvert x \rvert^2\, \mathbb E \lvert x \rvert^6 \right)
-# = (d + 6)/d$. The target $x_1 x_2$ is of degree 2, one of only 14 such functions.
+# = (d + 6)/d$. The target $x_1 x_2$ is of degree 2, one of only 14 such functions,
+# but it grows like $\lvert x \rvert^2$ and a network like $\lvert x \rvert$: even all neurons leave $1 - (\mathbb E \lvert x \rvert^3)^2 / (\mathbb E \lvert x \rvert^2\, \mathbb E \lvert x \rvert^4) \approx 7\%$ of it.
 
 # %%
 neurons = relu.ReluNetwork.init(jax.random.key(6), 5, 200)
@@ -662,6 +663,6 @@ for size in (50, 100, 200):
 #
 # ## What to remember
 #
-# 1. A ReLU network's features span a space of functions; $\rho = \lVert P_\perp f_t \rVert^2$, one linear solve with the arc-cosine kernel, takes the place of $\sin^2 \theta$.
+# 1. A ReLU network's features span a space of functions; $\rho = \lVert P_\perp f_t \rVert^2$, one linear solve with the arc-cosine kernel, takes the place of $\sin^2 \theta$; for $n < k$ the spectrum decides with it ({doc}`relu-transfer`).
 # 2. A neuron is a constant, a direction and a faint part of higher degree. What removed neurons take along follows from the spectrum; what share of the target that is depends on its output weights.
 # 3. A last layer on $k$ given features has, nearly, the risk $\rho + (\sigma^2 + \rho)\, k / (n - k - 1)$: what features cannot express is noise to them.

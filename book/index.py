@@ -120,7 +120,7 @@ fatelib.agreement_table(
 # | {doc}`from-lines-to-kernels` | And if features are not lines but ReLU neurons? | What their span misses of the target takes the place of $\sin^2\theta$; a kernel measures it. |
 # | {doc}`relu-students` | Does a ReLU network find its teacher's features, and is that good? | Small neurons turn to the teacher's, but only once the task is all but learned; for a distant target the richest features can be worse than random. |
 # | {doc}`relu-transfer` | Keep, tune or start over, for ReLU networks? | The neurons alone predict what keeping them is worth; part of that untrained neurons have as well. |
-# | {doc}`relu-depends` | Which of this depends on choices nobody argued for? | A near source helps throughout; a distant one hurts short neurons; exponents, and whether random features beat scratch training, belong to the teacher and the width. |
+# | {doc}`relu-depends` | Which of this depends on choices nobody argued for? | A near source helps unless neurons are too long to move; a distant one hurts short neurons trained long; exponents belong to the teacher, and whether random features beat scratch training to teacher, width and initial length. |
 #
-# How fast all this is trained, and how to run grids of your own, is on the pages {doc}`performance` and {doc}`sweeps`; our version of every linear figure of the paper, with the command behind it, is in the {doc}`gallery`, what needed a correction in the {doc}`errata`. Results that are not in the paper are listed at its end. If you use the book or the library, please
+# How fast all this is trained, and how to run grids of your own, is on the pages {doc}`performance` and {doc}`sweeps`; our version of every figure of the paper, with the command behind it, is in the {doc}`gallery`, what needed a correction in the {doc}`errata`. Results that are not in the paper are listed at its end. If you use the book or the library, please
 # {doc}`cite <cite>` them together with the paper.

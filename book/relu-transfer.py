@@ -215,8 +215,8 @@ glue("tuned-best", -100 * float(excess.mean("instance").min()), display=False)
 # %% [markdown]
 # Three observations, before any theory. (Factors are means over the instances, with standard errors.)
 #
-# 1. **The control wins, too.** At $n = 30$ a last layer on *random* neurons has {glue:text}`control:.2f` ± {glue:text}`control-error:.2f` times less risk than training both layers anew. Nothing was transferred: with few samples, training all weights
-#    is just the worse way to use them. What pretraining adds to the control is a factor of {glue:text}`credit-0.1:.1f` ± {glue:text}`credit-0.1-error:.1f` from the near source ($\mu = 0.1$) and of {glue:text}`credit-0.9:.2f` ± {glue:text}`credit-0.9-error:.2f`
+# 1. **The control wins, too.** At $n = 30$ a last layer on *random* neurons has {glue:text}`control:.2f` ± {glue:text}`control-error:.2f` times less risk than training both layers anew. Nothing was transferred: for this teacher, width and initial length,
+#    training all weights is the worse way to use 30 samples ({doc}`relu-depends` has others for which it is not). What pretraining adds to the control is a factor of {glue:text}`credit-0.1:.1f` ± {glue:text}`credit-0.1-error:.1f` from the near source ($\mu = 0.1$) and of {glue:text}`credit-0.9:.2f` ± {glue:text}`credit-0.9-error:.2f`
 #    from the distant one ($\mu = 0.9$). Only that is the merit of the features.
 # 2. **A pretrained student can be better than its teacher**, by the number of its features. At $\mu = 0.9$ the source teacher has at most {glue:text}`rank-teacher` neurons left; the student still spans {glue:text}`rank-student` dimensions, and at $n = 360$ its features, like random ones, have
 #    {glue:text}`kept:.1f` ± {glue:text}`kept-error:.1f` times less risk.
@@ -328,7 +328,7 @@ glue("risk-best", float(best.sel(features="linear_transfer")), display=False)
 # :::{admonition} What replaces $\sin^2\theta$
 # :class: note
 #
-# In the linear theory one number decided, the part of the target outside the one feature that the source left. Here it is $\rho$, the part outside the span of all features, *and* the spectrum: how large the features are that carry the target. A smaller $\rho$ is not yet a smaller risk: at $\mu = 0.35$ and $n = 120$ the student's $\rho$ is {glue:text}`smaller:.1f` ± {glue:text}`smaller-error:.1f` times smaller than its source teacher's, and its risk, {glue:text}`variance:.2f` ± {glue:text}`variance-error:.2f` times the teacher's, is no different.
+# In the linear theory one number decided, the part of the target outside the one feature that the source left. Here it is $\rho$, the part outside the span of all features, *and* the spectrum: how large the features are that carry the target. A smaller $\rho$ is not yet a smaller risk: at $\mu = 0.35$ and $n = 120$ the student's $\rho$ is {glue:text}`smaller:.1f` ± {glue:text}`smaller-error:.1f` times smaller than its source teacher's, and its risk, {glue:text}`variance:.2f` ± {glue:text}`variance-error:.2f` times the teacher's, does not follow.
 # :::
 #
 # ## Scratch training and its power law
@@ -455,7 +455,7 @@ glue("paper-off-mean", 100 * float((ratio - 1).mean()), display=False)
 
 # %% [markdown]
 # - The **prediction** holds: linear transfer on pretrained and on random features is off by {glue:text}`paper-off-mean:.1f`% on average and by {glue:text}`paper-off:.0f`% at most, without the cells next to $n$ = rank. Two instances are too few for an error bar.
-# - The **control** is stronger: at $n$ = {glue:text}`paper-few` random features have {glue:text}`paper-control:.0f` times less risk than scratch training, and they beat it up to $n$ = {glue:text}`paper-beaten`. Most of the blue in the left map is theirs.
+# - The **control** is stronger: at $n$ = {glue:text}`paper-few` random features have {glue:text}`paper-control:.0f` times less risk than scratch training, and they beat it up to $n$ = {glue:text}`paper-beaten`.
 # - The **exponents** of the two instances are {glue:text}`paper-nu-whole` over the whole range, but {glue:text}`paper-nu-middle` from $n = 50$ to 650, next to the paper's 1.18, and {glue:text}`paper-nu-last` beyond 1,000. The power law belongs to the middle.
 # - **Fine-tuning** from the most distant source, $\mu = 0.9$, is *worse* than scratch training here: by {glue:text}`paper-tuned` on average over $n$, for the two instances.
 
@@ -539,7 +539,7 @@ assert (kept.mean("instance") > 0).all()
 # ## What to remember
 #
 # 1. With many features and samples, away from $n$ = rank, the kernel of the neurons predicts the learning curve of linear transfer: $\rho$ is where it ends, the spectrum is how fast.
-# 2. Compare with random features first. With few samples they beat scratch training without any source; pretraining deserves credit for the rest only.
-# 3. Fine-tuning gains from near sources. From the most distant one it gains nothing, and at the paper's size it loses a little; linear transfer loses once $n$ is large enough for scratch training to learn what the features miss.
+# 2. Compare with random features first. With few samples they beat scratch training here, without any source; pretraining deserves credit for the rest only.
+# 3. Fine-tuning gains from near sources. From the most distant one it gains nothing, and at the paper's size it loses a little; linear transfer loses once scratch training learns what the features miss, but at the paper's size wins again from near sources at the largest $n$.
 #
 # All this is one experiment: its inputs, initial length, teacher and width were chosen without argument. {doc}`relu-depends` changes each of them.

@@ -3,7 +3,8 @@
 One rule for the whole library: NaN is no value of any argument, and infinity is one only where its
 docstring says what it means. Both are refused, with the argument's name, before anything is
 computed; a NaN in a result has a meaning that the docstring gives. Values that JAX is tracing
-(inside `jit`, `vmap`, `grad`) have no number yet and pass: impossible ones then give NaN.
+(inside `jit`, `vmap`, `grad`) have no number yet and pass: what impossible ones give, NaN or a
+number, means nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -58,7 +59,8 @@ def check(
     else:
         try:
             array = np.asarray(value)
-            if array.dtype.kind not in "biuf":  # text that reads as a number is not one
+            # Text that reads as a number is not one; bfloat16 is of no kind that NumPy knows.
+            if array.dtype.kind not in "biuf" and not jnp.issubdtype(array.dtype, jnp.floating):
                 raise TypeError
             wide = array.dtype.itemsize > 4
             array = array.astype(float, copy=False)
@@ -234,8 +236,8 @@ def broadcast_floats(*values: Any) -> list[Array]:
 def float_type(*values: Any) -> np.dtype:
     """Return the floating-point type in which numbers and arrays are computed with.
 
-    It is JAX's promotion of all of them with a Python float, and at least float32: float64 only
-    where an argument is a 64-bit array and `jax_enable_x64` is set.
+    It is JAX's promotion of all of them with a Python float, and at least float32: float64 where
+    `jax_enable_x64` is set, unless some are floating-point arrays and all of these narrower.
 
     Args:
         *values: Numbers, arrays or lists of numbers.
@@ -249,15 +251,3 @@ def float_type(*values: Any) -> np.dtype:
     """
     values = tuple(np.asarray(v) if isinstance(v, list | tuple) else v for v in values)
     return np.dtype(jnp.promote_types(jnp.result_type(*values, float), np.float32))
-
-
-def as_arrays(*values: Any) -> list[Any]:
-    """Turn lists and tables of numbers into arrays; arrays stay what they are.
-
-    Args:
-        *values: Anything that `numpy.asarray` takes.
-
-    Returns:
-        One array per argument.
-    """
-    return [v if isinstance(v, jax.Array | np.ndarray) else np.asarray(v) for v in values]

@@ -151,7 +151,8 @@ class Store:
                 )
             time.sleep(1)
         whole = self._read()
-        # A result is never NaN: a chunk that is finished and reads so has lost its file.
+        # A result is never NaN: floats of a finished chunk that read so have lost their file. (Lost
+        # files of integers and truth values read as 0 and cannot be told from results.)
         lost = [name for name in whole.attrs.pop(_VARIABLES, ()) if name not in whole]
         lost += [str(name) for name, array in whole.data_vars.items() if array.isnull().any()]
         if lost:

@@ -196,6 +196,8 @@ def fault(path, arguments, name):
         return None if "AssertionError:" in (function.__doc__ or "") else repr(error)
     except (TypeError, ValueError) as error:
         where = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        if not name:
+            return repr(error)
         if Path(fatelib.__file__).parent not in where.parents:
             return f"from {where}: {error!r}"
         return None if re.search(rf"(?<![\w-]){name}(?!\w)", str(error)) else f"unnamed: {error!r}"

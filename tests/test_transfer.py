@@ -295,7 +295,9 @@ def test_networks_and_tasks_are_of_one_kind():
     linear = LinearTasks.at_angle(jax.random.key(0), 6, 0.5)
     _, reduced, labels = reduced_tasks(jax.random.key(0), 5, 6, 0.5, 0.0)
     for protocol in (fine_tune, linear_transfer):
-        with pytest.raises(ValueError, match=r"ReluNetwork for ReluTasks.*got DeepLinear and Relu"):
+        with pytest.raises(
+            ValueError, match=r"a ReluNetwork and ReluTasks, or .*; got DeepLinear and Relu"
+        ):
             protocol(pretrained_on(linear.beta_source), tasks, X, y)
         with pytest.raises(ValueError, match=r"got ReluNetwork and LinearTasks"):
             protocol(tasks.source, linear, X, y)

@@ -125,7 +125,7 @@ class Samples(Descent):
 
     X: Float[Array, "n d"]
     y: Float[Array, " n"]
-    precision: str = eqx.field(static=True, default="highest")
+    precision: str = eqx.field(static=True)
 
     def loss(self, network: ReluNetwork) -> Float[Array, ""]:
         """Return the loss."""
@@ -167,9 +167,19 @@ class FewSamples(Samples):
     Every force is a combination of the samples, so that neurons stay :math:`a W_0 + B X`. All that
     a step needs is their products with the samples, :math:`a W_0 X^T + B \, X X^T`: one product,
     2 n^2 m operations in place of 4 n m d.
+
+    Attributes:
+        before: Products of the initial neurons with the samples.
+        gram: Products of the samples.
     """
 
-    block: ClassVar[int] = 100  # what a block computes once is then nothing beside its steps
+    before: Float[Array, "m n"]
+    gram: Float[Array, "n n"]
+
+    @classmethod
+    def of(cls, initial: ReluNetwork, X: Array, y: Array, precision: str) -> "FewSamples":
+        """Compute the products, once."""
+        return cls(initial, X, y, precision, product(initial.W, X.T), product(X, X.T))
 
     def start(self) -> Moves:
         """Return no moves."""
@@ -182,12 +192,11 @@ class FewSamples(Samples):
 
     def advance(self, state: Any, length: int, rate: Callable[[Any], Array], decay: Array) -> Any:
         """Take the steps."""
-        start, gram = product(self.initial.W, self.X.T), product(self.X, self.X.T)
 
         def step(j: Any, moves: Moves) -> Moves:
             eta = rate(j)
             a, B, c = moves
-            before = a * start + jnp.matmul(B, gram, precision=self.precision)
+            before = a * self.before + jnp.matmul(B, self.gram, precision=self.precision)
             forces = jnp.where(before > 0, self.errors(before, c), 0)
             kept = 1 - eta * decay
             turn = jnp.sum(before * forces, axis=1)

@@ -85,8 +85,8 @@ def train(
         precision: "highest", "high" or "default": of the matrix products in the steps of both
             layers, as in `jax.lax.Precision`. On a CPU all are exact in float32. Recent NVIDIA
             GPUs round the factors to 10 bits (TF32) by default, which is several times faster;
-            in `benchmarks/relu.py` that changes risks by about 1e-4 of themselves. The records
-            are exact always.
+            with more samples than inputs that changes risks by about 1e-4 of themselves
+            (`benchmarks/relu.py`). The recorded losses are exact always.
         record_every: Steps between two records; stopping is decided at records only.
         observe: A function of the network, recorded along with the loss. Pass the same function
             object to later calls: each new one compiles anew.
@@ -120,8 +120,8 @@ def train(
     check_type("observe", observe, (Callable, type(None)), "a function of the network")
     if layers == "last":
         return _train_last(network, network.features(X), y, *options)
-    few = len(y) <= X.shape[1]
-    return _train_all((FewSamples if few else Samples)(network, X, y, precision), layers, *options)
+    kind = FewSamples.of if len(y) <= X.shape[1] else Samples
+    return _train_all(kind(network, X, y, precision), *options)
 
 
 def pretrain(
@@ -178,6 +178,7 @@ def pretrain(
         raise TypeError(
             f"teacher must be a ReluNetwork, such as tasks.source; got {type(teacher).__name__}"
         )
+    _check_network(network)
     dtype = _dtype(network, teacher.W, teacher.c)
     if teacher.W.ndim != 2 or teacher.W.shape[1] != network.W.shape[1]:
         raise ValueError(
@@ -191,7 +192,7 @@ def pretrain(
     check_type("observe", observe, (Callable, type(None)), "a function of the network")
     if layers == "last":
         return _train_last(network, *_equivalent_data(network.W, teacher), *options)
-    return _train_all(Population(network, teacher), layers, *options)
+    return _train_all(Population(network, teacher), *options)
 
 
 def read_samples(network: ReluNetwork, X: Any, y: Any) -> tuple[ReluNetwork, Array, Array]:
@@ -218,14 +219,12 @@ def _check_network(network: Any) -> None:
 
 
 def _dtype(network: ReluNetwork, *arrays: Any) -> Any:
-    """Check the network and return the floating-point type that all promote to."""
-    _check_network(network)
+    """Return the floating-point type that all promote to."""
     return float_type(network.W, network.c, *arrays)
 
 
 def _train_all(
     descent: Descent,
-    layers: str,
     learning_rate: ArrayLike | None,
     steps: int,
     tolerance: ArrayLike,
@@ -235,7 +234,6 @@ def _train_all(
 ) -> tuple[ReluNetwork, History]:
     """Check the options, train both layers, and report."""
     check_options(learning_rate, steps, tolerance, weight_decay, record_every)
-    check_choice("layers", layers, ("all", "last"))
     dtype = descent.initial.c.dtype
     network, history, stable_rate = _train(
         descent,

@@ -56,7 +56,7 @@ def check_domain(**arguments: Any) -> None:
     Example:
         >>> check_domain(gamma=0.5, sigma=-0.2)
         Traceback (most recent call last):
-        ValueError: sigma must be a finite number >= 0; got -0.2
+        ValueError: sigma must be a number in [0, 1e9]; got -0.2
     """
     for name, value in arguments.items():
         check(name, value, *_DOMAINS[name])

@@ -78,6 +78,8 @@ def main() -> int:
             python = find_python(environment.python)
             if not python:
                 cells["installing", kind] = f"no Python {environment.python}"
+                if os.environ.get("CI"):
+                    problems.append(f"\n== no Python {environment.python}")
                 continue
             start = time.monotonic()
             error = prepare(Path(folder, kind), python, environment, arguments.wheel)

@@ -147,5 +147,5 @@ def test_shapes_must_fit():
     assert isinstance(X, Bidiagonal)
     with pytest.raises(ValueError, match=r"X must have 4 columns .*; got \(4, 5\)"):
         train(DeepLinear.balanced(jnp.ones(4)), X, y)
-    with pytest.raises(ValueError, match=r"X must be"):
+    with pytest.raises(ValueError, match=r"X must have 5 columns and y a label for each row"):
         fine_tune(DeepLinear.balanced(tasks.beta_source), tasks, X, y[:-1])

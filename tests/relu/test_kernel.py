@@ -42,7 +42,7 @@ def test_kernels_are_integrals_over_the_plane(dtype):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.usefixtures("x64")
+@pytest.mark.filterwarnings("default")  # its own, while it is imported
 def test_kernels_are_those_of_gpjax():
     # An independent implementation; the weekly workflow installs it.
     gpjax = pytest.importorskip("gpjax")
@@ -54,6 +54,7 @@ def test_kernels_are_those_of_gpjax():
         np.testing.assert_allclose(kernel(W, V), theirs.cross_covariance(W, V) / 2, rtol=1e-12)
 
 
+@pytest.mark.usefixtures("x64")
 def test_derivative_is_that_of_the_kernel_and_finite_everywhere():
     v = jnp.array([[1.0, 2.0, -1.0]])
     turned = jnp.array([[1.0, 1.0, 0.0]])
