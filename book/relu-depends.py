@@ -712,7 +712,8 @@ for ax, name in zip(axes, names, strict=True):
     ax.set_xticks(scratch_ns, scratch_ns)
     ax.minorticks_off()
 axes[0].set(ylabel="risk, share of the target", title="all weights 1")
-axes[0].legend(fontsize="small")
+labels = axes[0].get_legend_handles_labels()
+fig.legend(*labels, loc="outside lower center", ncols=4, fontsize="small")
 
 # %%
 compare("teacher")
