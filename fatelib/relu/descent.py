@@ -10,7 +10,7 @@ because the ReLU is homogeneous: in mean-field units (m times the gradient)
 .. math:: \nabla_{w_i} = c_i M_i, \qquad \nabla_{c_i} = w_i \cdot M_i .
 
 On samples the mean is over the rows of X: one product makes :math:`W X^T`, whose signs are the
-activity, and one brings the errors back. With fewer samples than inputs one product with the small
+activity, and one brings the errors back. With no more samples than inputs one product with the
 Gram matrix :math:`X X^T` does both. On the population it is a closed form in the angles between
 neurons, with products of the same kind. All are written for one network; `jax.vmap` makes them
 products of batches.
@@ -162,7 +162,7 @@ class Moves(NamedTuple):
 
 
 class FewSamples(Samples):
-    r"""The same steps as `Samples`, for fewer samples than inputs.
+    r"""The same steps as `Samples`, for no more samples than inputs.
 
     Every force is a combination of the samples, so that neurons stay :math:`a W_0 + B X`. All that
     a step needs is their products with the samples, :math:`a W_0 X^T + B \, X X^T`: one product,
