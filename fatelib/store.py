@@ -27,6 +27,8 @@ _FROM = {"instances_per_chunk": " (from memory or chunk)"}
 # Seconds after which a network file system shows what other hosts wrote (60 by default for NFS).
 _LAG = 60.0
 _ZARR: dict[str, Any] = {"consolidated": False, "zarr_format": 2}
+# A finished chunk has a file even where all its values are zero: a missing one is a lost one.
+_EVERY_FILE = {"array.write_empty_chunks": True}
 
 Region = Mapping[str, slice]
 
@@ -125,6 +127,8 @@ class Store:
         Raises:
             ValueError: Another process has made the store meanwhile, with other parameters.
         """
+        import zarr
+
         if not self._joined:
             if not self._exists():
                 self._create(region, values)
@@ -132,9 +136,10 @@ class Store:
             self._joined = True
         part = xr.Dataset(values)
         here = {dim: place for dim, place in region.items() if dim in part.dims}
-        part.to_zarr(self.path, region=here, **_ZARR)
         done = xr.Dataset({_SECONDS: ("chunk", np.array([seconds]))})
-        done.to_zarr(self.path, region={"chunk": slice(chunk, chunk + 1)}, **_ZARR)
+        with zarr.config.set(_EVERY_FILE):
+            part.to_zarr(self.path, region=here, **_ZARR)
+            done.to_zarr(self.path, region={"chunk": slice(chunk, chunk + 1)}, **_ZARR)
 
     def load(self) -> xr.Dataset:
         """Return the whole result; its attribute ``seconds`` is the wall time of all chunks.
@@ -142,6 +147,8 @@ class Store:
         Raises:
             ValueError: Some chunks are missing, a minute later still, or cannot be read.
         """
+        import zarr
+
         deadline = time.monotonic() + _LAG
         while not self.finished().all():
             if time.monotonic() >= deadline:
@@ -151,10 +158,12 @@ class Store:
                 )
             time.sleep(1)
         whole = self._read()
-        # A result is never NaN: floats of a finished chunk that read so have lost their file. (Lost
-        # files of integers and truth values read as 0 and cannot be told from results.)
-        lost = [name for name in whole.attrs.pop(_VARIABLES, ()) if name not in whole]
-        lost += [str(name) for name, array in whole.data_vars.items() if array.isnull().any()]
+        files = zarr.open_group(self.path, mode="r")
+        lost = []
+        for name in whole.attrs.pop(_VARIABLES, ()):
+            array = files.get(name)
+            if not isinstance(array, zarr.Array) or array.nchunks_initialized < array.nchunks:
+                lost.append(name)
         if lost:
             raise self._damaged(f"values of {', '.join(lost)} are missing")
         seconds = float(whole[_SECONDS].sum())

@@ -21,7 +21,7 @@ def new(path, attrs=ATTRS):
 def fill(target, chunk):
     values = {
         "risk": xr.Variable(tuple(COORDS), np.full((1, 4), 1.0 + chunk, np.float32)),
-        "converged": xr.Variable(tuple(COORDS), np.ones((1, 4), bool)),
+        "converged": xr.Variable(tuple(COORDS), np.full((1, 4), chunk != 1)),
     }
     region = {"x": slice(chunk, chunk + 1), "instance": slice(0, 4)}
     target.write(chunk, region, values, 0.5)
@@ -99,6 +99,7 @@ NONE_OF_THESE = r"store must be a new directory, an empty one or that of a sweep
         ("risk/1.0", b"", DAMAGED + "it cannot be read"),
         ("risk/1.0", b"\x02\x01" + 40 * b"x", DAMAGED + "it cannot be read"),
         ("risk/1.0", None, DAMAGED + "values of risk are missing"),
+        ("converged/1.0", None, DAMAGED + "values of converged are missing"),
         ("risk/.zarray", None, DAMAGED + "values of risk are missing"),
         ("risk/.zarray", b"{oops", NONE_OF_THESE),
         ("chunk_seconds/1", b"x", DAMAGED + "it cannot be read"),
