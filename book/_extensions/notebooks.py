@@ -104,8 +104,6 @@ def references(env: BuildEnvironment, builder: Builder, page: str) -> References
             result.urls[label] = (
                 base.rstrip("/") + "/" + builder.get_target_uri(docname) + anchor
             )
-        if docname == page and anchor:
-            result.here.add(label)
 
     folder = page.rpartition("/")[0]
     for docname, title in env.titles.items():
@@ -132,9 +130,11 @@ def references(env: BuildEnvironment, builder: Builder, page: str) -> References
     for key, entry in env.get_domain("cite").bibdata.data.entries.items():
         names = [" ".join(person.last_names) for person in entry.persons["author"]]
         authors = " and ".join(names) if len(names) < 3 else f"{names[0]} et al."
+        doi, url = entry.fields.get("doi"), entry.fields.get("url", "")
         result.citations[key] = (
             authors.replace("{", "").replace("}", ""),
             entry.fields["year"],
+            f"https://doi.org/{doi}" if doi else url,
         )
     glued = Path(builder.outdir).parent / "jupyter_execute" / f"{page}.glue.json"
     if glued.is_file():

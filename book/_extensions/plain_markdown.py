@@ -35,6 +35,15 @@ END_OF_MATH = re.compile(r"\$\$\s*(?:\((?P<label>[\w:.-]+)\))?\s*$")
 ROLE = re.compile(
     r"\{(?P<name>[\w:+.-]+)\}(?P<ticks>`+)(?P<text>.+?)(?P=ticks)", re.DOTALL
 )
+# A formula between single dollars, or code, in which dollars mean nothing. It does not run on into
+# the next item of a list.
+FORMULA = re.compile(
+    r"(?P<ticks>`+).+?(?P=ticks)"
+    r"|(?<![\\$])\$(?:[^$\\\n]|\\.|\n(?!\s*(?:[-*+]|\d+[.)])\s))+\$",
+    re.DOTALL,
+)
+DISPLAY = re.compile(r"^\$\$\n.+?\n\$\$$", re.MULTILINE | re.DOTALL)
+COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%.*")
 EXPLICIT = re.compile(r"^(?P<title>.+?)\s*<(?P<target>[^<>]+)>$", re.DOTALL)
 
 
@@ -46,17 +55,15 @@ class References:
         titles: Readable text for each label, document, and name of the library.
         urls: Where each of them is in the published book; empty when it has no address.
         equations: The number of each equation's label, with its brackets.
-        citations: Authors and year for each key.
+        citations: Authors, year and address for each key.
         values: Glued values, as the text that `repr` gives.
-        here: Labels of the chapter itself, which need no link.
     """
 
     titles: dict[str, str] = field(default_factory=dict)
     urls: dict[str, str] = field(default_factory=dict)
     equations: dict[str, str] = field(default_factory=dict)
-    citations: dict[str, tuple[str, str]] = field(default_factory=dict)
+    citations: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
-    here: set[str] = field(default_factory=set)
 
 
 def convert(
@@ -138,10 +145,12 @@ class _Converter:
         return re.sub(r"\n{3,}", "\n\n", "\n".join(done))
 
     def mathematics(self, body: str, label: str | None) -> str:
-        """Display mathematics, with its number."""
+        """Display mathematics, with its number and without comments, which would hide that."""
         number = self.references.equations.get(label or "", "")
         tag = rf" \tag{{{number.strip('()')}}}" if number else ""
-        return f"$$\n{body.strip()}{tag}\n$$"
+        lines = [COMMENT.sub(r"\1", line).rstrip() for line in body.splitlines()]
+        body = "\n".join(line for line in lines if line).strip()
+        return f"$$\n{body}{tag}\n$$"
 
     def directive(self, name: str, argument: str, lines: list[str]) -> str:
         """Convert one directive."""
@@ -197,7 +206,13 @@ class _Converter:
         return f"**{heading} ({title}).**" if title else f"**{heading}.**"
 
     def inline(self, text: str) -> str:
-        """Replace the roles in a paragraph."""
+        """Replace the roles in a paragraph; a formula in it stays on one line."""
+        text = FORMULA.sub(
+            lambda match: (
+                match[0] if match["ticks"] else " ".join(match[0].split())
+            ),
+            text,
+        )
         return ROLE.sub(
             lambda match: self.role(match["name"], " ".join(match["text"].split())),
             text,
@@ -231,13 +246,16 @@ class _Converter:
         return text
 
     def citation(self, name: str, text: str) -> str:
-        """Write authors and year, as the book does."""
+        """Write authors and year, as the book does, with a link to the work itself."""
         parts = []
         for key in text.split(","):
-            authors, year = self.references.citations.get(key.strip(), (key, "?"))
-            parts.append(
+            authors, year, url = self.references.citations.get(
+                key.strip(), (key, "?", "")
+            )
+            part = (
                 f"{authors} ({year})" if name == "cite:t" else f"{authors}, {year}"
             )
+            parts.append(f"[{part}]({url})" if url else part)
         return ", ".join(parts) if name == "cite:t" else f"({'; '.join(parts)})"
 
     def value(self, text: str) -> str:
@@ -251,14 +269,9 @@ class _Converter:
         return value[1:-1] if value[:1] in {"'", '"'} else value
 
     def link(self, title: str, target: str) -> str:
-        """Link to the published book, unless the target is in this notebook or there is none."""
-        url = (
-            ""
-            if target in self.references.here
-            else self.references.urls.get(target, "")
-        )
-        if target.startswith(("http://", "https://")):
-            url = target
+        """Link to the published book, if there is one."""
+        is_url = target.startswith(("http://", "https://"))
+        url = target if is_url else self.references.urls.get(target, "")
         return f"[{title}]({url})" if url else title
 
 
@@ -281,6 +294,9 @@ def _options(lines: list[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _quote(text: str) -> str:
+    # Jupyter reads formulas before it reads quotations: a mark at the start of a line inside a
+    # formula would become part of it, "greater than".
+    text = DISPLAY.sub(lambda match: " ".join(match[0].split()), text)
     return "\n".join(f"> {line}".rstrip() for line in text.splitlines())
 
 

@@ -1,7 +1,14 @@
+import re
 import textwrap
+from pathlib import Path
 
 import pytest
 from _extensions.plain_markdown import References, convert
+from _extensions.reader import read
+from pybtex.database import parse_file
+
+BOOK = Path(__file__).parents[2] / "book"
+CHAPTERS = sorted(BOOK.glob("*.py"))
 
 REFERENCES = References(
     titles={
@@ -20,9 +27,11 @@ REFERENCES = References(
         "fatelib.theory.scratch_risk": "https://example.org/api.html#scratch_risk",
     },
     equations={"eq-risk": "(1.1)"},
-    citations={"saxe2014": ("Saxe et al.", "2014"), "roy2007": ("Roy and Vetterli", "2007")},
+    citations={
+        "saxe2014": ("Saxe et al.", "2014", "https://example.org/saxe"),
+        "roy2007": ("Roy and Vetterli", "2007", ""),
+    },
     values={"gap": "0.36012", "name": "'deep'", "count": "20"},
-    here={"thm-risk", "fig-risk", "ex-peak"},
 )
 
 
@@ -36,11 +45,14 @@ def plain(text):
 @pytest.mark.parametrize(
     ("myst", "expected"),
     [
-        ("{cite:t}`saxe2014` say", "Saxe et al. (2014) say"),
-        ("so {cite:p}`saxe2014,roy2007`", "so (Saxe et al., 2014; Roy and Vetterli, 2007)"),
+        ("{cite:t}`saxe2014` say", "[Saxe et al. (2014)](https://example.org/saxe) say"),
+        (
+            "so {cite:p}`saxe2014,roy2007`",
+            "so ([Saxe et al., 2014](https://example.org/saxe); Roy and Vetterli, 2007)",
+        ),
         ("see {eq}`eq-risk`", "see (1.1)"),
         ("see {numref}`fig-risk`", "see Figure 1.2"),
-        ("by {prf:ref}`thm-risk`", "by Theorem 1.1"),
+        ("by {prf:ref}`thm-risk`", "by [Theorem 1.1](https://example.org/one.html#thm-risk)"),
         ("by {prf:ref}`thm-far`", "by [Theorem 2.1](https://example.org/two.html#thm-far)"),
         ("{doc}`deep-linear-dynamics`", "[Deep linear dynamics](https://example.org/two.html)"),
         ("{ref}`my\nwords <remember>`", "my words"),
@@ -53,6 +65,8 @@ def plain(text):
         ("a gap of {glue:text}`gap:.2f`", "a gap of 0.36"),
         ("{glue:text}`count:d` {glue:text}`name` ones", "20 deep ones"),
         ("{math}`x^2` and $y_{i}$ and `code`", "$x^2$ and $y_{i}$ and `code`"),
+        ("so $a\n< b$, `$c\nd$`", "so $a < b$, `$c\nd$`"),
+        ("- for $5\n- or $6", "- for $5\n- or $6"),
         ("(label)=\n## Heading", "## Heading"),
         ("% a comment\ntext", "text"),
         ("| a | b |\n|---|---|\n| 1 | 2 |", "| a | b |\n|---|---|\n| 1 | 2 |"),
@@ -68,6 +82,54 @@ def test_equations_keep_their_numbers():
     assert plain("before\n\n$$\nx = 1\n$$\n\nafter") == "before\n\n$$\nx = 1\n$$\n\nafter"
     math = ":::{math}\n:label: eq-risk\nx = 1\n:::"
     assert plain(math) == "$$\nx = 1 \\tag{1.1}\n$$"
+    assert plain("$$\nx % y\n% y\n= 5 \\% % y\n$$ (eq-risk)") == "$$\nx\n= 5 \\% \\tag{1.1}\n$$"
+
+
+def test_a_formula_in_a_quotation_is_on_one_line():
+    theorem = r"""
+    ::::{prf:theorem} Risk
+    :label: thm-risk
+    It is $a
+    < b$ with
+    $$
+    \begin{aligned}
+    a &= 1 \\% one
+    b &= 2
+    \end{aligned}
+    $$ (eq-risk)
+
+    :::{note}
+    Here
+    $$
+    x
+    = 1
+    $$
+    :::
+    ::::
+    """
+    assert plain(theorem).splitlines() == [
+        "> **Theorem 1.1 (Risk).** It is $a < b$ with",
+        r"> $$ \begin{aligned} a &= 1 \\ b &= 2 \end{aligned} \tag{1.1} $$",
+        ">",
+        "> > **Note.** Here",
+        "> > $$ x = 1 $$",
+    ]
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_no_formula_of_a_chapter_holds_the_mark_of_a_quotation(path):
+    for cell in read(path.read_text(encoding="utf-8")).cells:
+        if cell.cell_type == "markdown":
+            text = convert(cell.source, References(), lambda message: None)
+            text = re.sub(r"^```.*?^```|(`+).+?\1", "", text, flags=re.DOTALL | re.MULTILINE)
+            for formula in re.finditer(r"(\$\$?).+?\1", text, re.DOTALL):
+                assert "\n>" not in formula[0]
+
+
+def test_every_work_that_is_cited_has_an_address():
+    entries = parse_file(BOOK / "references.bib").entries
+    missing = [key for key, entry in entries.items() if not {"doi", "url"} & set(entry.fields)]
+    assert not missing
 
 
 def test_boxes():
