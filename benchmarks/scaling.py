@@ -1,4 +1,8 @@
-"""Seconds per step with size, samples, instances, depth and devices, and fitted exponents."""
+"""Seconds per step with size, samples, instances, depth and devices, and fitted exponents.
+
+A batch that outgrows a cache slows down at equal work. For full networks a second exponent is
+therefore fitted to the time divided by that of a byte in data of the same size.
+"""
 
 import argparse
 import json
@@ -11,6 +15,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from engines import bandwidth, held
 from timing import per_step, pretrained, table, unit
 
 from fatelib import phase_diagram
@@ -84,43 +89,61 @@ def main() -> None:
     if gpu:
         counts = [len(jax.devices())]
     samples = [top // 8, top // 4, top // 2, top]
-    few = [wide[-1] // 100, wide[-1] // 10, wide[-1] // 2, 2 * wide[-1]]
-    depths = [2, 4, 6]
+    few = [wide[-1] // 100, wide[-1] // 10, wide[-1] // 2, 2 * wide[-1], 4 * wide[-1]]
+    # What varies, engine, expected exponent, values, seconds of one, bytes that it goes through.
     cases = [
-        ("d = n", "descent", "2", sizes, lambda d: full("descent", d, d)),
-        ("d = n", "gram", "2", sizes, lambda d: full("gram", d, d)),
-        ("d = 2n, bidiagonal", "spectral", "1", wide, lambda d: reduced(d, d // 2)),
-        (f"n, d = {top}", "descent", "1", samples, lambda n: full("descent", top, n)),
-        (f"n, d = {top}", "gram", "1 to 2", samples, lambda n: full("gram", top, n)),
+        ("d = n", "descent", "2", sizes, lambda d: full("descent", d, d),
+         lambda d: held("descent", d, d)),
+        ("d = n", "gram", "2", sizes, lambda d: full("gram", d, d), lambda d: held("gram", d, d)),
+        ("d = 2n, bidiagonal", "spectral", "1", wide, lambda d: reduced(d, d // 2), None),
+        (f"n, d = {top}", "descent", "1", samples, lambda n: full("descent", top, n),
+         lambda n: held("descent", n, top)),
+        (f"n, d = {top}", "gram", "1 to 2", samples, lambda n: full("gram", top, n),
+         lambda n: held("gram", n, top)),
         (f"n, d = {wide[-1]}, bidiagonal", "spectral", "1, then 0", few,
-         lambda n: reduced(wide[-1], n)),
+         lambda n: reduced(wide[-1], n), None),
         ("networks, d = n = 500", "descent", "1", instances,
-         lambda count: full("descent", 500, 500, count)),
+         lambda count: full("descent", 500, 500, count), lambda k: k * held("descent", 500, 500)),
         ("networks, d = n = 500", "gram", "1", instances,
-         lambda count: full("gram", 500, 500, count)),
+         lambda count: full("gram", 500, 500, count), lambda k: k * held("gram", 500, 500)),
         ("networks, d = 500, n = 250, bidiagonal", "spectral", "1", [20 * i for i in instances],
-         lambda count: reduced(500, 250, count)),
-        ("layers, d = n = 500", "descent", "near 1 (L - 1 matrices)", depths,
-         lambda depth: full("descent", 500, 500, 1, depth)),
-        ("layers, d = 10^5, n = 5 10^4, bidiagonal", "spectral", "0", depths,
-         lambda depth: reduced(10**5, 5 * 10**4, 1, depth)),
+         lambda count: reduced(500, 250, count), None),
+        ("L - 1, d = n = 500", "descent", "1", [1, 3, 5],
+         lambda matrices: full("descent", 500, 500, 1, matrices + 1), None),
+        ("L - 1, d = 10^5, n = 5 10^4, bidiagonal", "spectral", "0", [1, 3, 5],
+         lambda matrices: reduced(10**5, 5 * 10**4, 1, matrices + 1), None),
         ("devices, a phase diagram of 2 x 8 x 64 runs", "spectral",
          f"-1 up to {os.cpu_count()} cores" if not gpu else "-1", counts,
-         lambda count: grid(count, quick)),
+         lambda count: grid(count, quick), None),
     ]  # fmt: skip
+
+    def exponent(values, times) -> str:
+        if len(values) < 2:
+            return ""
+        return f"{np.polyfit(np.log(np.array(values, float)), np.log(times), 1)[0]:.2f}"
+
     rows = []
-    for what, engine, expected, values, measure in cases:
+    for what, engine, expected, values, measure, size in cases:
         values = values[:2] if quick else values
         times = np.array([measure(value) for value in values])
         # Small sizes only show the overhead of a step; what lies beyond d in n costs nothing.
-        end = len(values) - (expected == "1, then 0")
-        part = slice(max(end - 3, 0), end)
-        slope = np.nan
-        if end > 1:
-            slope = np.polyfit(np.log(np.array(values[part], float)), np.log(times[part]), 1)[0]
+        end = len(values) - 2 * (expected == "1, then 0" and not quick)
+        last = slice(max(end - 3, 0), end)
+        slopes = [exponent(values[last], times[last])]
+        slopes += [exponent(values[end:], times[end:])] if end < len(values) else []
+        moved = ""
+        if size:
+            speeds = np.array([bandwidth(size(value)) for value in values[last]])
+            moved = exponent(values[last], times[last] * speeds)
         pairs = ", ".join(f"{v:g}: {unit(t)}" for v, t in zip(values, times, strict=True))
-        rows.append([what, engine, pairs, f"{slope:.2f}", expected])
-    table(["varies", "engine", "seconds per step", "exponent, last three", "expected"], rows)
+        rows.append([what, engine, pairs, ", then ".join(slopes), moved, expected])
+    print(
+        "Exponents are fitted to the last three sizes (to those below d in n, then to those "
+        "beyond); at equal bandwidth to the time multiplied by the bytes per second that the "
+        "machine moves in data of that size.\n"
+    )
+    head = ["varies", "engine", "seconds per step", "exponent", "at equal bandwidth", "expected"]
+    table(head, rows)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 
 Stopped and started again it goes on where it was. fig-3c is stored at the paper's size. On a CPU the
 stored fig-3e has two instances and up to 1,797 samples; the paper's size (five instances, up to
-3,000 samples) is meant for a GPU. The attribute `seconds` says how long each took.
+3,000 samples) is meant for a GPU (JAX for it: benchmarks/README.md). The attribute `seconds` says how long each took.
 """
 
 import argparse
