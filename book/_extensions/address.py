@@ -27,13 +27,19 @@ def fill_in(app: Sphinx, config: Config) -> None:
         "use_issues_button",
     ]:
         options[button] = True
-    if not config.html_baseurl:
-        owner, name = url.split("/")[-2:]
-        config.html_baseurl = f"https://{owner}.github.io/{name}/"
+    config.html_baseurl = config.html_baseurl or site_of(url)
     # A page that is not there can be anywhere: its links start at the root of the host.
     config.notfound_urls_prefix = urlsplit(config.html_baseurl).path
     config.ogp_site_url = config.html_baseurl
     config.ogp_image = CARD
+
+
+def site_of(repository: str) -> str:
+    """Give the address at which GitHub publishes a repository's site, with its last slash."""
+    owner, name = repository.split("/")[-2:]
+    host = f"{owner}.github.io".lower()
+    # The repository that is named after the host is the host's own site.
+    return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
 
 
 def draw_card(app: Sphinx, exception: Exception | None) -> None:

@@ -2,6 +2,8 @@
 
 Each numbered page of the book is written, unexecuted, to `notebooks/NAME.ipynb` in the site, in
 Markdown that any Jupyter shows, with one cell in front that installs `fatelib` where it is missing.
+The pages without a number sum up the others, such as the errata: there the reader finds the chapter
+to run.
 """
 
 import json
@@ -143,6 +145,12 @@ def references(env: BuildEnvironment, builder: Builder, page: str) -> References
     return result
 
 
+def colab_address(repository: str, name: str) -> str:
+    """Give the address that opens a chapter's notebook in Colab."""
+    path = f"{repository.split('github.com/')[-1]}/blob/{BRANCH}/{name}.ipynb"
+    return f"https://colab.research.google.com/github/{path}"
+
+
 def add_notebook(
     app: Sphinx, page: str, template: str, context: dict, doctree: Any
 ) -> None:
@@ -150,8 +158,6 @@ def add_notebook(
     if doctree is None or page not in app.env.toc_secnumbers:
         return
     source = Path(app.env.doc2path(page))
-    if source.suffix != ".py":
-        return
     repository = app.config.html_theme_options["repository_url"]
     name = f"notebooks/{source.stem}.ipynb"
     notebook = export(
@@ -177,10 +183,9 @@ def add_notebook(
         if group.get("label") == "download-buttons":
             group["buttons"].insert(0, download)
     if repository:
-        path_in_branch = f"{repository.split('github.com/')[-1]}/blob/{BRANCH}/{source.stem}.ipynb"
         colab = {
             "type": "link",
-            "url": f"https://colab.research.google.com/github/{path_in_branch}",
+            "url": colab_address(repository, source.stem),
             "text": "Colab",
             "icon": "_static/images/logo_colab.png",
             "tooltip": "Run this chapter in Colab",

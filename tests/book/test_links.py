@@ -1,8 +1,13 @@
-"""Every link of the site leads somewhere."""
+"""Every link of the site and of its notebooks leads somewhere."""
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+import nbformat
+
+CANONICAL = re.compile(r'<link rel="canonical" href="(.+)book/index\.html"')
 
 
 class Page(HTMLParser):
@@ -33,4 +38,25 @@ def test_every_local_link_leads_somewhere(site):
             )
             if not there:
                 broken.append(f"{path.name}: {link}")
+    assert not broken
+
+
+def test_every_link_of_a_notebook_leads_somewhere(site):
+    published = CANONICAL.search((site / "book/index.html").read_text(encoding="utf-8"))
+    home = published[1] if published else None
+    pages, broken = {}, []
+    for path in (site / "notebooks").glob("*.ipynb"):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type != "markdown":
+                continue
+            for link in re.findall(r"\]\(([^()\s]+)\)", cell.source):
+                if home and link.startswith(home):
+                    name, _, place = link.removeprefix(home).partition("#")
+                    if name not in pages and (site / name).is_file():
+                        pages[name] = Page(site / name)
+                    there = name in pages and (not place or place in pages[name].places)
+                else:
+                    there = link.startswith("https://")
+                if not there:
+                    broken.append(f"{path.name}: {link}")
     assert not broken

@@ -87,6 +87,17 @@ Counter(value=41)
 # %%
 label = ipywidgets.HTMLMath("$x^2$")
 ipywidgets.VBox([ipywidgets.IntSlider(description="gamma"), ipywidgets.Play(), label])
+
+# %% [markdown]
+# (place)=
+# ## A place
+#
+# :::{prf:theorem} One
+# :label: thm-one
+# It is so, by {cite:t}`saxe2014`.
+# :::
+#
+# {prf:ref}`thm-one`, {ref}`place`, {numref}`fig-line`, {eq}`eq-one`, {doc}`index`
 '''.lstrip()
 
 
@@ -209,7 +220,13 @@ def test_what_follows_from_the_address_of_the_repository(book, visit, serve, ser
     assert (status, executed) == (0, 0), printed
     page = (site / "book/chapter.html").read_text()
     assert "colab.research.google.com/github/owner/name/blob/notebooks/chapter.ipynb" in page
-    assert "git+https://github.com/owner/name" in (site / "notebooks/chapter.ipynb").read_text()
+    notebook = (site / "notebooks/chapter.ipynb").read_text()
+    assert "git+https://github.com/owner/name" in notebook
+    assert "[Saxe et al. (2014)](https://arxiv.org/abs/1312.6120)" in notebook
+    links = re.findall(r"\]\(https://owner\.github\.io/name/(book/\w+\.html)#?([^()]*)\)", notebook)
+    assert len(links) == 6  # the caption has one
+    for target, place in links:
+        assert not place or f'id="{place}"' in (site / target).read_text(), place
     assert 'href="https://github.com/owner/name/edit/main/book/chapter.py"' in page
     assert 'href="https://github.com/owner/name/issues/new?' in page
     assert 'content="https://owner.github.io/name/book/chapter.html"' in page
