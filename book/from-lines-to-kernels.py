@@ -258,16 +258,28 @@ def outside(source, target):
     return relu.projection(source.W, target.W, target.c / width).outside
 
 
-rho = xr.DataArray(
-    np.empty((3, len(mus), instances)),
-    coords={"outputs": conventions, "mu": mus, "instance": range(instances)},
-)
+@jax.jit
+def lost(tasks, key):
+    """Squared norm out of reach, and risk of a last layer fitted to 2,000 samples."""
+    X, y = tasks.sample(key, 2000)
+    risk = fatelib.linear_transfer(tasks.source, tasks, X, y).risk
+    return outside(tasks.source, tasks.target), risk
+
+
 keys = jax.random.split(jax.random.key(3), instances)
-for i, name in enumerate(conventions):
-    for j, mu in enumerate(mus):
-        for k, key in enumerate(keys):
-            tasks = relu.ReluTasks.ablated(key, d, width, mu, outputs=name)
-            rho[i, j, k] = outside(tasks.source, tasks.target)
+draw = relu.ReluTasks.ablated
+found = [
+    lost(draw(key, d, width, mu, outputs=name), jax.random.fold_in(key, j))
+    for name in conventions
+    for j, mu in enumerate(mus)
+    for key in keys
+]
+coords = {"outputs": conventions, "mu": mus, "instance": range(instances)}
+shape = [len(values) for values in coords.values()]
+rho, risk = (
+    xr.DataArray(np.reshape(part, shape), coords)
+    for part in zip(*found, strict=True)
+)
 
 # %% [markdown]
 # There is a formula. What must be expressed by the $q$ neurons left is another point on the sphere, the removed neuron, by means of the kernel $k$. That is a regression: the neurons left are its *samples*,
@@ -331,21 +343,6 @@ def expected_norm2(width, d):
 #| alt: >-
 #|   Left, a curve that stays near zero and turns up steeply at the end. Right, a curve that rises almost in a straight line to more than a half. Points and crosses lie on the lines.
 #| tags: [hide-input]
-@jax.jit
-def fitted_risk(tasks, key):
-    """Risk of a last layer fitted to 2,000 samples on the neurons of the source."""
-    X, y = tasks.sample(key, 2000)
-    return fatelib.linear_transfer(tasks.source, tasks, X, y).risk
-
-
-some = mus[::2]
-risk = rho.sel(mu=some).copy()
-for i, name in enumerate(conventions):
-    for j, mu in enumerate(some):
-        for k, key in enumerate(keys):
-            tasks = relu.ReluTasks.ablated(key, d, width, mu, outputs=name)
-            risk[i, j, k] = fitted_risk(tasks, jax.random.fold_in(key, j))
-
 left = np.round((1 - mus) * width)
 line = np.arange(2, width)
 norms = expected_norm2(width, d)
@@ -358,7 +355,7 @@ for i, name in enumerate(conventions):
     error = points.std("instance", ddof=1) / instances**0.5
     color, marker = f"C{i}", "oos"[i]
     ax.errorbar(mus, points.mean("instance"), error, fmt=marker, color=color)
-    ax.plot(some, (risk / unit).sel(outputs=name).mean("instance"), "kx", zorder=3)
+    ax.plot(mus, (risk / unit).sel(outputs=name).mean("instance"), "kx", zorder=3)
 expected = expected_rho(line, width, d)
 for ax, curve, size in zip(axes, expected, norms, strict=True):
     ax.plot(1 - line / width, curve / size, "k", linewidth=1)
@@ -371,18 +368,14 @@ axes[1].set(title="signs and Gaussian")
 # Two tables. In the first, {eq}`gram-solve` for 20 teachers against {eq}`ablated`, which knows none of them. In the second, every fitted last layer against the $\rho$ of its own features, by the formula that follows below.
 
 # %%
-formula = xr.zeros_like(rho.isel(instance=0, drop=True))
-formula[:] = np.stack([*expected_rho(left, width, d)])[[0, 1, 1]] / width**2
-count = xr.DataArray(left, coords={"mu": mus})
+formula = np.stack(expected_rho(left, width, d))[[0, 1, 1]] / width**2
+formula = xr.DataArray(formula, {"outputs": conventions, "mu": mus})
 noise = theory.least_squares_risk(2000, left, residual=1.0)
-factor = xr.DataArray(noise, coords={"mu": mus}).sel(mu=some)
+more = risk - rho * xr.DataArray(np.asarray(noise), {"mu": mus})
 fatelib.agreement_table(
     {
         "ρ of 20 teachers": (rho, formula),
-        "risk of fitted last layers, minus theory": (
-            risk - rho.sel(mu=some) * factor,
-            0.0,
-        ),
+        "risk of fitted last layers, minus theory": (more, 0.0),
     }
 )
 
@@ -574,27 +567,25 @@ glue("few-high", float(few.sel(mu=0.9)), display=False)
 #|   Interactive curves of the share out of reach over the fraction removed, for two conventions, with sliders for dimension and width of the teacher.
 from fatelib.widgets import explore
 
-dimensions, ratios = [30, 60, 120, 240], [0.5, 1.0, 2.0]
+dimensions, ratios = [30, 60, 120, 240], np.array([0.5, 1.0, 2.0])
 removed = np.arange(1, 20) / 20
+
+
+def lost_share(d):
+    """Share out of reach by neurons per dimension, convention and fraction removed."""
+    sizes = d * ratios[:, None]
+    left = np.maximum(np.round(sizes * (1 - removed)), 1)
+    both = zip(expected_rho(left, sizes, d), expected_norm2(sizes, d), strict=True)
+    return np.stack([rho / norm2 for rho, norm2 in both], axis=1)
+
+
 dims = {"d": dimensions, "neurons": ratios, "weights": ["all 1", "independent"]}
-family = xr.DataArray(
-    np.empty((4, 3, 2, 19)), {**dims, "mu": removed}, name="share"
-)
-for i, dimension in enumerate(dimensions):
-    widths = dimension * np.array(ratios)[:, None]
-    lost = expected_rho(
-        np.maximum(np.round(widths * (1 - removed)), 1), widths, dimension
-    )
-    sizes = expected_norm2(widths, dimension)
-    family[i] = np.stack([a / b for a, b in zip(lost, sizes, strict=True)], axis=1)
-names = {
-    "mu": "fraction removed",
-    "d": "dimension",
-    "neurons": "neurons per dimension",
-}
-for name, long_name in names.items():
-    family[name].attrs["long_name"] = long_name
+shares = np.array([lost_share(d) for d in dimensions])
+family = xr.DataArray(shares, {**dims, "mu": removed}, name="share")
 family.attrs["long_name"] = "share out of reach"
+names = {"mu": "fraction removed", "d": "dimension"}
+for name, long_name in {**names, "neurons": "neurons per dimension"}.items():
+    family[name].attrs["long_name"] = long_name
 where = {"d": 120, "neurons": 1.0, "mu": 0.5}
 explore(family, x="mu", lines="weights", at=where, limit=1)
 
@@ -649,12 +640,11 @@ print(f"expected for the last: {1 + chi * 200 / (2000 - 200 - 1):.2f}")
 
 # %%
 for size in (50, 100, 200):
-    lost, units = expected_rho(size / 2, size, size), expected_norm2(size, size)
+    missed, units = expected_rho(size / 2, size, size), expected_norm2(size, size)
     for i, name in enumerate(["ones", "sign"]):
-        draw = relu.ReluTasks.ablated
         tasks = [draw(key, size, size, 0.5, outputs=name) for key in keys]
         found = np.mean([outside(t.source, t.target) for t in tasks]) * width**2
-        share, expected = found / units[i], lost[i] / units[i]
+        share, expected = found / units[i], missed[i] / units[i]
         print(f"m* = {size:3}, {name:4}: {share:.4f}, expected {expected:.4f}")
 
 # %% [markdown]

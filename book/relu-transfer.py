@@ -162,6 +162,11 @@ few = grid.sel(n=30)
 turned = held.turned.loc["pretrained features"]
 assert turned.max() < 0.1
 glue("turned-most", 100 * float(turned.max()), display=False)
+# As the text says, for every source:
+strong = held["numerical rank"].unstack()
+own, student, control = (strong.loc[LABELS[name]] for name in protocols)
+assert (student < control).all()
+assert (student > own).all()
 
 
 def factor(name, upper, lower):
