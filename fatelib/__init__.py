@@ -7,7 +7,8 @@ protocols (`fatelib.transfer`) and phase diagrams over them (`fatelib.sweep`,
 `fatelib.relu_sweep`), with tables of agreement (`fatelib.agreement`) and figures (`fatelib.plot`,
 and `fatelib.widgets` where the extra ``widgets`` is installed).
 
-Importing it changes no global JAX setting.
+Public is what ``__all__`` lists, here and in the modules right below; a module without one is the
+inside of the library and may change. Importing it changes no global JAX setting.
 """
 
 from importlib import import_module

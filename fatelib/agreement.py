@@ -27,6 +27,10 @@ class Comparison:
         location: Coordinates of the cell where it occurs.
         unit: ``"standard errors"`` or ``"absolute"``.
         tolerance: Largest deviation accepted, in `unit`.
+
+    Example:
+        >>> Comparison("risk", 9, 1, 2.5, "theta = 0.5", "standard errors", 4.0).agrees
+        True
     """
 
     quantity: str
@@ -53,6 +57,12 @@ class Agreement:
 
     Attributes:
         comparisons: The lines.
+
+    Example:
+        >>> line = Comparison("risk", 9, 0, 2.5, "theta = 0.5", "standard errors", 4.0)
+        >>> Agreement((line,))
+        theory against experiment  cells  left out  largest deviation  at           tolerance
+        risk                       9      0         2.5 s.e.           theta = 0.5  4 s.e.
     """
 
     comparisons: tuple[Comparison, ...]

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from fatelib.arguments import check_type
+
 __all__ = ["main"]
 
 _FIGURES = """\
@@ -74,16 +76,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        arguments: What follows its name; by default those of the process.
+        arguments: What follows its name, a list of texts; by default those of the process.
 
     Returns:
         The exit status: 0, or 1 where theory and experiment disagree or training diverged, or 2 for
         arguments that are impossible, or 130 when stopped by Ctrl-C.
 
+    Raises:
+        TypeError: `arguments` is no list of texts.
+
     Example:
         >>> main(["reproduce", "fig-3"])
         2
     """
+    if arguments is not None:
+        check_type("arguments", arguments, (list, tuple), "a list of texts")
+        for argument in arguments:
+            check_type("arguments", argument, str, "a list of texts")
     parser = _parser()
     try:
         options = parser.parse_args(arguments)

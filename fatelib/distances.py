@@ -41,7 +41,8 @@ def kl_divergence(
         sigma: Standard deviation of the label noise of both tasks; a number.
 
     Returns:
-        The divergence in nats; without noise it is zero for equal vectors and infinite for others.
+        The divergence in nats, a number; without noise it is zero for equal vectors and infinite
+        for others.
 
     Raises:
         ValueError: ``sigma`` is negative, a vector is not finite or their lengths differ.
@@ -80,8 +81,8 @@ def wasserstein_coupling_bound(
         beta_target: The target vector, ``(d,)``.
 
     Returns:
-        The bound, in the units of the labels. Its derivative at equal vectors, where it has a kink,
-        is given as zero.
+        The bound, a number in the units of the labels. Its derivative at equal vectors, where it
+        has a kink, is given as zero.
 
     Raises:
         ValueError: A vector is not finite or their lengths differ.
@@ -139,7 +140,7 @@ def dudley_lower_bound(
         sigma: Standard deviation of the label noise of both tasks; a number.
 
     Returns:
-        The bound, in [0, 2], a pure number that depends on the unit of the labels, as the distance
+        The bound, a pure number in [0, 2] that depends on the unit of the labels, as the distance
         does. First derivatives are right; second derivatives leave out that the best K moves.
 
     Raises:
@@ -187,8 +188,9 @@ def dudley_coupling_bound(
         beta_target: The target vector, ``(d,)``.
 
     Returns:
-        The bound, in [0, 2]: at most :func:`wasserstein_coupling_bound`, and close to it for close
-        tasks. First derivatives are right, second ones not, as for :func:`dudley_lower_bound`.
+        The bound, a number in [0, 2]: at most :func:`wasserstein_coupling_bound`, and close to it
+        for close tasks. First derivatives are right, second ones not, as for
+        :func:`dudley_lower_bound`.
 
     Raises:
         ValueError: A vector is not finite or their lengths differ.

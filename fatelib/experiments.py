@@ -22,8 +22,6 @@ from fatelib.linear.training import pretrain, train
 from fatelib.tasks import LinearTasks
 from fatelib.transfer import Result, fine_tune, linear_transfer, scratch
 
-__all__ = ["Experiment", "FullNetworks", "ReducedNetworks", "samples"]
-
 # Dimensions that share their draws, in the order of the results. (JAX sorts dictionaries.)
 INNER = ("sigma", "ridge", "weight_decay", "theta")
 

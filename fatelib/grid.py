@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from fatelib.arguments import brief, check_count, check_flag, check_key, check_type
 from fatelib.store import Memory, Store
 
-__all__ = ["spread", "sweep"]
+__all__ = ["sweep"]
 
 # Platforms that do one instance after the other.
 _ONE_BY_ONE = ("cpu",)

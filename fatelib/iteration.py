@@ -20,8 +20,6 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from fatelib.arguments import ABOVE_0, AT_LEAST_0, check, check_count, check_type
 
-__all__ = ["History", "Iteration", "changed", "check_options", "descend", "report"]
-
 # Loss this many times that of the zero network (or of the start, if larger): diverged.
 _GROWTH = 10.0
 
@@ -37,12 +35,19 @@ class History(eqx.Module):
         loss: Training loss at each record, (r,); without the weight-decay penalty.
         observed: What `observe` returned, with a leading axis of r records; or None.
         steps_taken: Number of steps taken; 0 for the limit, which takes none.
-        converged: Whether the tolerance was met.
-        diverged: Whether the loss grew beyond bounds; the trained weights are then NaN.
-        learning_rate: The learning rate used. Gradient-flow time is learning_rate * steps.
-        minimum: The smallest training loss that any weights can reach; for ReLU networks, whose
-            minimum nobody knows, the bound 0.
+        converged: Whether the tolerance was met; one truth value, a number.
+        diverged: Whether the loss grew beyond bounds, likewise; the trained weights are then NaN.
+        learning_rate: The learning rate used, a number. Gradient-flow time is
+            learning_rate * steps.
+        minimum: The smallest training loss that any weights can reach, a number; for ReLU networks,
+            whose minimum nobody knows, the bound 0.
         engine: The engine that did it.
+
+    Example:
+        >>> from fatelib.linear import DeepLinear, pretrain
+        >>> _, history = pretrain(DeepLinear.balanced(jnp.ones(3)), jnp.ones(3))
+        >>> bool(history.converged), int(history.steps_taken), history.engine
+        (True, 0, 'spectral')
     """
 
     steps: Float[Array, " r"]

@@ -15,8 +15,6 @@ from fatelib.relu.network import ReluNetwork
 from fatelib.relu.tasks import ReluTasks
 from fatelib.transfer import Result, fine_tune, linear_transfer, scratch
 
-__all__ = ["Ablation"]
-
 
 class Ablation(eqx.Module):
     """One teacher, one start of the student and one data set of each size, at each stage.

@@ -69,8 +69,9 @@ def relu_phase_diagram(
     alone.
 
     Args:
-        fractions: Fractions :math:`\mu` of the teacher's neurons that the source lacks, in [0, 1].
-        ns: Numbers of target samples.
+        fractions: Fractions :math:`\mu` of the teacher's neurons that the source lacks, in
+            [0, 1], ``(f,)``.
+        ns: Numbers of target samples, ``(s,)``.
         d: Input dimension.
         width: Neurons m of the students.
         teacher_width: Neurons m* of the target teacher.

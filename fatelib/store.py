@@ -15,8 +15,6 @@ import xarray as xr
 
 from fatelib.arguments import check_type
 
-__all__ = ["Memory", "Store"]
-
 _SECONDS = "chunk_seconds"
 _COUNT = "number of chunks"
 _VARIABLES = "variables"

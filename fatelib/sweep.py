@@ -90,11 +90,12 @@ def phase_diagram(
     Args:
         method: "linear_transfer" (a new last layer on frozen features) or "fine_tuning" (all
             layers).
-        thetas: Angles between source and target, radians in [0, pi].
-        gammas: Samples per dimension n / d.
+        thetas: Angles between source and target, radians in [0, pi], ``(t,)``.
+        gammas: Samples per dimension n / d, ``(g,)``.
         d: Input dimension.
-        sigma: Standard deviation of the target's label noise. A sequence of values, here and in
-            `depth`, `source_gamma`, `ridge` and `weight_decay`, adds a dimension to the result.
+        sigma: Standard deviation of the target's label noise; a number. A sequence of values,
+            ``(v,)``, here and in `depth`, `source_gamma`, `ridge` and `weight_decay`, adds a
+            dimension to the result.
         instances: Number of independent repetitions.
         key: A JAX random key.
         engine: How to train, see `fatelib.train`. "auto" takes ``spectral`` for scales up to 0.001,
@@ -103,11 +104,12 @@ def phase_diagram(
         width: Hidden width of the full networks; by default d.
         scale: Scale of the initial weights. From three layers on a new network leaves a start of
             1e-5 after more steps than anyone takes: give 0.01 to 0.1 there.
-        source_gamma: Source samples per dimension; infinite for the population.
+        source_gamma: Source samples per dimension, a number or ``(v,)``; infinite for the
+            population.
         source_sigma: Standard deviation of the label noise of finitely many source samples.
-        ridge: Ridge of the last layer in linear transfer.
+        ridge: Ridge of the last layer in linear transfer; a number or ``(v,)``.
         weight_decay: Decay in the training of all layers on the target: of scratch networks, and of
-            transferred ones in fine-tuning.
+            transferred ones in fine-tuning; a number or ``(v,)``.
         learning_rate: Step size of every training run; by default each takes the automatic one of
             `fatelib.train`.
         steps: The most steps of every training run.
@@ -156,8 +158,8 @@ def phase_diagram(
     check_count("instances", instances)
     check("thetas", thetas, *ANGLE)
     for name, ratio in {"gammas": gammas, "source_gamma": source_gamma}.items():
+        check(name, ratio, lambda g: (g < 2**31 / d) | (g == np.inf), "below 2^31 / d")
         check(name, ratio, lambda g: np.round(g * d) >= 1, "large enough for one sample")
-        check(name, ratio, lambda g: (g * d < 2**31) | np.isinf(g), "below 2^31 / d")
     check("gammas", gammas, *FINITE)
     check("sigma", sigma, *AT_LEAST_0)
     check("depth", depth, lambda v: (v >= 1) & (v == np.floor(v)), "an integer >= 1")
@@ -214,7 +216,7 @@ def phase_diagram(
         source_sigma=source_sigma,
         largest=int(samples(ratios, d).max()),
         largest_source=int(samples(finite, d).max(initial=0)),
-        inner={name: jnp.asarray(values) for name, values in inner.items()},
+        inner={name: jnp.asarray(values, float) for name, values in inner.items()},
         training=training,
         scratch_training=scratch_training,
     )

@@ -26,7 +26,12 @@ __all__ = ["LinearTasks", "Sampler"]
 
 @runtime_checkable
 class Sampler(Protocol):
-    """Draws independent entries of mean zero and variance one, as `jax.random.normal` does."""
+    """Draws independent entries of mean zero and variance one, as `jax.random.normal` does.
+
+    Example:
+        >>> isinstance(jax.random.rademacher, Sampler)
+        True
+    """
 
     def __call__(self, key: Any, shape: Any, dtype: Any) -> Array:
         """Return the draw."""
@@ -43,8 +48,11 @@ class LinearTasks(eqx.Module):
     Attributes:
         beta_source: The source vector, (d,).
         beta_target: The target vector, (d,).
-        sigma: Standard deviation of the target's label noise.
-        source_sigma: Standard deviation of the source's label noise.
+        sigma: Standard deviation of the target's label noise; a number.
+        source_sigma: Standard deviation of the source's label noise; a number.
+
+    Source:
+        Section 3 of Tahir et al. (2025).
 
     Example:
         >>> import jax
@@ -101,9 +109,9 @@ class LinearTasks(eqx.Module):
         Args:
             key: A JAX random key.
             d: Dimension of the inputs, at least 2.
-            theta: Angle between source and target, radians in [0, pi].
-            sigma: Standard deviation of the target's label noise.
-            source_sigma: Standard deviation of the source's label noise.
+            theta: Angle between source and target, radians in [0, pi]; a number.
+            sigma: Standard deviation of the target's label noise; a number.
+            source_sigma: Standard deviation of the source's label noise; a number.
 
         Returns:
             The pair of tasks.
@@ -149,7 +157,12 @@ class LinearTasks(eqx.Module):
     def sample(
         self, key: Any, n: int, source: bool = False, inputs: Sampler = jax.random.normal
     ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
-        """Draw a data set of one of the two tasks.
+        r"""Draw a data set of one of the two tasks.
+
+        .. math:: y_i = x_i \cdot \beta_t + \sigma \varepsilon_i
+
+        with independent rows :math:`x_i` of identity covariance and standard normal
+        :math:`\varepsilon_i`, or the same of the source.
 
         Args:
             key: A JAX random key.
@@ -163,7 +176,10 @@ class LinearTasks(eqx.Module):
 
         Raises:
             ValueError: n < 1.
-            TypeError: `key` is not a random key.
+            TypeError: `key` is not a random key, `source` no truth value or `inputs` no function.
+
+        Source:
+            Section 3 of Tahir et al. (2025).
 
         Example:
             >>> import jax
@@ -195,7 +211,7 @@ class LinearTasks(eqx.Module):
             beta: The linear map, (d,).
 
         Returns:
-            The risk; zero is perfect, and the zero map has :math:`\|\beta_t\|^2`.
+            The risk, a number; zero is perfect, and the zero map has :math:`\|\beta_t\|^2`.
 
         Raises:
             ValueError: `beta` is not finite or of another length.

@@ -47,11 +47,19 @@ class Result(eqx.Module):
 
     Attributes:
         network: The trained network.
-        risk: Its risk on the target task, against the noise-free labels.
-        loss: Its mean squared training loss.
-        converged: Whether training met its tolerance; always true of an exact solution.
-        steps: Steps of gradient descent taken; 0 for an exact solution.
+        risk: Its risk on the target task, against the noise-free labels; a number.
+        loss: Its mean squared training loss; a number.
+        converged: Whether training met its tolerance, one truth value; always true of an exact
+            solution.
+        steps: Number of steps of gradient descent taken; 0 for an exact solution.
         engine: The engine that trained it; see `fatelib.train`.
+
+    Example:
+        >>> tasks = LinearTasks(jnp.ones(2), jnp.ones(2))
+        >>> X, y = tasks.sample(jax.random.key(0), 5)
+        >>> result = linear_transfer(DeepLinear.balanced(jnp.ones(2)), tasks, X, y)
+        >>> round(float(result.risk), 3), int(result.steps), bool(result.converged)
+        (0.0, 0, True)
     """
 
     network: Network
@@ -92,7 +100,8 @@ def scratch(
         y: Target labels, (n,).
         depth: Number of weight matrices.
         width: Hidden width; by default d, and ten neurons for each of a ReLU teacher.
-        scale: Scale of the initial weights; by default 1e-5, and neurons of norm 1 for ReLU tasks.
+        scale: Scale of the initial weights, a number; by default 1e-5, and neurons of norm 1 for
+            ReLU tasks.
         engine: As in `fatelib.train`; bidiagonal inputs need one that starts in one direction, and
             ``auto`` takes ``spectral`` for them. ReLU networks know ``descent`` alone.
         **options: Passed on to `fatelib.train` or, for ReLU tasks, `fatelib.relu.train`.
@@ -229,16 +238,16 @@ def linear_transfer(
         tasks: The tasks; only the target is used, to compute the risk.
         X: Target inputs, (n, d).
         y: Target labels, (n,).
-        ridge: Coefficient of the squared norm of the last layer.
+        ridge: Coefficient of the squared norm of the last layer; a number.
         engine: "limit" solves the least-squares problem, and "auto" takes it; "descent" trains the
             last layer from zero by gradient descent, which converges to the same solution, slowly
             where features differ much in size.
-        cutoff: Relative size below which a singular direction counts as absent: of F, by default
-            1e-3, or of Z for a ReLU network, by default the square root of the cutoff of
-            `fatelib.relu.feature_spectrum`: the same share of the largest eigenvalue, so that with
-            many samples both count the same features. The remainder of the initial weights reaches
-            about twice their scale in a two-layer linear network: 1e-3 suits scales up to 3e-4.
-            For larger ones raise it or use a ridge.
+        cutoff: Relative size, a number in [0, 1), below which a singular direction counts as
+            absent: of F, by default 1e-3, or of Z for a ReLU network, by default the square root of
+            the cutoff of `fatelib.relu.feature_spectrum`: the same share of the largest eigenvalue,
+            so that with many samples both count the same features. The remainder of the initial
+            weights reaches about twice their scale in a two-layer linear network: 1e-3 suits scales
+            up to 3e-4. For larger ones raise it or use a ridge.
         **options: Passed on to `fatelib.train` or `fatelib.relu.train`, with ``engine="descent"``
             only.
 

@@ -1,75 +1,90 @@
-"""Every public name explains itself: arguments, result, errors, source and a runnable example."""
+"""Every public name explains itself: arguments, result, errors, equation, source and an example."""
 
-import importlib
 import inspect
-import pkgutil
-from types import ModuleType
+import re
 
 import pytest
+from public_names import HANDED_OUT, callables
 
-import fatelib
+from fatelib.theory.domain import _DOMAINS, _SQUARED
 
-# What sweeps and training are made of: met through the functions that use it.
-INSIDE = (
-    "fatelib.experiments.",
-    "fatelib.iteration.",
-    "fatelib.store.",
-    "fatelib.relu_experiments.",
-)
-# Classes whose example is that of the function that returns them, and a protocol.
-RETURNED = {
-    *("Result", "History", "Agreement", "Comparison", "FeatureSpectrum", "Projection", "Explorer"),
-    *("NullSpace", "Sampler"),
+PUBLIC = callables()
+
+# Views, grids of anything and the command: they compute no formula of their own.
+WITHOUT_EQUATION = HANDED_OUT | {
+    *("format_angle", "angle_axis", "slices", "explore", "sweep", "compute", "main", "solve"),
+    "fatelib.plot.phase_diagram",
 }
+# A shape in brackets, or that there is none to give.
+SHAPE = re.compile(
+    r"\([^()]*(, ?|\.\.\.)[^()]*\)|\b[Nn]umber|\bAs in |\binteger|truth value|likewise"
+)
 
 
-def public():
-    """Every public function, class and method, by its path."""
-    modules = [fatelib] + [
-        importlib.import_module(f"fatelib.{module.name}")
-        for module in pkgutil.iter_modules(fatelib.__path__)
-    ]
-    found, seen = {}, set()
-    for module in modules:
-        for name in getattr(module, "__all__", []):
-            value = getattr(module, name)
-            if isinstance(value, ModuleType) or not callable(value) or id(value) in seen:
-                continue
-            seen.add(id(value))
-            path = f"{module.__name__}.{name}"
-            found[path] = value
-            for method, member in vars(value).items() if inspect.isclass(value) else ():
-                member = getattr(member, "__func__", member)
-                if inspect.isfunction(member) and not method.startswith("_"):
-                    found[f"{path}.{method}"] = member
-    return found
+def sections(doc):
+    """The sections of a docstring by their titles, and what comes before the first."""
+    parts = re.split(r"^(\w+):\n(?=    )", doc, flags=re.MULTILINE)
+    return {"": parts[0], **dict(zip(parts[1::2], parts[2::2], strict=True))}
 
 
-PUBLIC = public()
+def entries(section):
+    """What a section says of each name."""
+    parts = re.split(r"^    (\*{0,2}\w+): ", section, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def sections(path, value):
-    """What the docstring must hold."""
-    doc, inside = inspect.getdoc(value), path.startswith(INSIDE)
+def is_array(annotation):
+    return re.search(r"Array\b|ndarray", str(annotation).replace("DataArray", "")) is not None
+
+
+def lacks(path, value):
+    """What the docstring should hold and does not."""
+    doc = inspect.getdoc(value) or ""
+    found, name = sections(doc), value.__name__
     if inspect.isclass(value):
-        return [] if inside or value.__name__ in RETURNED else ["Example:\n"]
-    signature = inspect.signature(value)
-    names = [name for name in signature.parameters if name not in ("self", "cls")]
-    if not names or (inside and path.count(".") > 2):
-        return []  # one line says it all
-    needed = ["Args:\n", *(f"{name}: " for name in names)]
-    if signature.return_annotation is not None:
-        needed.append("Returns:\n")
-    if not inside:
-        needed.append("    >>> ")
-    if ".. math::" in doc:
-        needed += ["Source:\n", "Raises:\n"]
-    return needed
+        annotations, described = value.__annotations__, entries(found.get("Attributes", ""))
+        annotations = {k: v for k, v in annotations.items() if not k.startswith("_")}
+        needed, result = {"Attributes"} if annotations else set(), None
+    else:
+        signature = inspect.signature(value)
+        described = entries(found.get("Args", ""))
+        annotations = {
+            "*" * (p.kind is p.VAR_POSITIONAL)
+            + "**" * (p.kind is p.VAR_KEYWORD)
+            + p.name: p.annotation
+            for p in signature.parameters.values()
+            if p.name not in ("self", "cls")
+        }
+        needed, result = {"Args", "Raises"} if annotations else set(), signature.return_annotation
+    for argument, annotation in annotations.items():
+        if argument not in described:
+            yield f"{argument}: what is it?"
+        elif is_array(annotation) and not SHAPE.search(described[argument]):
+            yield f"{argument}: its shape, or that it is a number"
+        elif argument.startswith("theta") and "radians" not in described[argument]:
+            yield f"{argument}: its unit"
+        elif (
+            path.startswith("fatelib.theory.")
+            and _DOMAINS.get(argument) is _SQUARED
+            and "1e9" not in described[argument]
+        ):
+            yield f"{argument}: its bound"
+    if result is not None and result is not inspect.Signature.empty:
+        needed |= {"Returns"} if annotations else set()
+        text = found.get("Returns", "") if annotations else doc
+        if is_array(result) and not re.search(SHAPE.pattern + "|shape", text):
+            yield "the shape of the result"
+    needed.add("Example")
+    if not {name, path} & WITHOUT_EQUATION:
+        if "math::" not in doc and ":math:" not in doc:
+            yield "the equation"
+        # A method without arguments takes its class's.
+        needed |= {"Source"} if annotations else set()
+    if "Example" in found and ">>>" not in found["Example"]:
+        yield "an example that runs"
+    yield from needed - found.keys()
 
 
 @pytest.mark.parametrize("path", PUBLIC)
 def test_docstrings_are_complete(path):
-    doc = inspect.getdoc(PUBLIC[path])
-    assert doc, "say what it is"
-    missing = [section for section in sections(path, PUBLIC[path]) if section not in doc]
-    assert not missing
+    assert not list(lacks(path, PUBLIC[path]))

@@ -21,7 +21,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.arguments import ANGLE, AT_LEAST_0, check, check_count, check_key, float_type
+from fatelib.arguments import (
+    ANGLE,
+    AT_LEAST_0,
+    FINITE,
+    check,
+    check_count,
+    check_key,
+    float_type,
+)
 from fatelib.linear.quadratic import Loss
 from fatelib.tasks import LinearTasks
 
@@ -41,6 +49,9 @@ class Bidiagonal(eqx.Module):
         upper: The entries to its right, (r,).
         samples: The number n of samples that the rows stand for; the mean of the loss is over n.
         columns: Number of columns, larger than r; those beyond r + 1 are zero.
+
+    Source:
+        Golub and Kahan (1965).
 
     Example:
         >>> one = jnp.ones(())
@@ -64,7 +75,13 @@ class Bidiagonal(eqx.Module):
         return jnp.pad(self._times(beta), (0, 1))
 
     def dense(self) -> Float[Array, "rows columns"]:
-        """Return the matrix with all its zeros."""
+        r"""Return the matrix, of :math:`B_{ii}`, :math:`B_{i, i+1}` and zeros, (r + 1, columns).
+
+        Example:
+            >>> one = jnp.ones(())
+            >>> Bidiagonal(2 * one[None], 3 * one[None], one, columns=2).dense().tolist()
+            [[2.0, 3.0], [0.0, 0.0]]
+        """
         return jax.vmap(self.__matmul__, 1, 1)(jnp.eye(self.columns, dtype=self.diagonal.dtype))
 
     def _times(self, beta: Array) -> Array:
@@ -84,12 +101,21 @@ class Bidiagonal(eqx.Module):
         Returns:
             The solution, (columns,).
 
+        Raises:
+            TypeError: `y` is not numeric.
+            ValueError: `y` is not finite or has another shape.
+
+        Source:
+            Golub and Kahan (1965).
+
         Example:
             >>> one = jnp.ones(())
             >>> X = Bidiagonal(jnp.array([2.0]), jnp.array([0.0]), one, columns=2)
             >>> X.solve(jnp.array([4.0])).tolist()
             [2.0, 0.0]
         """
+        check("y", y, *FINITE, shape=self.diagonal.shape)
+        y = jnp.asarray(y, float_type(y, self.diagonal))
 
         def divide(a: Array, b: Array) -> Array:
             return jnp.where(b > 0, a / jnp.where(b > 0, b, 1), 0)
@@ -183,19 +209,23 @@ def reduced_tasks(
 
     The law of every risk is that of ``LinearTasks.at_angle`` followed by ``sample``. The target is
     the first coordinate. Where n < d the samples see n + 1 coordinates; one more, the last, holds
-    the length of whatever else the source has.
+    the length of whatever else the source has. The inputs have independent entries
+
+    .. math:: B_{ii} \sim \chi_{n - i}, \qquad B_{i, i+1} \sim \chi_{d - 1 - i}
+
+    (i from 0), and are never formed in d dimensions.
 
     Args:
         key: A JAX random key. One key gives the same target, samples and noise at every angle and,
             up to its size, the same noise at every `sigma`.
         n: Number of samples.
         d: Dimension of the inputs, at least 2.
-        theta: Angle between source and target, radians in [0, pi].
-        sigma: Standard deviation of the label noise.
+        theta: Angle between source and target, radians in [0, pi]; a number.
+        sigma: Standard deviation of the label noise; a number.
         largest: The largest n that shares this compiled program, when n is traced; by default n.
 
     Returns:
-        The tasks in the new coordinates, the inputs and the labels.
+        The tasks in the new coordinates, the inputs (rows, columns) and the labels (rows,).
 
     Raises:
         ValueError: An argument is impossible.

@@ -31,6 +31,9 @@ class DeepLinear(eqx.Module):
     Attributes:
         weights: The L matrices, (d, h), (h, h), ..., (h, 1).
 
+    Source:
+        Saxe, McClelland and Ganguli (2014); Section 3 of Tahir et al. (2025).
+
     Example:
         One network maps one input; a batch of inputs is a product with `end_to_end`, and a batch of
         networks is a `jax.vmap` away:
@@ -80,7 +83,7 @@ class DeepLinear(eqx.Module):
             d: Dimension of the inputs.
             depth: Number of weight matrices L; 1 is plain linear regression.
             width: Hidden width h; by default d.
-            scale: The scale alpha; small is the rich regime, large the lazy one.
+            scale: The scale alpha, a number; small is the rich regime, large the lazy one.
 
         Returns:
             The network; its dtype is that of `scale`, float32 by default.
@@ -172,16 +175,27 @@ class DeepLinear(eqx.Module):
         return x[0]
 
     def end_to_end(self) -> Float[Array, " d"]:
-        r"""Return the linear map the network computes, :math:`\beta = W_1 W_2 \cdots W_L`."""
+        r"""Return the linear map the network computes, :math:`\beta = W_1 W_2 \cdots W_L`, (d,).
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> DeepLinear((2 * jnp.eye(2), jnp.ones((2, 1)))).end_to_end().tolist()
+            [2.0, 2.0]
+        """
         beta = self.weights[-1][:, 0]
         for weight in reversed(self.weights[:-1]):
             beta = product(weight, beta)
         return beta
 
     def features(self) -> Float[Array, "d h"]:
-        r"""Return the map to the last hidden layer, :math:`W_1 \cdots W_{L-1}`.
+        r"""Return the map to the last hidden layer, :math:`W_1 \cdots W_{L-1}`, (d, h).
 
         For depth 1 the features are the inputs: the identity.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> DeepLinear((2 * jnp.eye(2), jnp.ones((2, 1)))).features().tolist()
+            [[2.0, 0.0], [0.0, 2.0]]
         """
         features = jnp.eye(self.weights[0].shape[0], dtype=self.weights[0].dtype)
         for layer, weight in enumerate(self.weights[:-1]):
@@ -189,7 +203,7 @@ class DeepLinear(eqx.Module):
         return features
 
     def balancedness(self) -> tuple[Float[Array, "_ _"], ...]:
-        r"""Return the L - 1 matrices that gradient flow conserves.
+        r"""Return the L - 1 matrices, (h, h), that gradient flow conserves.
 
         .. math:: D_l = W_l^T W_l - W_{l+1} W_{l+1}^T
 
@@ -198,6 +212,11 @@ class DeepLinear(eqx.Module):
 
         Source:
             Arora, Cohen and Hazan (2018); the proof of Lemma 3.3 of Tahir et al. (2025).
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> [D.tolist() for D in DeepLinear.balanced(jnp.array([0.0, 4.0])).balancedness()]
+            [[[0.0]]]
         """
         return tuple(product(W.T, W) - product(V, V.T) for W, V in pairwise(self.weights))
 
@@ -211,10 +230,10 @@ def effective_rank(matrix: Float[Array, "_ _"]) -> Float[Array, ""]:
     with the singular values :math:`s_i`: 1 for one direction, r for r equal ones.
 
     Args:
-        matrix: Any matrix; the zero matrix has none and gives NaN.
+        matrix: Any matrix, (m, n); the zero matrix has none and gives NaN.
 
     Returns:
-        A number between 1 and the smaller dimension.
+        A number between 1 and the smaller dimension; NaN for the zero matrix.
 
     Raises:
         ValueError: `matrix` is not a finite matrix.
@@ -246,8 +265,8 @@ def alignment(network: DeepLinear, beta: Float[Array, " d"]) -> Float[Array, ""]
         beta: The direction, (d,), of any length but zero.
 
     Returns:
-        1 if every feature is a multiple of :math:`x \cdot \beta`; about 1/d at random weights.
-        The zero network has no features and gives NaN.
+        A number: 1 if every feature is a multiple of :math:`x \cdot \beta`; about 1/d at random
+        weights. The zero network has no features and gives NaN.
 
     Raises:
         TypeError: `network` is not a DeepLinear.
@@ -293,6 +312,9 @@ def truncate(network: DeepLinear, rank: int) -> DeepLinear:
     Raises:
         TypeError: `network` is not a DeepLinear.
         ValueError: `rank` is out of range.
+
+    Source:
+        Eckart and Young (1936), for the best features of a given rank.
 
     Example:
         >>> import jax

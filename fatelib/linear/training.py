@@ -72,7 +72,10 @@ def train(
     :math:`2^{-24} (n + d) \|y\|` over the least singular value of X, with ``gram`` by
     :math:`2^{-24} \|\beta\|` more for every step, with ``flow`` by a relative 1.5e-5 more; steps
     below half a unit in the last place are lost, so that training stalls where the gradient in
-    :math:`\beta` is :math:`2^{-24} \|\beta\|^{2/L - 1} / \eta`.
+    :math:`\beta` is :math:`2^{-24} \|\beta\|^{2/L - 1} / \eta`. The part of :math:`\beta` that the
+    data never see keeps its direction; its size follows the rest through the balance of the layers,
+    by :math:`\tfrac12 (L - 1)` times what has moved that, as shares, and rounding moves the balance,
+    and with it this size, by a share of at most :math:`2^{-24} (L - 1)` for every step.
 
     The automatic learning rate is half of the largest stable one, :math:`\eta = 1/h` with
 
@@ -91,16 +94,16 @@ def train(
         X: Inputs, (n, d), as an array or bidiagonal.
         y: Labels, (n,).
         engine: How to get there; `History.engine` names the choice of ``auto``.
-        learning_rate: Step size; by default the one above.
+        learning_rate: Step size, a number; by default the one above.
         steps: The most steps to take.
-        tolerance: Stop when the loss is this close to its minimum. With weight decay: when the
-            loss plus the ridge penalty :math:`\tfrac p2 \|\beta\|^2` is, by the bound
+        tolerance: A number: stop when the loss is this close to its minimum. With weight decay:
+            when the loss plus the ridge penalty :math:`\tfrac p2 \|\beta\|^2` is, by the bound
             :math:`\|G + p \beta\|^2 / \min(2 p, 1)`, where G is the gradient of the loss in
-            :math:`\beta` and :math:`p = \text{decay} \, \|\beta\|^{2/L - 2}` (the force
-            vanishes at every stationary point but zero, because the layers balance there); or,
-            once decay is bound to take all weights to zero, when
-            :math:`\lambda_{\max} \|\beta\|^2` is (``flow`` then goes on to the last step).
-        weight_decay: Coefficient of the decay, in the gradient.
+            :math:`\beta` and :math:`p = \text{decay} \, \|\beta\|^{2/L - 2}` (the force vanishes at
+            every stationary point but zero, because the layers balance there); or, once decay is
+            bound to take all weights to zero, when :math:`\lambda_{\max} \|\beta\|^2` is (``flow``
+            then goes on to the last step).
+        weight_decay: Coefficient of the decay, in the gradient; a number.
         layers: "all", or "last" to train the last layer alone on frozen features.
         record_every: Steps between two records; stopping is decided at records only.
         observe: A function of the network, recorded along with the loss. Pass the same function

@@ -36,7 +36,12 @@ class FeatureSpectrum(eqx.Module):
     Attributes:
         eigenvalues: Eigenvalues of the features' covariance, (m,), ascending; 0 if below rounding.
         coefficients2: Squared coefficients of the target on the orthonormal eigenfeatures, (m,).
-        residual: Squared norm of the target outside the span of the features.
+        residual: Squared norm of the target outside the span of the features; a number.
+
+    Example:
+        >>> spectrum = feature_spectrum(jnp.eye(3)[:2], jnp.eye(3)[:1], jnp.ones(1))
+        >>> round(float(jnp.sum(spectrum.coefficients2) + spectrum.residual), 3)
+        0.5
     """
 
     eigenvalues: Float[Array, " m"]
@@ -48,9 +53,14 @@ class Projection(eqx.Module):
     """A target split at the span of a set of neurons.
 
     Attributes:
-        inside: Squared norm of its projection onto the span.
-        outside: Squared norm of the rest.
-        rank: Dimension of the span, to rounding.
+        inside: Squared norm of its projection onto the span; a number.
+        outside: Squared norm of the rest; a number.
+        rank: Dimension of the span, to rounding; an integer.
+
+    Example:
+        >>> split = projection(jnp.eye(3)[:2], jnp.eye(3)[:1], jnp.ones(1))
+        >>> round(float(split.inside), 3), int(split.rank)
+        (0.5, 2)
     """
 
     inside: Float[Array, ""]

@@ -32,6 +32,9 @@ class ReluNetwork(eqx.Module):
         W: The neurons, (m, d), one per row.
         c: The output weights, (m,).
 
+    Source:
+        Section 4 of Tahir et al. (2025).
+
     Example:
         One network maps one input; batches of inputs and of networks are a `jax.vmap` away:
 
@@ -69,10 +72,10 @@ class ReluNetwork(eqx.Module):
             key: A JAX random key.
             d: Dimension of the inputs.
             width: Number of neurons m.
-            scale: Norm of each neuron. Small is the rich regime, where neurons turn before they
-                grow; large the lazy one, where the output weights do all the work.
-            output: Every output weight; tiny, so that the network starts at zero. It is not stuck
-                there, even if this is 0; only neurons that are zero are, with scale 0.
+            scale: Norm of each neuron, a number. Small is the rich regime, where neurons turn
+                before they grow; large the lazy one, where the output weights do all the work.
+            output: Every output weight, a number; tiny, so that the network starts at zero. It is
+                not stuck there, even if this is 0; only neurons that are zero are, with scale 0.
 
         Returns:
             The network; its dtype is that of `scale`, float32 by default.
@@ -122,6 +125,9 @@ class ReluNetwork(eqx.Module):
 
         Raises:
             ValueError: `x` is not finite or has another last axis.
+
+        Source:
+            Section 4 of Tahir et al. (2025).
 
         Example:
             >>> import jax.numpy as jnp

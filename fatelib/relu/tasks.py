@@ -33,7 +33,10 @@ class ReluTasks(eqx.Module):
     Attributes:
         source: The source teacher; the neurons removed are rows of zeros.
         target: The target teacher.
-        sigma: Standard deviation of the label noise, of both tasks.
+        sigma: Standard deviation of the label noise, of both tasks; a number.
+
+    Source:
+        Section 4 of Tahir et al. (2025).
 
     Example:
         >>> import jax
@@ -70,8 +73,8 @@ class ReluTasks(eqx.Module):
             key: A JAX random key.
             d: Dimension of the inputs.
             width: Number of neurons m* of the target.
-            fraction: The fraction :math:`\mu`, in [0, 1].
-            sigma: Standard deviation of the label noise.
+            fraction: The fraction :math:`\mu`, a number in [0, 1].
+            sigma: Standard deviation of the label noise; a number.
             outputs: Output weights of the target: 1, random signs, or standard normal.
 
         Returns:
@@ -109,7 +112,11 @@ class ReluTasks(eqx.Module):
     def sample(
         self, key: Any, n: int, source: bool = False
     ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
-        """Draw a data set of one of the two tasks.
+        r"""Draw a data set of one of the two tasks.
+
+        .. math:: y_i = f_t(x_i) + \sigma \varepsilon_i
+
+        with standard normal :math:`x_i` and :math:`\varepsilon_i`, or the same with :math:`f_s`.
 
         Args:
             key: A JAX random key.
@@ -121,7 +128,10 @@ class ReluTasks(eqx.Module):
 
         Raises:
             ValueError: n < 1.
-            TypeError: `key` is not a random key.
+            TypeError: `key` is not a random key, or `source` no truth value.
+
+        Source:
+            Section 4 of Tahir et al. (2025).
 
         Example:
             >>> import jax
@@ -148,7 +158,7 @@ class ReluTasks(eqx.Module):
             network: The network.
 
         Returns:
-            The risk, `fatelib.relu.distance2` to the target.
+            The risk, a number: `fatelib.relu.distance2` to the target.
 
         Raises:
             TypeError: `network` is not a ReluNetwork.

@@ -71,15 +71,15 @@ def train(
         network: Where to start.
         X: Inputs, (n, d).
         y: Labels, (n,).
-        learning_rate: The rate :math:`\eta`; by default the one above.
+        learning_rate: The rate :math:`\eta`, a number; by default the one above.
         steps: The most steps to take.
-        tolerance: Stop when the loss is this small; for the last layer alone, this close to its
-            minimum. With weight decay: when the loss plus its penalty would be this close to a
-            minimum if it curved no less than the penalty does. On samples neurons often come to
+        tolerance: A number: stop when the loss is this small; for the last layer alone, this close
+            to its minimum. With weight decay: when the loss plus its penalty would be this close to
+            a minimum if it curved no less than the penalty does. On samples neurons often come to
             rest at the edge of their activity for some of them, where the gradient jumps: then it
             never gets small, and training goes on to its last step. So it may where the decay wins
             and takes all weights to zero, as the slope must be small relative to the weights.
-        weight_decay: Coefficient of the decay. For the last layer alone it is the ridge
+        weight_decay: Coefficient of the decay, a number. For the last layer alone it is the ridge
             m * decay / 2 on c / m, in the units of `feature_spectrum`.
         layers: "all", or "last" to train the output weights alone on frozen neurons.
         precision: "highest", "high" or "default": of the matrix products in the steps of both

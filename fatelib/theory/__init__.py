@@ -1,4 +1,7 @@
-"""Closed forms: pure functions that broadcast, compile, batch and differentiate."""
+"""Closed forms: pure functions that broadcast, compile, batch and differentiate.
+
+What is squared on the way is at most 1e9: float32 holds the fourth power of that and not much more.
+"""
 
 from fatelib.theory.dynamics import aligned_strength, escape_time, strength_growth_rate
 from fatelib.theory.fine_tuning import (

@@ -156,10 +156,10 @@ def fine_tuning_scale(
 
     Args:
         gamma: Target samples per dimension γ = n / d, ``(...)``.
-        sigma: Standard deviation of the target label noise, ``(...)``.
+        sigma: Standard deviation of the target label noise, ``(...)``, at most 1e9.
         depth: Number of layers L, ``(...)``, from 1 to ``inf``.
         source_gamma: Source samples per dimension, ``(...)``.
-        source_sigma: Standard deviation of the source label noise, ``(...)``.
+        source_sigma: Standard deviation of the source label noise, ``(...)``, at most 1e9.
 
     Returns:
         The scale, with the broadcast shape of the arguments. Infinite at γ = 1 with noise.
@@ -217,10 +217,10 @@ def fine_tuning_transferability(
     Args:
         gamma: Target samples per dimension γ = n / d, ``(...)``.
         theta: Angle between source and target vector, in radians, ``(...)``.
-        sigma: Standard deviation of the target label noise, ``(...)``.
+        sigma: Standard deviation of the target label noise, ``(...)``, at most 1e9.
         depth: Number of layers L, ``(...)``, from 1 to ``inf``.
         source_gamma: Source samples per dimension, ``(...)``.
-        source_sigma: Standard deviation of the source label noise, ``(...)``.
+        source_sigma: Standard deviation of the source label noise, ``(...)``, at most 1e9.
         paper: Take κ = 1 as the paper does: exact without noise and with an unlimited source.
 
     Returns:
@@ -289,10 +289,10 @@ def fine_tuning_break_even(
 
     Args:
         gamma: Target samples per dimension γ = n / d, ``(...)``.
-        sigma: Standard deviation of the target label noise, ``(...)``.
+        sigma: Standard deviation of the target label noise, ``(...)``, at most 1e9.
         depth: Number of layers L, ``(...)``, from 1 to ``inf``.
         source_gamma: Source samples per dimension, ``(...)``.
-        source_sigma: Standard deviation of the source label noise, ``(...)``.
+        source_sigma: Standard deviation of the source label noise, ``(...)``, at most 1e9.
 
     Returns:
         The angle in radians, with the broadcast shape of the arguments: 0 where fine-tuning loses

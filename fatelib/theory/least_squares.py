@@ -78,7 +78,7 @@ def least_squares_risk(
         n: Number of samples, ``(...)``, at least 1. Numbers between integers interpolate.
         k: Number of features, ``(...)``, at least 1.
         residual: Squared norm ρ of the target outside the span of the features, ``(...)``.
-        noise: Standard deviation σ of the label noise, ``(...)``.
+        noise: Standard deviation σ of the label noise, ``(...)``, at most 1e9.
         signal: Squared norm S of the target inside the span, ``(...)``.
 
     Returns:
@@ -190,7 +190,8 @@ def effective_ridge(
     Args:
         n: Number of samples, ``(...)``, at least 1.
         eigenvalues: Eigenvalues of the features' covariance, ``(..., k)``, zeros allowed.
-        ridge: Penalty λ on the squared norm, added to the *mean* squared error, ``(...)``.
+        ridge: Penalty λ on the squared norm, added to the *mean* squared error, ``(...)``, at most
+            1e9.
 
     Returns:
         The effective ridge, with the broadcast shape of the arguments without the last axis of
@@ -259,8 +260,9 @@ def ridge_risk(
         coefficients2: Squared coefficients :math:`t_i` of the target on the orthonormal
             eigenfeatures, ``(..., k)``.
         residual: Squared norm ρ of the target outside the span of the features, ``(...)``.
-        noise: Standard deviation σ of the label noise, ``(...)``.
-        ridge: Penalty λ on the squared norm, added to the *mean* squared error, ``(...)``.
+        noise: Standard deviation σ of the label noise, ``(...)``, at most 1e9.
+        ridge: Penalty λ on the squared norm, added to the *mean* squared error, ``(...)``, at most
+            1e9.
 
     Returns:
         The risk, with the broadcast shape of the arguments without the last axis.
@@ -317,7 +319,7 @@ def scratch_risk(gamma: ArrayLike, sigma: ArrayLike) -> Float[Array, "..."]:
 
     Args:
         gamma: Samples per dimension γ = n / d, ``(...)``.
-        sigma: Standard deviation of the label noise, ``(...)``.
+        sigma: Standard deviation of the label noise, ``(...)``, at most 1e9.
 
     Returns:
         The risk for a target of unit norm, with the broadcast shape of the arguments.
@@ -348,7 +350,7 @@ def interpolator_norm2(gamma: ArrayLike, sigma: ArrayLike) -> Float[Array, "..."
 
     Args:
         gamma: Samples per dimension γ = n / d, ``(...)``.
-        sigma: Standard deviation of the label noise, ``(...)``.
+        sigma: Standard deviation of the label noise, ``(...)``, at most 1e9.
 
     Returns:
         The squared norm for a target of unit norm, with the broadcast shape of the arguments.
@@ -392,8 +394,8 @@ def regularised_risk(
 
     Args:
         gamma: Samples per dimension γ = n / d, ``(...)``.
-        sigma: Standard deviation of the label noise, ``(...)``.
-        distance2: Squared distance Δ from the prior mean to the target, ``(...)``.
+        sigma: Standard deviation of the label noise, ``(...)``, at most 1e9.
+        distance2: Squared distance Δ from the prior mean to the target, ``(...)``, at most 1e9.
 
     Returns:
         The risk, with the broadcast shape of the arguments.
@@ -432,7 +434,7 @@ def optimal_scratch_risk(gamma: ArrayLike, sigma: ArrayLike) -> Float[Array, "..
 
     Args:
         gamma: Samples per dimension γ = n / d, ``(...)``.
-        sigma: Standard deviation of the label noise, ``(...)``.
+        sigma: Standard deviation of the label noise, ``(...)``, at most 1e9.
 
     Returns:
         The risk for a target of unit norm, with the broadcast shape of the arguments.

@@ -42,7 +42,7 @@ def learned_angle(
     Args:
         theta: Angle between source and target vector, in radians, ``(...)``.
         source_gamma: Source samples per dimension, ``(...)``; ``inf`` gives ``theta`` back.
-        source_sigma: Standard deviation of the source label noise, ``(...)``.
+        source_sigma: Standard deviation of the source label noise, ``(...)``, at most 1e9.
 
     Returns:
         The angle in radians, with the broadcast shape of the arguments.
@@ -134,8 +134,9 @@ def linear_transfer_risk(
         theta: Angle between source and target vector, in radians, ``(...)``; for a finite source
             the :func:`learned_angle`.
         n: Number of target samples, ``(...)``, at least 1; None for the limit of many.
-        sigma: Standard deviation of the target label noise, ``(...)``.
-        ridge: Penalty λ on the squared scale, added to the *mean* squared error, ``(...)``.
+        sigma: Standard deviation of the target label noise, ``(...)``, at most 1e9.
+        ridge: Penalty λ on the squared scale, added to the *mean* squared error, ``(...)``, at most
+            1e9.
 
     Returns:
         The risk, with the broadcast shape of the arguments.
@@ -192,9 +193,9 @@ def linear_transferability(
     Args:
         gamma: Target samples per dimension γ = n / d, ``(...)``.
         theta: Angle between source and target vector, in radians, ``(...)``.
-        sigma: Standard deviation of the target label noise, ``(...)``.
+        sigma: Standard deviation of the target label noise, ``(...)``, at most 1e9.
         source_gamma: Source samples per dimension, ``(...)``.
-        source_sigma: Standard deviation of the source label noise, ``(...)``.
+        source_sigma: Standard deviation of the source label noise, ``(...)``, at most 1e9.
 
     Returns:
         The transferability, with the broadcast shape of the arguments.
@@ -239,7 +240,7 @@ def negative_transfer_interval(
 
     Args:
         theta: Angle between source and target vector, in radians, ``(...)``.
-        sigma: Standard deviation of the target label noise, ``(...)``.
+        sigma: Standard deviation of the target label noise, ``(...)``, at most 1e9.
 
     Returns:
         Both ends :math:`(\gamma_-, \gamma_+)`, each with the broadcast shape of the arguments; NaN
@@ -279,7 +280,7 @@ def negative_transfer_onset(theta: ArrayLike, sigma: ArrayLike) -> Float[Array, 
 
     Args:
         theta: Angle between source and target vector, in radians, ``(...)``.
-        sigma: Standard deviation of the target label noise, ``(...)``.
+        sigma: Standard deviation of the target label noise, ``(...)``, at most 1e9.
 
     Returns:
         The boundary, with the broadcast shape of the arguments.
@@ -314,7 +315,7 @@ def regularised_transfer_boundary(theta: ArrayLike, sigma: ArrayLike) -> Float[A
 
     Args:
         theta: Angle between source and target vector, in radians, ``(...)``.
-        sigma: Standard deviation of the target label noise, ``(...)``.
+        sigma: Standard deviation of the target label noise, ``(...)``, at most 1e9.
 
     Returns:
         The boundary, with the broadcast shape of the arguments: infinite for parallel tasks with

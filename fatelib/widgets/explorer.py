@@ -32,6 +32,12 @@ class Explorer(anywidget.AnyWidget):
         figure: Dimensions, labels, ticks and limits, as JSON.
         position: Index of the chosen point along every dimension, e.g. ``{"theta": 3}``. Assign a
             new dictionary to move the point; observe it to follow the reader.
+
+    Example:
+        >>> widget = explore(xr.DataArray([1.0, 0.5, 0.2], coords={"gamma": [0.5, 1.0, 2.0]}))
+        >>> widget.position = {"gamma": 2}
+        >>> widget.figure["x"]
+        'gamma'
     """
 
     _esm = "".join(

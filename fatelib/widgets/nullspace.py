@@ -34,6 +34,11 @@ class NullSpace(anywidget.AnyWidget):
         position: Angle theta in whole degrees from -180 to 180, and the index of the chosen entry
             of length, gamma, sigma and depth. Assign a new dictionary to move the source; observe
             it to follow the reader.
+
+    Example:
+        >>> widget = null_space(depth=2)
+        >>> widget.position["theta"]
+        45
     """
 
     _esm = "".join(
