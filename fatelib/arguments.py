@@ -17,7 +17,7 @@ from jaxtyping import Array
 
 # What an angle between two tasks may be: `check("theta", theta, *ANGLE)`. The float32 nearest to
 # pi lies above pi, and both must count as pi.
-ANGLE = (lambda t: (t >= 0) & (t <= float(np.float32(np.pi))), "an angle in [0, pi]")
+ANGLE = (lambda t: (t >= 0) & (t <= float(np.float32(np.pi))), "angles in radians, in [0, pi]")
 
 
 AT_LEAST_0 = (lambda x: (x >= 0) & (x < np.inf), "a number >= 0")
@@ -63,7 +63,7 @@ def check(
             if array.dtype.kind not in "biuf" and not jnp.issubdtype(array.dtype, jnp.floating):
                 raise TypeError
             wide = array.dtype.itemsize > 4
-            array = array.astype(float, copy=False)
+            given, array = array, array.astype(float, copy=False)
         except (TypeError, ValueError, OverflowError):
             raise TypeError(f"{name} must be {accepted}; got {brief(value)}") from None
         found = array.shape
@@ -76,7 +76,7 @@ def check(
             largest = float(jnp.finfo(jnp.result_type(float)).max)
             bad |= (np.abs(array) > largest) & np.isfinite(array)
         if bad.any():
-            raise ValueError(f"{name} must be {accepted}; got {array[bad].flat[0]}")
+            raise ValueError(f"{name} must be {accepted}; got {given[bad].flat[0]}")
 
 
 def check_count(name: str, value: Any, least: int = 1) -> None:
@@ -227,7 +227,17 @@ def broadcast_floats(*values: Any) -> list[Array]:
 
     Returns:
         One array per argument, all of the same shape and dtype.
+
+    Raises:
+        ValueError: Labelled arrays have different dimensions, which would meet by position.
     """
+    labelled = {getattr(value, "dims", ()) for value in values} - {()}
+    if len(labelled) > 1:
+        raise ValueError(
+            f"labelled arrays must have the same dimensions; got {sorted(map(str, labelled))}. "
+            "Formulas broadcast by position: give arrays without labels, such as "
+            "gamma.values and theta.values[:, None]"
+        )
     dtype = float_type(*values)
     arrays = [jnp.asarray(value, dtype=dtype) for value in values]
     return list(jnp.broadcast_arrays(*arrays))  # newer JAX returns a tuple

@@ -1,4 +1,4 @@
-"""The command ``fatelib``: sweep, reproduce, info."""
+"""The command fatelib: sweep, reproduce, info."""
 
 import argparse
 import contextlib
@@ -123,7 +123,13 @@ def _parser() -> argparse.ArgumentParser:
     sweep.set_defaults(run=_sweep)
     sweep.add_argument("method", metavar="METHOD", help="linear_transfer or fine_tuning")
     grid = sweep.add_argument_group("the grid")
-    grid.add_argument("--thetas", type=_values, required=True, metavar="VALUES", help="angles")
+    grid.add_argument(
+        "--thetas",
+        type=_values,
+        required=True,
+        metavar="VALUES",
+        help="angles in radians, such as 0.1,0.25pi",
+    )
     grid.add_argument("--gammas", type=_values, required=True, metavar="VALUES", help="n / d")
     grid.add_argument("--sigma", type=_values, default=[0.0], metavar="VALUES", help="label noise")
     grid.add_argument("--depth", type=_values, default=[2.0], metavar="VALUES", help="layers")
@@ -210,7 +216,7 @@ def _values(text: str) -> list[float]:
         return np.linspace(number(first), number(last), int(count)).tolist()
     except ValueError:
         raise argparse.ArgumentTypeError(
-            "must be numbers such as 0.1,0.5 or a range FIRST:LAST:COUNT with COUNT >= 2; "
+            "must be numbers such as 0.1,0.5,0.25pi or a range FIRST:LAST:COUNT with COUNT >= 2; "
             f"got {text!r}"
         ) from None
 
@@ -287,7 +293,35 @@ def _sweep(options: argparse.Namespace) -> int:
         share = float(data.converged.mean())
         sizes = " x ".join(f"{size} {name}" for name, size in data.sizes.items())
         print(f"{options.out}: {sizes}; {share:.1%} of the networks converged")
+        if share < 1:
+            print("more --steps help, and for three or more layers a larger --scale, such as 0.01")
+        print(
+            f"read it with xarray.open_zarr({str(options.out)!r}, group='result', "
+            "consolidated=False)"
+        )
+        _draw(data, options.out.with_suffix(".png"))
     return 0
+
+
+def _draw(data: Any, path: Path) -> None:
+    """Draw a result over angles and sample sizes alone."""
+    if {name for name, size in data.sizes.items() if size > 1} - {"theta", "gamma", "instance"}:
+        print("draw a part of it with fatelib.plot.phase_diagram, as in its documentation")
+        return
+    import matplotlib.figure
+    import matplotlib.style
+
+    from fatelib import plot
+
+    others = [name for name in data.dims if name not in ("theta", "gamma", "instance")]
+    data = data.squeeze(others)
+    with matplotlib.style.context("fatelib.style"):
+        figure = matplotlib.figure.Figure()
+        ax = figure.subplots()
+        plot.phase_diagram(data.transferability, converged=data.converged, ax=ax)
+        ax.set_title("dots: a network did not converge" if not data.converged.all() else "")
+        figure.savefig(path)
+    print(f"drawn to {path}")
 
 
 def _integer(name: str, value: float) -> int:

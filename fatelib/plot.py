@@ -4,7 +4,8 @@ The angle theta runs horizontally and gamma = n/d vertically (for ReLU networks 
 teacher that the source lacks, and n); blue means that transfer wins, red
 that it loses, white that it makes no difference. Theory is a line, an experiment a point with a
 bar of one standard error, and a hollow point or a dot in a cell means that training had not
-converged there. Every function draws into `ax` (by default the current axes) and returns it.
+converged there. Every function draws into `ax` and returns it: by default `slices` into the current
+axes, and `phase_diagram` into those of a new figure.
 """
 
 from collections.abc import Hashable
@@ -101,7 +102,7 @@ def phase_diagram(
         converged: Booleans of the same dimensions; cells with an unconverged instance get a dot.
         limit: Colours saturate at -limit and +limit; by default at the 95th percentile of ``|T|``.
         colorbar: Whether to draw the colour bar.
-        ax: Axes to draw into.
+        ax: Axes to draw into; by default those of a new figure.
 
     Returns:
         The axes.
@@ -142,14 +143,19 @@ def phase_diagram(
                 f"converged must have the cells of transferability, {values.shape}; "
                 f"got {converged.shape}"
             )
-    ax = _axes(ax)
+    check_type("ax", ax, (Axes, type(None)), "axes of matplotlib")
+    ax = plt.subplots()[1] if ax is None else ax
     values = np.clip(values, -limit, limit)  # an infinite value has a colour, too
     # Sample sizes are chosen in proportion.
     edges = _edges(x), np.exp(_edges(np.log(y))) if up == "n" else _edges(y)
     mesh = ax.pcolormesh(*edges, values, vmin=-limit, vmax=limit, cmap="RdBu")
     mesh.set_rasterized(True)
     if finite.min() < 0 < finite.max() and min(values.shape) > 1:
-        ax.contour(x, y, values, levels=[0.0], colors="black", linewidths=0.9)
+        # Where all is as good as zero, the zeros of an experiment are noise.
+        near = np.lib.stride_tricks.sliding_window_view(np.pad(np.abs(values), 1, "edge"), (3, 3))
+        blank = near.max(axis=(2, 3)) < 0.01 * limit
+        contour = np.where(blank, np.nan, values)
+        ax.contour(x, y, contour, levels=[0.0], colors="black", linewidths=0.9)
     if converged is not None:
         row, column = np.nonzero(~converged.values.astype(bool))
         ax.plot(x[column], y[row], ".", color="black", markersize=2.5)
@@ -189,7 +195,7 @@ def slices(
         converged: Booleans of the dimensions of `measured`; points with an unconverged instance
             are hollow.
         label: Name of a single curve in the legend.
-        ax: Axes to draw into.
+        ax: Axes to draw into; by default the current ones.
 
     Returns:
         The axes.
@@ -224,7 +230,8 @@ def slices(
     for argument, (array, dims) in arrays.items():
         if array is not None:
             _require_dims(argument, array, dims, ", or give it as x or by")
-    ax = _axes(ax)
+    check_type("ax", ax, (Axes, type(None)), "axes of matplotlib")
+    ax = plt.gca() if ax is None else ax
     curves: list[tuple[dict[str, Any], str | None]] = (
         [({}, label)] if by is None else [({by: v}, _label(by, v)) for v in reference[by].values]
     )
@@ -264,11 +271,6 @@ def _require_dims(
                 f"{name} must have the dimensions {dims} alone; got {extra!r} too: take one of its "
                 f"values, as in {name}.sel({extra}={values}), or its mean{hint}"
             )
-
-
-def _axes(ax: Axes | None) -> Axes:
-    check_type("ax", ax, (Axes, type(None)), "axes of matplotlib")
-    return plt.gca() if ax is None else ax
 
 
 def _edges(centres: np.ndarray) -> np.ndarray:

@@ -46,7 +46,7 @@ def test_pi_is_an_angle_in_either_precision():
         check("theta", angle, *ANGLE)
     just_above = np.nextafter(np.float32(np.pi), np.float32(4))
     for angle in (just_above, -1e-9, np.nan):
-        with pytest.raises(ValueError, match=r"theta must be an angle in \[0, pi\]; got"):
+        with pytest.raises(ValueError, match=r"theta must be angles in radians, in \[0, pi\]; got"):
             check("theta", angle, *ANGLE)
 
 

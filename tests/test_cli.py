@@ -73,11 +73,11 @@ def test_what_cannot_be_written_is_noticed_before_anything_is_computed(command, 
         (["reproduce", "fig-3"], "FIGURE must be one of all, linear, relu, fig-1, fig-2"),
         (["reproduce", "fig-1", "--scale", "huge"], "invalid choice: 'huge'"),
         ([*SWEEP[:-1], "x", "--out", "a"], "invalid int value: 'x'"),
-        ([*SWEEP, "--thetas", "1:2", "--out", "a"], "must be numbers such as 0.1,0.5 or a range"),
+        ([*SWEEP, "--thetas", "1:2", "--out", "a"], "must be numbers such as 0.1,0.5,0.25pi or"),
         ([*SWEEP, "--thetas", "0:1:0", "--out", "a"], "FIRST:LAST:COUNT with COUNT >= 2"),
         ([*SWEEP, "--seed", str(2**32), "--out", "a"], "must be an integer from 0 to 2^32 - 1"),
         ([*SWEEP, "--seed", "-1", "--out", "a"], "must be an integer from 0 to 2^32 - 1"),
-        ([*SWEEP, "--thetas", "9", "--out", "a"], "thetas must be an angle in [0, pi]"),
+        ([*SWEEP, "--thetas", "9", "--out", "a"], "thetas must be angles in radians, in [0, pi]"),
         ([*SWEEP, "--depth", "2.5", "--out", "a"], "--depth must be integers; got 2.5"),
         ([*SWEEP, "--engine", "fast", "--out", "a"], "--engine must be one of"),
         ([*SWEEP, "--process", "1", "--out", "a"], "need --distributed"),
@@ -102,6 +102,7 @@ def test_values_are_lists_and_ranges():
 def test_a_sweep_is_stored_resumed_and_guarded(tmp_path, capsys):
     out = tmp_path / "results.zarr"
     assert cli.main([*SWEEP, "--out", str(out)]) == 0
+    assert (tmp_path / "results.png").stat().st_size > 0
     said = capsys.readouterr().out
     assert "2 gamma" in said
     assert "100.0% of the networks converged" in said

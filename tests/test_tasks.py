@@ -72,8 +72,8 @@ def test_batches_of_tasks():
     ("arguments", "message"),
     [
         ({"d": 1}, "d must be an integer >= 2; got 1"),
-        ({"theta": -0.1}, r"theta must be an angle in \[0, pi\]; got -0.1"),
-        ({"theta": 4.0}, r"theta must be an angle in \[0, pi\]; got 4.0"),
+        ({"theta": -0.1}, r"theta must be angles in radians, in \[0, pi\]; got -0.1"),
+        ({"theta": 4.0}, r"theta must be angles in radians, in \[0, pi\]; got 4.0"),
         ({"sigma": -1.0}, "sigma must be a number >= 0; got -1.0"),
         ({"source_sigma": float("nan")}, "source_sigma must be a number >= 0; got nan"),
     ],
@@ -107,5 +107,5 @@ def test_raw_keys_draw_what_typed_ones_do():
 def test_opposite_tasks_in_float32():
     tasks = LinearTasks.at_angle(jax.random.key(0), 50, np.float32(np.pi))
     np.testing.assert_allclose(tasks.beta_source, -tasks.beta_target, atol=1e-6)
-    with pytest.raises(ValueError, match=r"theta must be an angle in \[0, pi\]"):
+    with pytest.raises(ValueError, match=r"theta must be angles in radians, in \[0, pi\]"):
         LinearTasks.at_angle(jax.random.key(0), 50, np.pi + 1e-6)

@@ -133,7 +133,7 @@ def test_a_hundred_thousand_dimensions():
     [
         ({"n": 0}, "n must be an integer >= 1; got 0"),
         ({"d": 1}, "d must be an integer >= 2; got 1"),
-        ({"theta": 4.0}, r"theta must be an angle in \[0, pi\]; got 4.0"),
+        ({"theta": 4.0}, r"theta must be angles in radians, in \[0, pi\]; got 4.0"),
         ({"sigma": -1.0}, "sigma must be a number >= 0; got -1.0"),
     ],
 )
