@@ -187,7 +187,7 @@ def add_notebook(
             "type": "link",
             "url": colab_address(repository, source.stem),
             "text": "Colab",
-            "icon": "_static/images/logo_colab.png",
+            "icon": "fas fa-rocket",
             "tooltip": "Run this chapter in Colab",
             "label": "colab-button",
         }

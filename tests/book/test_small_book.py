@@ -233,6 +233,11 @@ def test_what_follows_from_the_address_of_the_repository(book, visit, serve, ser
     assert 'content="https://owner.github.io/name/_static/card.png"' in page
     assert struct.unpack(">II", (site / "_static/card.png").read_bytes()[16:24]) == (1200, 630)
 
+    page, problems = visit(site / "book/chapter.html", phone=True)
+    colab = page.locator(".btn-colab-button")
+    assert colab.bounding_box()["height"] < 60, "the button is higher than its bar"
+    assert problems == []
+
     home = serve(site, "/name/")
     for address in ["a/page/that/is/not.html", "nor/this/"]:
         lost, problems = visit(home + address, site=home)

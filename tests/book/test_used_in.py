@@ -106,10 +106,8 @@ def test_each_public_name_in_the_code_of_a_chapter_is_linked_both_ways(site):
     }
     entries = {}  # what the reference documents -> its page and its entry in it
     for path, page in pages.items():
-        for entry in page.select("dt.sig[id]"):
-            thing = locate(entry["id"])
-            if callable(thing):
-                entries[thing] = path, entry
+        for entry in page.select("dl:is(.function, .class, .data) > dt[id]"):
+            entries[id(locate(entry["id"]))] = path, entry
 
     missing, seen = [], 0
     for source in sorted(BOOK.glob("*.py")):
@@ -123,7 +121,7 @@ def test_each_public_name_in_the_code_of_a_chapter_is_linked_both_ways(site):
             if cell.cell_type == "code" and not hidden & set(cell.metadata.get("tags", []))
         ]
         for name in names_in_code(code):
-            path, entry = entries.get(locate(name), (None, None))
+            path, entry = entries.get(id(locate(name)), (None, None))
             if entry is None:
                 continue
             seen += 1
