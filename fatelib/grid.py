@@ -1,9 +1,9 @@
 """Grids of experiments: chunks, devices, processes, progress; not what a cell holds."""
 
+import hashlib
 import itertools
 import os
 import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
@@ -24,7 +24,7 @@ from fatelib.store import Memory, Store
 
 __all__ = ["sweep"]
 
-# Platforms that do one instance after the other.
+# Platforms that do one thing after the other.
 _ONE_BY_ONE = ("cpu",)
 
 
@@ -51,8 +51,9 @@ def sweep(
     all devices of this host, and the chunks over all processes of `jax.distributed`. Every instance
     has its own key, whatever the chunks, devices and processes.
 
-    A CPU does its share of the instances one after the other. A GPU does all of its share at once
-    (`jax.vmap`), so that a loop in `measure` goes on until the slowest of them stops.
+    A CPU does its share of the instances one after the other: none waits for the slowest. A GPU
+    does all of its share at once (`jax.vmap`), so that a loop in `measure` goes on until the
+    slowest of them stops.
 
     Args:
         measure: ``measure(key, prepared, **point)`` returns a dictionary of arrays whose axes are
@@ -164,11 +165,11 @@ def sweep(
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(instances))
 
     @lru_cache(maxsize=1)
-    def shared(fixed: tuple[Any, ...], block: range, salt: int | None) -> tuple[Array, Any]:
+    def shared(fixed: tuple[Any, ...], block: range, salt: bytes | None) -> tuple[Array, Any]:
         # The last block repeats its end: blocks of one size share one compiled program.
         part = keys[jnp.minimum(block.start + jnp.arange(size), instances - 1)]
-        if salt is not None:
-            part = jax.vmap(jax.random.fold_in, (0, None))(part, salt)
+        for word in np.frombuffer(salt or b"", np.uint32):
+            part = jax.vmap(jax.random.fold_in, (0, None))(part, word)
         named = dict(zip(static, fixed, strict=True))
         prepared = None if prepare is None else prepare(part, **named)
         for leaf in jax.tree.leaves(prepared):
@@ -200,7 +201,7 @@ def sweep(
             started = time.perf_counter()
             index, block = chunks[number]
             point = {name: outer[name][i] for name, i in index.items()}
-            salt = None if common else zlib.crc32(repr(sorted(point.items())).encode())
+            salt = None if common else _salt(point)
             part, prepared = shared(tuple(point[name] for name in static), block, salt)
             if given is not None:
                 prepared = earlier(index, block)
@@ -215,6 +216,15 @@ def sweep(
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices("fatelib.sweep")
     return target.load()
+
+
+def _salt(point: Mapping[str, Any]) -> bytes:
+    """What makes the random numbers of a point its own, wherever in a grid it is.
+
+    128 bits: of 32, two among 8,000 points would agree in one grid of 130.
+    """
+    values = [(name, np.asarray(value).tolist()) for name, value in sorted(point.items())]
+    return hashlib.blake2b(repr(values).encode(), digest_size=16).digest()
 
 
 def _check_given(given: xr.Dataset, outer: Mapping[str, Sequence[Any]], key: Any) -> None:
@@ -282,16 +292,38 @@ def spread(function: Callable[..., Any], batch: Any, shared: Mapping[str, Any]) 
         def one(instance: Any) -> Any:
             return function(*instance, **shared)
 
-        # On a CPU one after the other: none waits for the slowest, and all stay in the cache.
-        if devices[0].platform in _ONE_BY_ONE:
-            return jax.lax.map(one, batch)
-        return jax.vmap(one)(batch)
+        return each(one, batch)
 
     if len(devices) > 1:
         mesh = Mesh(np.array(devices), ("device",))
         split, same = PartitionSpec("device"), PartitionSpec()
         on_one_device = _shard_map(on_one_device, mesh, (split, same), split)
     return jax.tree.map(lambda array: array[:count], on_one_device(batch, traced))
+
+
+def each(function: Callable[[Any], Any], batch: Any) -> Any:
+    """Map a function over a leading axis: on a CPU one after the other, elsewhere all at once.
+
+    One after the other, no loop waits for the slowest, and the arrays of each stay in the cache.
+    """
+    if jax.local_devices()[0].platform in _ONE_BY_ONE:
+        return jax.lax.map(function, batch)
+    return jax.vmap(function)(batch)
+
+
+def within(memory: Any, size: float, instances: Any) -> int:
+    """Return how many instances of `size` bytes fit into `memory` gigabytes, at most all.
+
+    Raises:
+        ValueError: Not even one does.
+    """
+    fit = int(min(instances, float(memory) * 1e9 / size))
+    if fit < 1:
+        raise ValueError(
+            f"memory must be at least {1.01e-9 * size:.3g} (gigabytes) for one instance with all "
+            f"its cells; got {float(memory):g}"
+        )
+    return fit
 
 
 def _shard_map(function: Any, mesh: Mesh, inputs: Any, outputs: Any) -> Any:

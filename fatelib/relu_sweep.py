@@ -21,7 +21,7 @@ from fatelib.arguments import (
     check_key,
     check_type,
 )
-from fatelib.grid import sweep
+from fatelib.grid import sweep, within
 from fatelib.iteration import changed, check_options
 from fatelib.relu_experiments import Ablation
 
@@ -90,7 +90,8 @@ def relu_phase_diagram(
         tolerance: Training stops at this loss.
         source_options: Other values of `learning_rate`, `steps` and `tolerance` for pretraining,
             whose loss on the population falls slowly when it is small.
-        memory: Gigabytes that the networks trained at one time may take, roughly, in this process.
+        memory: Gigabytes that the networks trained at one time may take, roughly, in this process;
+            enough for one instance.
         store: Directory to which finished chunks are written (zarr); an interrupted sweep goes on
             where it was, with bit-identical results.
         progress: Show a progress bar.
@@ -172,17 +173,20 @@ def relu_phase_diagram(
         pretraining=pretraining,
     )
 
-    def stage(name: str, n: int, **attrs: Any) -> dict[str, Any]:
-        """Options of one of the sweeps, whose store compares only what it depends on."""
+    def size(n: int) -> float:
+        """Bytes of one instance, roughly."""
         neurons = max(width, teacher_width)
         itemsize = jnp.dtype(jnp.result_type(float)).itemsize
-        size = itemsize * (6 * n + 8 * neurons) * (d + 3 * neurons)
+        return float(itemsize * (6 * n + 8 * neurons) * (d + 3 * neurons))
+
+    def stage(name: str, n: int, **attrs: Any) -> dict[str, Any]:
+        """Options of one of the sweeps, whose store compares only what it depends on."""
         network = {"d": d, "width": width, "teacher_width": teacher_width}
         return {
             "instances": instances,
             "key": key,
             "progress": progress,
-            "chunk": max(1, int(min(instances, float(memory) * 1e9 / size))),
+            "chunk": within(memory, size(n), instances),
             "store": None if store is None else Path(store) / f"{name}.zarr",
             "attrs": {**network, "outputs": outputs, "scale": float(scale), **attrs},
         }
@@ -190,6 +194,7 @@ def relu_phase_diagram(
     source = {f"source_{name}": value for name, value in _recorded(pretraining).items()}
     target = {"sigma": float(sigma), **_recorded(training)}
     largest = int(sizes.max())
+    within(memory, size(largest), instances)  # before any stage runs
     sources = sweep(
         experiment.pretrain,
         {"fraction": lists["fractions"]},

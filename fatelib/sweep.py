@@ -21,7 +21,7 @@ from fatelib.arguments import (
     check_key,
 )
 from fatelib.experiments import INNER, FullNetworks, ReducedNetworks, samples
-from fatelib.grid import sweep
+from fatelib.grid import sweep, within
 from fatelib.iteration import changed, check_options
 from fatelib.linear.training import Engine
 
@@ -84,8 +84,9 @@ def phase_diagram(
     may be a million. With ``flow`` and ``limit`` linear transfer solves for the last layer;
     otherwise it trains it by gradient descent.
 
-    On a GPU the instances of a chunk train together, and take the time of the one with the most
-    steps: cells near gamma = 1 cost their `steps` for all.
+    On a GPU the instances of a chunk and their inner cells (noise, decay, angle) train together,
+    and take the time of the one with the most steps: cells near gamma = 1 cost their `steps` for
+    all.
 
     Args:
         method: "linear_transfer" (a new last layer on frozen features) or "fine_tuning" (all
@@ -116,10 +117,12 @@ def phase_diagram(
         tolerance: Training stops when the loss is this close to its minimum.
         scratch_options: Other values of `learning_rate`, `steps` and `tolerance` for the scratch
             networks.
-        common: Give all cells the same random numbers, so that differences between angles are free
-            of their noise; otherwise every cell is independent, at the price of one scratch network
-            and one pretraining each.
-        memory: Gigabytes that the networks trained at one time may take, roughly, in this process.
+        common: Give all cells of one n the same random numbers, so that differences between angles
+            (or noises, depths, ridges, decays) are free of their noise, and all n the same tasks
+            and initial weights; otherwise every cell is independent, at the price of one scratch
+            network and one pretraining each.
+        memory: Gigabytes that the networks trained at one time may take, roughly, in this process;
+            enough for one instance with all its cells.
         store: Directory to which finished chunks are written (zarr); an interrupted sweep goes on
             where it was, with bit-identical results.
         progress: Show a progress bar.
@@ -229,9 +232,7 @@ def phase_diagram(
         prepare=experiment.prepare,
         static=("depth",) if kind is ReducedNetworks else ("depth", "source_gamma"),
         common=common,
-        chunk=max(
-            1, int(min(instances, float(memory) * 1e9 / experiment.bytes(max(grids["depth"]))))
-        ),
+        chunk=within(memory, experiment.bytes(max(grids["depth"])), instances),
         store=store,
         attrs={
             "method": method,

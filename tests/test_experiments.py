@@ -1,12 +1,15 @@
 """What the cells of an experiment share has the law of what they would draw alone."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 
-from fatelib.experiments import _square_sample, _turn
+from fatelib.experiments import FullNetworks, _square_sample, _turn
+from fatelib.grid import each
 from fatelib.linear import DeepLinear, pretrain
 from fatelib.tasks import LinearTasks
 
@@ -25,6 +28,35 @@ def test_one_pretraining_serves_all_angles():
     via_rotation = turn(pretrain(start, first.beta_source)[0])
     for a, b in zip(direct.weights, via_rotation.weights, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="counts the calls of LAPACK")
+def test_one_decomposition_serves_all_networks_of_a_data_set():
+    inner = {"sigma": [0.0, 1.0], "ridge": [0.0], "weight_decay": [0.0, 0.1], "theta": [0.5, 1.0]}
+    options = {"learning_rate": 0.02, "steps": 20, "tolerance": 1e-6}
+    experiment = FullNetworks(
+        method="fine_tuning",
+        d=8,
+        engine="descent",
+        width=None,
+        scale=0.1,
+        source_sigma=0.0,
+        largest=8,
+        largest_source=0,
+        inner={name: jnp.asarray(values) for name, values in inner.items()},
+        training=options,
+        scratch_training=options,
+    )
+
+    def measure(keys, prepared, gamma):
+        point = {"depth": 2, "source_gamma": np.inf, "gamma": gamma}
+        return each(lambda instance: experiment.measure(*instance, **point), (keys, prepared))
+
+    keys = jax.random.split(jax.random.key(0), 2)
+    networks = jax.vmap(lambda key: DeepLinear.init(key, 8))(keys)
+    prepared = networks, jnp.ones(2, bool)
+    program = jax.jit(measure).lower(keys, prepared, jnp.asarray(0.5)).compile().as_text()
+    assert len(re.findall(r"custom_call_target=.lapack_\w*(?:syevd|gesdd|geqrf)", program)) == 1
 
 
 @pytest.mark.parametrize("n", [5, 12, 30])

@@ -57,6 +57,10 @@ def test_independent_cells_are_independent():
     # The numbers of a cell do not depend on the rest of the grid.
     part = sweep(normals, {"scale": [1.0], "shift": [5.0]}, {"cell": [0, 1, 2]}, **options)
     np.testing.assert_array_equal(part.value.sel(shift=5.0), data.value.sel(shift=5.0))
+    # Two points that 32 bits (their CRC) do not tell apart.
+    twins = {"x": [1.130463878164185, 2.0160405154174583]}
+    data = sweep(lambda key, _, x: {"value": jax.random.normal(key)}, twins, {}, **options)
+    assert abs(np.corrcoef(*data.value)[0, 1]) < 4 / 400**0.5
 
 
 def test_preparation_is_shared():
@@ -220,13 +224,23 @@ def test_foreign_directories_are_refused(tmp_path):
 
 SCRIPT = """
 import jax
-from fatelib import phase_diagram
+from fatelib import phase_diagram, relu_phase_diagram
 
 data = phase_diagram(
     "fine_tuning", [0.4, 1.2], [0.3, 0.5, 0.8, 1.5], d=40, sigma=[0.2, 1.0], instances=12,
     key=jax.random.key(3), steps=400, learning_rate=0.02, progress=False,
 )
-print(len(jax.local_devices()), data.risk.values.tobytes().hex())
+full = phase_diagram(
+    "fine_tuning", [0.4, 1.2], [0.5], d=8, sigma=0.2, instances=9, key=jax.random.key(3),
+    engine="descent", scale=0.1, steps=200, learning_rate=0.02, progress=False,
+)
+relu = relu_phase_diagram(
+    [0.5], [10], d=4, width=8, teacher_width=4, instances=9, key=jax.random.key(3), steps=200,
+    protocols=["fine_tuning"], progress=False,
+)
+print(len(jax.local_devices()))
+for risks in (data.risk, full.risk, full.risk_scratch, relu.risk, relu.risk_scratch):
+    print(risks.values.tobytes().hex())
 """
 # The same from the command line.
 COMMAND = ["-m", "fatelib", "sweep", "fine_tuning", "--thetas", "0.4,1.2", "--d", "40"]
@@ -236,7 +250,8 @@ COMMAND += ["--steps", "400", "--learning-rate", "0.02"]
 
 def start(*arguments, devices=1):
     flags = f"--xla_force_host_platform_device_count={devices}"
-    environment = {**os.environ, "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}"}
+    flags = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)],
         env=environment,
@@ -254,20 +269,21 @@ def finish(process):
 
 def run_script(devices):
     out, _ = finish(start("-c", SCRIPT, devices=devices))
-    count, values = out.split()[-2:]
+    count, *values = out.split()
     assert int(count) == devices
-    return np.frombuffer(bytes.fromhex(values), np.float32)
+    return [np.frombuffer(bytes.fromhex(risks), np.float32) for risks in values]
 
 
 @pytest.fixture(scope="module")
 def alone():
-    """The result of one process on one device."""
+    """The results of one process on one device: one direction, full networks, ReLU networks."""
     return run_script(devices=1)
 
 
 @pytest.mark.slow
 def test_devices_change_nothing(alone):
-    np.testing.assert_allclose(run_script(devices=8), alone, rtol=2e-5)
+    for many, one in zip(run_script(devices=8), alone, strict=True):
+        np.testing.assert_allclose(many, one, rtol=2e-5)
 
 
 @pytest.mark.slow
@@ -284,7 +300,7 @@ def test_two_processes_share_a_store(alone, tmp_path):
     assert f"{store}: 4 gamma x 2 sigma x 2 theta" in said
     assert "theta" not in other
     result = xr.open_zarr(store, group="result", consolidated=False, chunks=None)
-    np.testing.assert_allclose(result.risk.values.ravel(), alone, rtol=2e-5)
+    np.testing.assert_allclose(result.risk.values.ravel(), alone[0], rtol=2e-5)
 
 
 KILLED = """
@@ -318,6 +334,7 @@ def test_kills_lose_no_finished_chunk(tmp_path):
         [sys.executable, "-c", KILLED],
         env={
             **os.environ,
+            "JAX_PLATFORMS": "cpu",
             "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         },

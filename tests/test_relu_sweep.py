@@ -91,6 +91,7 @@ def test_a_part_has_the_values_of_the_whole_and_a_store_is_kept(grid):
         ({"scale": 0.0}, "scale must be a number > 0"),
         ({"learning_rate": 0.0}, "learning_rate must be a number > 0"),
         ({"memory": 0.0}, "memory must be a number > 0"),
+        ({"memory": 1e-6}, r"memory must be at least 2.65e-05 \(gigabytes\).*; got 1e-06"),
     ],
 )
 def test_impossible_arguments_are_named(changes, message):

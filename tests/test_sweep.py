@@ -126,6 +126,32 @@ def test_independent_cells_learn_their_own_source():
     assert (data.risk < 1e-5).all()
 
 
+@pytest.mark.usefixtures("x64")
+def test_cells_at_once_are_cells_one_by_one(monkeypatch):
+    """The form for accelerators, on the CPU."""
+    options = {**SMALL, "d": 8, "instances": 2, "learning_rate": 0.02, "steps": 1000}
+    options |= {"sigma": [0.1, 0.5], "weight_decay": [0.0, 0.01], "scale": 0.1}
+    options |= {"engine": "descent"}
+
+    def run():
+        jax.clear_caches()  # programs are kept by function
+        return phase_diagram("fine_tuning", [0.4, 1.2], [0.5], **options)
+
+    alone = run()
+    monkeypatch.setattr("fatelib.grid._ONE_BY_ONE", ())
+    at_once = run()
+    for name in ("risk", "risk_scratch", "steps", "steps_scratch", "converged"):
+        np.testing.assert_allclose(at_once[name], alone[name], rtol=1e-10, err_msg=name)
+
+
+def test_one_instance_must_fit(dtype):
+    """300 cells of two matrices of 1000 x 1000 and what goes with them."""
+    needed = {"float32": r"4\.9", "float64": r"9\.79"}[dtype.name]
+    options = {**SMALL, "d": 1000, "instances": 2, "engine": "descent", "sigma": np.arange(15)}
+    with pytest.raises(ValueError, match=f"memory must be at least {needed} .*; got 2"):
+        phase_diagram("fine_tuning", np.linspace(0, 1, 20), [0.5], **options)
+
+
 def test_standard_errors():
     data = phase_diagram("fine_tuning", [0.4], [0.5], instances=10, engine="limit", **SMALL)
     expected = np.std(data.transferability, axis=-1, ddof=1) / 10**0.5
@@ -146,7 +172,7 @@ def test_divergence_stops_the_sweep():
     ("changes", "message"),
     [
         ({"method": "linear"}, "method must be 'linear_transfer' or 'fine_tuning'"),
-        ({"thetas": [4.0]}, "thetas must be an angle in"),
+        ({"thetas": [4.0]}, "thetas must be angles in"),
         ({"engine": "newton"}, "engine must be one of"),
         ({"depth": 1}, "depth must be at least 2 in linear_transfer"),
         ({"method": "fine_tuning", "ridge": 0.1}, "ridge must be 0 in fine_tuning"),

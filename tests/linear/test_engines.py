@@ -1,6 +1,6 @@
 """The engines against one another: each is the test of the next."""
 
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,11 @@ import pytest
 from fatelib.linear import DeepLinear, pretrain, train
 from fatelib.tasks import LinearTasks
 from fatelib.transfer import fine_tune, linear_transfer, scratch
+
+try:
+    enable_x64 = jax.enable_x64
+except AttributeError:  # JAX before 0.8
+    from jax.experimental import enable_x64
 
 D = 16
 
@@ -48,14 +53,24 @@ def close(first, second, rtol):
 def test_gram_takes_the_steps_of_descent(n, decay):
     _, X, y = problem(n)
     start = DeepLinear.init(jax.random.key(2), D, scale=jnp.asarray(0.3))
-    options = {"learning_rate": 0.02, "tolerance": 0.0, "weight_decay": decay}
-    # A number of steps that no block divides, too.
-    for steps in (37, 2000) if n == 7 and decay else (2000,):
-        run = partial(train, start, X, y, steps=steps, **options)
-        (network, history), (other, other_history) = run(engine="descent"), run(engine="gram")
+    options = {"learning_rate": 0.02, "tolerance": 0.0, "weight_decay": decay, "steps": 2000}
+    run = partial(train, start, X, y, observe=DeepLinear.end_to_end, **options)
+    network, every = run(engine="descent", record_every=1)
+    betas = np.asarray(every.observed)
+    assert betas.shape == (2001, D)
+    # A loss is a square: it follows its map at this slope at most.
+    top = np.linalg.eigvalsh(X.T @ X / n).max()
+    slope = 2 * np.sqrt(top * every.loss.max())
+    # Blocks of steps are written at once; no block divides the last stretch of 200 steps.
+    for engine, record_every in (("gram", 1), ("gram", 300), ("descent", 300)):
+        other, history = run(engine=engine, record_every=record_every)
         close(network, other, 1e-12)
-        excess = np.array([h.loss - h.minimum for h in (history, other_history)])
-        np.testing.assert_allclose(excess[0], excess[1], rtol=1e-9, atol=1e-14)
+        at = history.steps.astype(int)
+        assert at.tolist() == [*range(0, 2000, record_every), 2000]
+        errors = np.max(np.abs(history.observed - betas[at]), axis=1)
+        assert (errors < 1e-12 * np.max(np.abs(betas[at]), axis=1)).all()
+        size = np.linalg.norm(betas, axis=1).max()
+        np.testing.assert_allclose(history.loss, every.loss[at], rtol=0, atol=1e-12 * slope * size)
 
 
 @pytest.mark.usefixtures("x64")
@@ -137,32 +152,59 @@ def test_flow_keeps_its_records():
 ENGINES = ("descent", "gram", "spectral", "flow", "limit")
 
 
-@pytest.mark.parametrize("n", [7, 40])
-@pytest.mark.parametrize("engine", ENGINES)
-def test_single_precision(engine, n):
+@lru_cache
+def in_double_precision(engine, n, depth, rate, tolerance):
+    """The map that the same data and start lead to, with 64 bits."""
+    tasks, X, y = problem(n)
+    start = rank_one(tasks.beta_source, depth)
+    with enable_x64(True):
+        X, y, start = jax.tree.map(np.float64, (X, y, start))
+        options = {"learning_rate": rate, "steps": 4000, "tolerance": tolerance}
+        return np.asarray(train(start, X, y, engine=engine, **options)[0].end_to_end())
+
+
+@pytest.mark.parametrize(
+    ("engine", "n", "depth"),
+    [(engine, n, 2) for engine in ENGINES for n in (7, 40)]
+    + [(engine, 7, 3) for engine in ENGINES if engine != "gram"],
+)
+def test_single_precision(engine, n, depth):
     """Float32 ends where float64 does, to what stopping, stalling and rounding allow."""
     rate, tolerance = (0.01, 0.0) if n == 7 else (0.05, 1e-12)
     tasks, X, y = problem(n)
-    start = rank_one(tasks.beta_source, 2)
+    start = rank_one(tasks.beta_source, depth)
     single, history = train(
         start, X, y, engine=engine, learning_rate=rate, steps=4000, tolerance=tolerance
     )
     assert single.weights[0].dtype == jnp.float32
+    # Gradient descent has one sequence of iterates.
+    reference = engine if engine in ("flow", "limit") else "spectral"
+    exact = in_double_precision(reference, n, depth, rate, tolerance)
+    steps, size, half = int(history.steps_taken), np.linalg.norm(exact), 2**-24
     X, y = np.float64(X), np.float64(y)
-    exact = np.linalg.pinv(X) @ y
     least = np.linalg.svd(X, compute_uv=False).min()
-    stopping = np.sqrt(tolerance * n) / least
-    # Where the gradient 2 X^T X (b - exact) / n is below 2^-24 / rate, steps change no digit.
-    stalling = 2**-24 * n / (2 * rate * least**2)
+    stopping = 2 * np.sqrt(tolerance * n) / least  # of both
+    # Where the gradient 2 X^T X (b - exact) / n is below this, steps change no digit.
+    stalling = half * size ** (2 / depth - 1) / rate * n / (2 * least**2)
     # A gradient sums n + d products, each rounded to a share of 2^-24; the least singular value
     # says how far that moves the minimum. The Gram matrix also keeps the rounding of every update.
-    rounding = sum(X.shape) * 2**-24 * np.linalg.norm(y) / least
+    rounding = sum(X.shape) * half * np.linalg.norm(y) / least
     if engine == "gram":
-        rounding += int(history.steps_taken) * 2**-24 * np.linalg.norm(exact)
+        rounding += steps * half * size
     if engine == "flow":  # adaptive to this relative error
-        rounding += np.finfo(np.float32).eps ** 0.7 * np.linalg.norm(exact)
-    seen = np.linalg.pinv(X) @ (X @ np.float64(single.end_to_end()))
-    assert np.linalg.norm(seen - exact) < stopping + stalling + rounding
+        rounding += np.finfo(np.float32).eps ** 0.7 * size
+    seen = stopping + stalling + rounding
+    difference = np.float64(single.end_to_end()) - exact
+    project = np.linalg.pinv(X) @ X
+    assert np.linalg.norm(project @ difference) < seen
+    # The rest is what W_1 holds there, never changed, times the other layers. Those follow the
+    # seen part through the balance of the layers, which each step rounds once a layer.
+    share = (depth - 1) * (seen / (2 * size) + half * steps) + half * D
+    if engine == "flow":
+        share += np.finfo(np.float32).eps ** 0.7
+    unseen = np.linalg.norm(exact - project @ exact)
+    assert (unseen > 0.1) == (n < D)
+    assert np.linalg.norm(difference - project @ difference) < share * unseen + rounding
 
 
 @pytest.mark.parametrize("engine", ENGINES)
