@@ -28,12 +28,17 @@ class ReluTasks(eqx.Module):
     .. math:: y = f_t(x) + \sigma \varepsilon, \qquad
         f_t(x) = \frac{1}{m^*} \sum_{i=1}^{m^*} c_i \operatorname{relu}(w_i \cdot x)
 
-    on standard normal inputs; the source :math:`f_s` is the same sum without the neurons removed.
+    on standard normal inputs; the source :math:`f_s` of `ablated` is the same sum without the
+    neurons removed. Any two networks are a pair of tasks too.
 
     Attributes:
-        source: The source teacher; the neurons removed are rows of zeros.
-        target: The target teacher.
+        source: The source teacher; the neurons that `ablated` removes are rows of zeros.
+        target: The target teacher, of the same inputs.
         sigma: Standard deviation of the label noise, of both tasks; a number.
+
+    Raises:
+        ValueError: Source and target take inputs of different dimensions, or `sigma` is negative.
+        TypeError: `source` or `target` is no `ReluNetwork`.
 
     Source:
         Section 4 of Tahir et al. (2025).
@@ -43,6 +48,9 @@ class ReluTasks(eqx.Module):
         >>> tasks = ReluTasks.ablated(jax.random.key(0), d=20, width=10, fraction=0.3, sigma=0.1)
         >>> tasks.target.W.shape, round(float(tasks.sigma), 3)
         ((10, 20), 0.1)
+        >>> mine = ReluNetwork.init(jax.random.key(1), d=20, width=7, output=1.0)
+        >>> ReluTasks(source=tasks.target, target=mine, sigma=jnp.zeros(())).target.W.shape
+        (7, 20)
     """
 
     source: ReluNetwork
@@ -52,6 +60,9 @@ class ReluTasks(eqx.Module):
     def __check_init__(self) -> None:
         for name, teacher in {"source": self.source, "target": self.target}.items():
             check_type(name, teacher, ReluNetwork, "a ReluNetwork")
+        inputs = [jnp.shape(teacher.W)[-1] for teacher in (self.source, self.target)]
+        if inputs[0] != inputs[1]:
+            raise ValueError(f"source and target must take the same inputs; got d = {inputs}")
         check("sigma", self.sigma, *AT_LEAST_0, shape=())
 
     @classmethod

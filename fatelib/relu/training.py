@@ -141,6 +141,7 @@ def pretrain(
     .. math:: \text{loss} = E_x (f(x) - f^*(x))^2
 
     on standard normal inputs, exactly, by `arccos_kernel`: `train` in the limit of many samples.
+    (A student of n source samples is ``train(network, *tasks.sample(key, n, source=True))``.)
     A step costs two matrix products, 4 m (m + m*) d operations, and m (m + m*) angles.
 
     Args:

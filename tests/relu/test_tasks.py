@@ -45,3 +45,6 @@ def test_impossible_relu_tasks():
         ReluTasks.ablated(key, 6, 0, 0.5)
     with pytest.raises(ValueError, match="n must be an integer >= 1; got 0"):
         ReluTasks.ablated(key, 6, 10, 0.5).sample(key, 0)
+    tasks, other = (ReluTasks.ablated(key, d, 10, 0.5) for d in (6, 7))
+    with pytest.raises(ValueError, match=r"must take the same inputs; got d = \[6, 7\]"):
+        ReluTasks(tasks.source, other.target, tasks.sigma)
