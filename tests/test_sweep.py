@@ -46,6 +46,7 @@ def test_a_part_of_the_grid_is_a_part_of_the_whole():
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source_gamma", [np.inf, 3.0])
 def test_engines_agree_on_a_diagram(source_gamma):
     """Other samples of the same law: means within 4 standard errors of their difference.
@@ -87,6 +88,7 @@ def test_a_finite_source_is_learned_as_the_theory_says():
     assert (difference < 4 * data.transferability_error + 5 / 400).all()
 
 
+@pytest.mark.slow
 def test_more_dimensions():
     """Sequences add dimensions; a part has the values of the whole."""
     sequences = {"sigma": [0.0, 0.5], "depth": [2, 3], "weight_decay": [0.0, 1e-3]}
@@ -126,6 +128,7 @@ def test_independent_cells_learn_their_own_source():
     assert (data.risk < 1e-5).all()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_cells_at_once_are_cells_one_by_one(monkeypatch):
     """The form for accelerators, on the CPU."""
