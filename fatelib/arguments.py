@@ -23,6 +23,8 @@ ANGLE = (lambda t: (t >= 0) & (t <= float(np.float32(np.pi))), "angles in radian
 AT_LEAST_0 = (lambda x: (x >= 0) & (x < np.inf), "a number >= 0")
 ABOVE_0 = (lambda x: (x > 0) & (x < np.inf), "a number > 0")
 FINITE = (np.isfinite, "finite")
+# What float32 can square and sum.
+_SQUARED = (lambda x: np.abs(x) <= 1e15, "at most 1e15 in size, as it is squared")
 # JAX counts in 32 bits.
 _COUNTABLE = 2**31
 
@@ -156,7 +158,7 @@ def check_samples(X: Any, y: Any, d: int) -> None:
 
     Raises:
         TypeError: One of them is not numeric.
-        ValueError: One of them has another shape, or is not finite somewhere.
+        ValueError: One of them has another shape, is not finite somewhere, or beyond 1e15 in size.
 
     Example:
         >>> check_samples(np.ones((4, 3)), np.ones(5), d=3)
@@ -164,10 +166,12 @@ def check_samples(X: Any, y: Any, d: int) -> None:
         ValueError: y must be (4,), a label for each row of X; got (5,)
     """
     check("X", X, *FINITE)
+    check("X", X, *_SQUARED)
     rows, *columns = np.shape(X) or (0,)
     if columns != [d] or not rows:
         raise ValueError(f"X must be (n, {d}), a sample in each row; got {np.shape(X)}")
     check("y", y, *FINITE)
+    check("y", y, *_SQUARED)
     if np.shape(y) != (rows,):
         raise ValueError(f"y must be ({rows},), a label for each row of X; got {np.shape(y)}")
 

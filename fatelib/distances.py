@@ -159,7 +159,7 @@ def dudley_lower_bound(
     source, target, sigma = _tasks(beta_source, beta_target, sigma)
 
     def ramp_in_residual(b: Array) -> Array:
-        scale = jnp.sqrt(1 + jnp.sum(b**2))
+        scale = _norm(jnp.append(b, 1))
         of_source, of_target = (
             _norm(jnp.append(beta - b, sigma)) / scale for beta in (source, target)
         )
@@ -283,8 +283,11 @@ def _tasks(beta_source: Any, beta_target: Any, sigma: Any) -> tuple[Array, Array
 
 def _norm(vector: Array) -> Array:
     """Euclidean norm, with derivative zero (a subgradient) at zero."""
-    square = jnp.sum(vector**2)
-    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    # Scaled to its largest entry first: the squares of huge or tiny ones leave float32.
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(vector), initial=0))
+    size = jnp.where(largest > 0, largest, 1)
+    square = jnp.sum((vector / size) ** 2)
+    return size * jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
 
 
 @jax.custom_jvp

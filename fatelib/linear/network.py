@@ -150,9 +150,12 @@ class DeepLinear(eqx.Module):
         check_count("depth", depth)
         _check_vector("beta", beta)
         beta = jnp.asarray(beta, float_type(beta))
-        norm = jnp.linalg.norm(beta)
-        size = norm ** (1 / depth)
-        first = beta * (size / jnp.where(norm > 0, norm, 1))
+        # Scaled to its largest entry first: the squares of huge or tiny ones leave float32.
+        largest = jnp.max(jnp.abs(beta))
+        unit = beta / jnp.where(largest > 0, largest, 1)
+        length = jnp.linalg.norm(unit)
+        size = (largest * length) ** (1 / depth)
+        first = unit * (size / jnp.where(length > 0, length, 1))
         return cls((first[:, None], *[size[None, None]] * (int(depth) - 1)))
 
     @property

@@ -16,7 +16,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from fatelib.arguments import FINITE, check, float_type
 from fatelib.linear.quadratic import product
-from fatelib.relu.kernel import arccos_kernel, as_neurons, norms
+from fatelib.relu.kernel import SQUARED_TWICE, arccos_kernel, as_neurons, norms
 
 __all__ = [
     "FeatureSpectrum",
@@ -101,7 +101,7 @@ def feature_spectrum(
         Eigenvalues, squared coefficients and residual.
 
     Raises:
-        ValueError: Shapes that do not fit, no neurons, numbers that are not finite, a cutoff below
+        ValueError: Shapes that do not fit, no neurons, numbers not within ±1e9, a cutoff below
             the rounding error of the dtype or not below 1.
 
     Source:
@@ -190,7 +190,7 @@ def feature_gram(W: Float[ArrayLike, "m d"], X: Float[ArrayLike, "n _"]) -> Floa
         The Gram matrix, (n, n).
 
     Raises:
-        ValueError: The arguments are not two matrices of as many columns, or not finite.
+        ValueError: The arguments are not two matrices of as many columns, or not within ±1e9.
 
     Source:
         Figure 3a and b of Tahir et al. (2025).
@@ -230,8 +230,8 @@ def feature_alignment(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) ->
         A number between 0 and 1; 1 for equal kernels, up to scale.
 
     Raises:
-        ValueError: The arguments are not two matrices of as many columns, empty, not finite, or
-            all zero.
+        ValueError: The arguments are not two matrices of as many columns, empty, not within
+            ±1e9, or all zero.
 
     Source:
         Cortes, Mohri and Rostamizadeh (2012); Kornblith et al. (2019).
@@ -264,8 +264,8 @@ def feature_distance(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) -> 
         A number between 0 and the square root of 2.
 
     Raises:
-        ValueError: The arguments are not two matrices of as many columns, empty, not finite, or
-            all zero.
+        ValueError: The arguments are not two matrices of as many columns, empty, not within
+            ±1e9, or all zero.
 
     Source:
         Figure 3a and b of Tahir et al. (2025), over the whole input distribution.
@@ -296,8 +296,8 @@ def nearest_cosine(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) -> Fl
         One cosine for each neuron of W, (m,).
 
     Raises:
-        ValueError: The arguments are not two matrices of as many columns, empty or not finite, or V
-            is all zero.
+        ValueError: The arguments are not two matrices of as many columns, empty or not within
+            ±1e9, or V is all zero.
 
     Source:
         Ours.
@@ -331,7 +331,8 @@ def _some_active(**matrices: ArrayLike) -> list[Array]:
     neurons = as_neurons(**matrices)
     for name, matrix in zip(matrices, neurons, strict=True):
         check(name, matrix, lambda matrix: matrix.any(), "neurons that are not all zero")
-    return neurons
+    # Their scale cancels; its eighth power would overflow.
+    return [matrix / jnp.max(jnp.abs(matrix)) for matrix in neurons]
 
 
 @jax.jit
@@ -356,6 +357,7 @@ def resolve(
     """Return eigenvalues and eigenvectors of K(W, W), coefficients of the target, residual."""
     W, W_target = as_neurons(W=W, W_target=W_target)
     check("c_target", c_target, *FINITE)
+    check("c_target", c_target, *SQUARED_TWICE)
     if np.shape(c_target) != W_target.shape[:1]:
         raise ValueError(
             f"c_target must be ({len(W_target)},), a number for each row of W_target; "

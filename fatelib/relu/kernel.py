@@ -23,6 +23,9 @@ from fatelib.linear.quadratic import product
 
 __all__ = ["arccos_kernel", "hermite_coefficients", "mercer_spectrum", "step_kernel"]
 
+# Overlaps are products of two norms, and are squared: float32 holds the fourth power of 1e9.
+SQUARED_TWICE = (lambda x: np.abs(x) <= 1e9, "at most 1e9 in size, as its squares are squared")
+
 # arccos(x) / sqrt(1 - x) on [0, 1], highest power first: Abramowitz and Stegun (1964), 4.4.46, with
 # an absolute error of 2e-8 in the arc cosine.
 _ARCCOS = (
@@ -56,7 +59,7 @@ def arccos_kernel(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) -> Flo
         The overlaps, (m, k).
 
     Raises:
-        ValueError: The arguments are not two matrices of as many columns, or not finite.
+        ValueError: The arguments are not two matrices of as many columns, or not within ±1e9.
 
     Source:
         Cho and Saul (2009), degree 1; Section 4 of Tahir et al. (2025).
@@ -87,7 +90,7 @@ def step_kernel(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) -> Float
         The probabilities, (m, k).
 
     Raises:
-        ValueError: The arguments are not two matrices of as many columns, or not finite.
+        ValueError: The arguments are not two matrices of as many columns, or not within ±1e9.
 
     Source:
         Cho and Saul (2009), degree 0.
@@ -211,6 +214,7 @@ def as_neurons(**matrices: Any) -> list[Array]:
     """Check that these matrices have as many columns; bring them to one floating-point type."""
     for name, matrix in matrices.items():
         check(name, matrix, *FINITE)
+        check(name, matrix, *SQUARED_TWICE)
     shapes = {name: np.shape(matrix) for name, matrix in matrices.items()}
     if (
         any(len(shape) != 2 for shape in shapes.values())
