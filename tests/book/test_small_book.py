@@ -236,7 +236,7 @@ def test_what_follows_from_the_address_of_the_repository(book, visit, serve, ser
     page, problems = visit(site / "book/chapter.html", phone=True)
     colab = page.locator(".btn-colab-button")
     assert colab.bounding_box()["height"] < 60, "the button is higher than its bar"
-    assert problems == []
+    assert problems == serious(page, ".bd-header-article") == []
 
     home = serve(site, "/name/")
     for address in ["a/page/that/is/not.html", "nor/this/"]:
