@@ -163,6 +163,10 @@ class FullNetworks(Experiment):
         """Pretrain a batch of networks on their targets, to be turned later."""
         shared = {"depth": depth, **static}
         networks, learned = spread(self.pretrained, (keys,), shared)
+        if not all(bool(jnp.isfinite(weight).all()) for weight in networks.weights):
+            raise FloatingPointError(
+                "pretraining diverged. Give a smaller learning_rate, or none for the automatic one"
+            )
         if self.method == "linear_transfer":
             networks = _leading_features(networks)
         return networks, learned

@@ -254,7 +254,7 @@ def _collect(
         if not np.isfinite(part).all():
             where = ", ".join(f"{dim} = {value}" for dim, value in point.items())
             raise FloatingPointError(
-                f"{name} is not a number at {where}: training diverged. Give a smaller "
+                f"{name} is not a number at {where}: does training diverge? Give a smaller "
                 "learning_rate, or none for the automatic one"
             )
         dims = (*point, *inner, "instance") if part.ndim > 1 else (*point, "instance")

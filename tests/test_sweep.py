@@ -166,6 +166,12 @@ def test_too_few_steps_are_not_called_converged():
     assert not data.converged.any()
 
 
+def test_divergence_of_pretraining_stops_the_sweep():
+    options = {"engine": "descent", "learning_rate": 50.0, "instances": 2, **SMALL}
+    with pytest.raises(FloatingPointError, match=r"pretraining diverged\. Give a smaller"):
+        phase_diagram("linear_transfer", [0.4], [0.5], **options)
+
+
 def test_divergence_stops_the_sweep():
     with pytest.raises(FloatingPointError, match=r"risk\w* is .* gamma = 0\.5.* Give a smaller"):
         phase_diagram("fine_tuning", [0.4], [0.5], instances=2, learning_rate=3.0, **SMALL)
