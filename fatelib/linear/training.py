@@ -74,8 +74,8 @@ def train(
     below half a unit in the last place are lost, so that training stalls where the gradient in
     :math:`\beta` is :math:`2^{-24} \|\beta\|^{2/L - 1} / \eta`. The part of :math:`\beta` that the
     data never see keeps its direction; its size follows the rest through the balance of the layers,
-    by :math:`\tfrac12 (L - 1)` times what has moved that, as shares, and rounding moves the balance,
-    and with it this size, by a share of at most :math:`2^{-24} (L - 1)` for every step.
+    by :math:`\tfrac12 (L - 1)` times what has moved that, as shares, and rounding moves the
+    balance, and with it this size, by a share of at most :math:`2^{-24} (L - 1)` for every step.
 
     The automatic learning rate is half of the largest stable one, :math:`\eta = 1/h` with
 
