@@ -1,5 +1,6 @@
 """What the tests of the book share: its extensions, the built site, a browser without network."""
 
+import base64
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
@@ -28,6 +30,13 @@ FLAGS = [
     "--disable-sync",
 ]
 
+LAPTOP = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "color_scheme": "dark",
+    "has_touch": True,
+    "is_mobile": True,
+}
 
 # The module is loaded as anywidget loads it: from a blob, then render({ model, el }).
 PAGE = """<!doctype html><html><head><meta charset="utf-8">
@@ -107,58 +116,110 @@ def serve():
         server.server_close()
 
 
-@pytest.fixture
-def visit(browser):
-    """Open pages; returns each with everything that goes wrong on it.
+class Window:
+    """A window of the browser. It stays open: the next page then loads in half the time."""
 
-    A page may ask for files, or for what is below `site` where it is served. `asked` collects what
-    it asks for.
-    """
-    context = browser.new_context(
-        viewport={"width": 1280, "height": 900}, color_scheme="light", reduced_motion="reduce"
-    )
+    def __init__(self, browser, device):
+        self.device = device
+        self.page = browser.new_context(**device, reduced_motion="reduce").new_page()
+        self.problems, self.asked, self.site = [], [], ""
+        self.page.route("**/*", self._answer)
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("requestfailed", lambda request: self._note(f"failed: {request.url}"))
+        self.page.on("pageerror", lambda error: self._note(f"script: {error}"))
+        self.page.on("console", self._listen)
 
-    def open_page(address, *, site="file:", asked=None):
-        page, problems = context.new_page(), []
+    def _note(self, problem):
+        self.problems.append(problem)
 
-        def answer(route):
-            if route.request.url.startswith((site, "data:", "blob:")):
-                route.continue_()
-            else:
-                problems.append(f"asked for {route.request.url}")
-                route.abort()
+    def _listen(self, message):
+        if message.type == "error":
+            self._note(f"console: {message.text} {message.location['url']}")
 
-        def listen(message):
-            if message.type == "error":
-                problems.append(f"console: {message.text} {message.location['url']}")
+    def _answer(self, route):
+        if route.request.url.startswith((self.site, "data:", "blob:")):
+            route.continue_()
+        else:
+            self._note(f"asked for {route.request.url}")
+            route.abort()
 
-        page.route("**/*", answer)
-        page.on("console", listen)
-        page.on("pageerror", lambda error: problems.append(f"script: {error}"))
-        page.on("requestfailed", lambda request: problems.append(f"failed: {request.url}"))
-        if asked is not None:
-            page.on("request", lambda request: asked.append(request.url))
+    def visit(self, address, site):
+        page = self.page
+        page.goto("about:blank")
+        page.set_viewport_size(self.device["viewport"])
+        page.emulate_media(media="screen", color_scheme=self.device["color_scheme"])
+        self.problems, self.asked, self.site = [], [], site
         page.goto(address.as_uri() if isinstance(address, Path) else address)
         page.evaluate("window.MathJax?.startup ? MathJax.startup.promise.then(() => 0) : 0")
         widgets = page.locator("script[type$='widget-view+json']").count()
         if widgets:
             page.locator(".widget-subarea > *").nth(widgets - 1).wait_for(state="attached")
-        return page, problems
 
-    yield open_page
-    context.close()
+
+@pytest.fixture(scope="session")
+def windows(browser):
+    """One on a laptop, in the light, and one on a phone, in the dark."""
+    return Window(browser, LAPTOP), Window(browser, PHONE)
+
+
+@pytest.fixture
+def visit(windows):
+    """Open a page; returns it with everything that goes wrong on it, until the next is opened.
+
+    A page may ask for files, or for what is below `site` where it is served. `asked` is filled with
+    what it asks for.
+    """
+
+    def open_page(address, *, phone=False, site="file:", asked=None):
+        window = windows[phone]
+        window.visit(address, site)
+        if asked is not None:
+            asked.extend(window.asked)
+        return window.page, window.problems
+
+    return open_page
+
+
+@pytest.fixture
+def held(site):
+    """What a chapter holds for its widgets: by name of the figure, its description and its grid."""
+
+    def read(chapter):
+        html = (site / "book" / f"{chapter}.html").read_text(encoding="utf-8")
+        script = r'<script type="application/vnd.jupyter.widget-{}\+json">(.*?)</script>'
+        models, found, name = {}, {}, None
+        for text in re.findall(script.format("state"), html, re.DOTALL):
+            models |= json.loads(text)["state"]
+        marks = re.findall(rf'<figure[^>]* id="(.*?)"|{script.format("view")}', html, re.DOTALL)
+        for figure, view in marks:
+            name = figure or name
+            if view and "figure" in (state := models[json.loads(view)["model_id"]]["state"]):
+                found[name] = state["figure"], decode(state)
+        return found
+
+    return read
+
+
+def decode(state):
+    """The grid of a widget, as its page reads it."""
+    if "guess" in state:
+        values = np.frombuffer(base64.b64decode(state["guess"]), "<f4").astype(float)
+    else:
+        codes = np.frombuffer(base64.b64decode(state["values"]), "<i2")
+        values = codes * state["figure"]["step"]
+        values[codes == 32767], values[codes == -32767] = np.inf, -np.inf
+        values[codes == -32768] = np.nan
+    return values.reshape([len(dim["labels"]) for dim in state["figure"]["dims"].values()])
 
 
 @pytest.fixture
 def serious():
     """What axe finds on a page that makes it hard or impossible for somebody to use."""
 
-    def find(page, *, ignore=(), rules=()):
+    def find(page, part="html"):
         # preload would fetch the style sheets again, which a browser forbids for files
         options = {"resultTypes": ["violations"], "preload": False}
-        if rules:
-            options["runOnly"] = list(rules)
-        found = Axe().run(page, {"exclude": list(ignore)} if ignore else None, options)
+        found = Axe().run(page, part, options)
         return [
             f"{fault['id']}: {node['html']}: {node['failureSummary']}"
             for fault in found.response["violations"]
