@@ -317,14 +317,53 @@ function render({ model, el }) {
   const level = ({ left, width }, at, kind = "") =>
     svg("line", { class: `cross ${kind}`, y1: at, y2: at, x1: left, x2: left + width });
 
+  const paint = (number) => (Number.isFinite(number) ? colour(number, limit) : "");
+
+  // The read-out, with the label of every dimension and the number of every row that is shown.
+  function tell(label, number) {
+    const unit = value.unit ? ` ${value.unit}` : "";
+    const entries = html("div", { class: "entries" },
+      [x, y, ...sliders].filter(Boolean).map((dim) => entry(dims[dim], label(dim))));
+    if (y) {
+      const row = chosen(y);
+      readout.replaceChildren(
+        html("div", { class: "what" }, value.symbol ? value.name : ""),
+        html("div", { class: "value" },
+          html("span", { class: "swatch", style: `background:${paint(valueAt(row, chosen(x)))}` }),
+          htmlName(value, true), ` = ${number(row)}${unit}`),
+        entries,
+      );
+      return;
+    }
+    const curveName = (row) => {
+      if (!lines) return [htmlName(value, true), " = "];
+      const { text, labels } = dims[lines];
+      return [text ? "" : htmlName(dims[lines], true), text ? "" : " = ", `${labels[row]}: `];
+    };
+    readout.replaceChildren(
+      entries,
+      html("div", { class: "lines" }, Array.from({ length: rows }, (_, row) => html(
+        "span", { class: `line ${emphasis(row)}` }, html("span", { class: `swatch c${row}` }), ...curveName(row),
+        html("b", {}, `${number(row)}${unit}`),
+      ))),
+    );
+  }
+
+  // The read-out gets the height of the longest there can be: what is below must not move while a
+  // finger is on it.
+  function makeRoom() {
+    const longest = (texts) => texts.reduce((a, b) => (b.length > a.length ? b : a));
+    const row = (index) => [...grid().subarray(index * columns, (index + 1) * columns)].map(say);
+    readout.style.minHeight = "";
+    tell((dim) => longest(dims[dim].labels), (index) => longest(row(index)));
+    readout.style.minHeight = `${readout.offsetHeight}px`;
+  }
+
   function drawPoint() {
     const column = chosen(x);
     const { main, below, beside, wide, side } = layout;
     const cx = px(main, scales.x.centres[column]);
-    const unit = value.unit ? ` ${value.unit}` : "";
-    const paint = (number) => (Number.isFinite(number) ? colour(number, limit) : "");
-    const entries = html("div", { class: "entries" },
-      [x, y, ...sliders].filter(Boolean).map((dim) => entry(dims[dim], dims[dim].labels[chosen(dim)])));
+    tell((dim) => dims[dim].labels[chosen(dim)], (row) => say(valueAt(row, column)));
     if (y) {
       const row = chosen(y);
       const cy = py(main, scales.y.centres[row]);
@@ -341,12 +380,6 @@ function render({ model, el }) {
         slice("below", below, scales.x, across, column, "left"),
         slice("beside", beside, scales.y, along, row, side),
       );
-      readout.replaceChildren(
-        html("div", { class: "what" }, value.symbol ? value.name : ""),
-        html("div", { class: "value" }, html("span", { class: "swatch", style: `background:${paint(number)}` }),
-          htmlName(value, true), ` = ${say(number)}${unit}`),
-        entries,
-      );
       return;
     }
     const dots = Array.from({ length: rows }, (_, row) => {
@@ -355,18 +388,6 @@ function render({ model, el }) {
       return svg("circle", { class: `dot c${row}`, cx, cy: py(main, unitValue(number)), r: emphasis(row) ? 5.5 : 4 });
     });
     front.replaceChildren(upright(main, cx), ...dots.filter(Boolean));
-    const curveName = (row) => {
-      if (!lines) return [htmlName(value, true), " = "];
-      const { text, labels } = dims[lines];
-      return [text ? "" : htmlName(dims[lines], true), text ? "" : " = ", `${labels[row]}: `];
-    };
-    readout.replaceChildren(
-      entries,
-      html("div", { class: "lines" }, Array.from({ length: rows }, (_, row) => html(
-        "span", { class: `line ${emphasis(row)}` }, html("span", { class: `swatch c${row}` }), ...curveName(row),
-        html("b", {}, `${say(valueAt(row, column))}${unit}`),
-      ))),
-    );
   }
 
   let drawn = "";
@@ -379,6 +400,7 @@ function render({ model, el }) {
     drawn = key;
     if (anew && y) drawMap();
     else if (anew) drawCurves();
+    if (anew) makeRoom();
     drawPoint();
     // Beside the plots, a long read-out must not lie over what follows.
     if (anew) stage.style.minHeight = layout.wide ? `${readout.offsetTop + readout.offsetHeight}px` : "";

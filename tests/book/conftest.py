@@ -181,7 +181,24 @@ def visit(windows):
 
 
 @pytest.fixture
-def held(site):
+def decode():
+    """The grid of a widget, as its page reads it."""
+
+    def read(state):
+        if "guess" in state:
+            values = np.frombuffer(base64.b64decode(state["guess"]), "<f4").astype(float)
+        else:
+            codes = np.frombuffer(base64.b64decode(state["values"]), "<i2")
+            values = codes * state["figure"]["step"]
+            values[codes == 32767], values[codes == -32767] = np.inf, -np.inf
+            values[codes == -32768] = np.nan
+        return values.reshape([len(dim["labels"]) for dim in state["figure"]["dims"].values()])
+
+    return read
+
+
+@pytest.fixture
+def held(site, decode):
     """What a chapter holds for its widgets: by name of the figure, its description and its grid."""
 
     def read(chapter):
@@ -198,18 +215,6 @@ def held(site):
         return found
 
     return read
-
-
-def decode(state):
-    """The grid of a widget, as its page reads it."""
-    if "guess" in state:
-        values = np.frombuffer(base64.b64decode(state["guess"]), "<f4").astype(float)
-    else:
-        codes = np.frombuffer(base64.b64decode(state["values"]), "<i2")
-        values = codes * state["figure"]["step"]
-        values[codes == 32767], values[codes == -32767] = np.inf, -np.inf
-        values[codes == -32768] = np.nan
-    return values.reshape([len(dim["labels"]) for dim in state["figure"]["dims"].values()])
 
 
 @pytest.fixture

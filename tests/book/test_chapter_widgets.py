@@ -1,13 +1,11 @@
-"""Every widget of every chapter, as a reader moves it: it shows the numbers that the page holds.
+"""Every widget of every chapter as a reader moves it: on a laptop, and on a phone in the dark.
 
-What the numbers are is tested where they come from, and that a pointer reaches the right cell in
-`test_explorer.py` and `test_nullspace.py`.
+It shows the numbers that its page holds; `test_widget_values.py` has what they are.
 """
 
-import base64
-import json
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,33 +13,39 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 NUMBER = r"[−-]?[\d.]+(?:e[−-]?\d+)?"
+BOOK = Path(__file__).parents[2] / "book"
+CHAPTERS = {
+    path.stem: len(calls)
+    for path in sorted(BOOK.glob("*.py"))
+    if (calls := re.findall(r"^(?:explore|null_space)\(", path.read_text("utf-8"), re.MULTILINE))
+}
 
 
-def states(page):
-    """What the page holds for each widget, in the order of the page."""
-    texts = page.locator("script[type$='widget-state+json']").all_text_contents()
-    models = {key: model for text in texts for key, model in json.loads(text)["state"].items()}
-    views = page.locator("script[type$='widget-view+json']").all_text_contents()
-    found = [models[json.loads(view)["model_id"]]["state"] for view in views]
-    return [state for state in found if "figure" in state]
+class Widget:
+    """A widget on its page, and what it holds."""
+
+    def __init__(self, page, root, figure, values):
+        self.page, self.root, self.figure, self.values = page, root, figure, values
+        self.dims = figure["dims"]
+        self.labels = {name: dim["labels"] for name, dim in self.dims.items()}
+        self.readout = root.locator(".readout")
+
+    def spot(self, u, v):
+        """A place in the plot, as fractions of its width and height."""
+        area = self.root.locator(".hit").first
+        area.evaluate("node => node.scrollIntoView({ block: 'center' })")
+        box = area.bounding_box()
+        return box["x"] + u * box["width"], box["y"] + v * box["height"]
 
 
-class Explorer:
+class Explorer(Widget):
     """What an explorer must show."""
 
     handle = ".hit[tabindex]"
     keys = ("ArrowLeft", "ArrowRight")
 
-    def __init__(self, root, state):
-        self.root, self.figure = root, state["figure"]
-        self.labels = {name: dim["labels"] for name, dim in self.figure["dims"].items()}
-        codes = np.frombuffer(base64.b64decode(state["values"]), "<i2")
-        values = codes * self.figure["step"]
-        values[codes == 32767], values[codes == -32767] = np.inf, -np.inf
-        values[codes == -32768] = np.nan
-        self.values = values.reshape([len(labels) for labels in self.labels.values()])
-
     def check(self):
+        """Assert that the read-out is right; returns where it says the point is."""
         figure = self.figure
         said = [text.rpartition("= ")[2] for text in self.root.locator(".entry").all_inner_texts()]
         named = [figure["x"], *([figure["y"]] if figure["y"] else []), *figure["sliders"]]
@@ -63,32 +67,41 @@ class Explorer:
                 assert text.startswith("infinite")
         return said
 
+    def grab(self):
+        return self.spot(0.25, 0.6)
 
-class NullSpace:
+    def is_at(self, x, y):
+        """Whether the cross is drawn at a place, or at the entries nearest to it."""
+        cross = self.root.evaluate(
+            "node => [...node.querySelectorAll('.cross')].slice(0, 2)"
+            ".map((line) => line.getBoundingClientRect()).map(({ x, y }) => [x, y])"
+        )
+        box = self.root.locator(".hit").first.bounding_box()
+        away = [(self.figure["x"], box["width"], cross[0][0] - x)]
+        if self.figure["y"]:
+            away.append((self.figure["y"], box["height"], cross[1][1] - y))
+        return all(abs(by) <= self.half_a_cell(dim) * size + 1.5 for dim, size, by in away)
+
+    def half_a_cell(self, dim):
+        """Of the largest cell of an axis, as a fraction of the axis."""
+        values = np.array(self.dims[dim]["values"])
+        steps = np.diff(np.log(values) if self.dims[dim]["log"] else values)
+        return steps.max() / 2 / (steps.sum() + (steps[0] + steps[-1]) / 2)
+
+
+class NullSpace(Widget):
     """What the plane must show."""
 
     handle = ".grip"
     keys = ("ArrowLeft", "ArrowUp")
 
-    def __init__(self, root, state):
-        self.root, self.figure = root, state["figure"]
-        self.labels = {name: dim["labels"] for name, dim in self.figure["dims"].items()}
-        guess = np.frombuffer(base64.b64decode(state["guess"]), "<f4").astype(float)
-        self.guess = guess.reshape([len(labels) for labels in self.labels.values()])
-
     def check(self):
+        """Assert that the read-out is right; returns where it says the source is."""
         texts = [text.replace("−", "-") for text in self.root.locator(".entry").all_inner_texts()]
         said = dict(text.split(" = ") for text in texts if " = " in text)
-        where = {
-            name: self.labels[name].index(said[shown])
-            for name, shown in {
-                "depth": "depth",
-                "sigma": "σ",
-                "gamma": "γ",
-                "length": "‖βs‖",
-            }.items()
-        }
-        guess = self.guess[tuple(where[name] for name in self.labels)]
+        names = {"depth": "depth", "sigma": "σ", "gamma": "γ", "length": "‖βs‖"}
+        where = {name: self.labels[name].index(said[shown]) for name, shown in names.items()}
+        guess = self.values[tuple(where[name] for name in self.labels)]
         cosine = math.cos(math.radians(float(said["θ"].rstrip("°"))))
         gamma = self.figure["gamma"][where["gamma"]]
         gain = (1 - gamma) * (2 * guess * cosine - guess**2)
@@ -96,81 +109,146 @@ class NullSpace:
         shown = self.root.locator(".value").inner_text().rpartition("= ")[2].replace("−", "-")
         for text, value in [(shown, gain), (said["Rscratch"], risk), (said["Rft"], risk - gain)]:
             assert float(text) == pytest.approx(value, abs=0.0005 + 1e-9)
-        return texts
+        return [said["θ"], *(said[shown] for shown in names.values())]
+
+    def grab(self):
+        self.spot(0, 0)
+        box = self.root.locator(".grip").bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def is_at(self, x, y):
+        """Whether the source is drawn at a place, to a degree and a step of its length."""
+        box = self.root.locator(".grip").bounding_box()
+        away = box["x"] + box["width"] / 2 - x, box["y"] + box["height"] / 2 - y
+        unit = self.root.locator(".plot > svg").first.bounding_box()["height"] / 2.9
+        return math.hypot(*away) <= 0.05 * unit + 1.5
 
 
-def moves(page, touch, widget):
-    """Ways to move a widget: each ends somewhere else than the one before."""
-    root = widget.root
-    handle = root.locator(widget.handle)
-    area = root.locator(".hit").first
+# The lowest contrast of the texts in a plot, which axe leaves out, and by how much they, the
+# read-out and the controls stick out of the window.
+LEGIBLE = """
+(root) => {
+  const context = new OffscreenCanvas(1, 1).getContext("2d");
+  const light = (...layers) => {
+    for (const layer of layers) { context.fillStyle = layer; context.fillRect(0, 0, 1, 1); }
+    const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = [...context.getImageData(0, 0, 1, 1).data].map((v) => linear(v / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const under = ["white"];
+  for (let node = root; node; node = node.parentElement) {
+    under.splice(1, 0, getComputedStyle(node).backgroundColor);
+  }
+  const texts = [...root.querySelectorAll(".plot text")];
+  const contrasts = texts.map((text) => {
+    const both = [light(...under), light(...under, getComputedStyle(text).fill)];
+    return (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
+  });
+  const outside = [...texts, ...root.querySelectorAll(".readout, .control")].map((node) => {
+    const { left, right } = node.getBoundingClientRect();
+    return Math.max(-left, right - document.documentElement.clientWidth);
+  });
+  return [Math.min(...contrasts), Math.max(...outside)];
+}
+"""
 
-    def places(*fractions):
-        area.scroll_into_view_if_needed()
-        box = area.bounding_box()
-        return [(box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in fractions]
 
-    def send(kind, *points):
+def until(page, arrived):
+    """Wait until the browser has handled a move: some it handles when it draws the next frame."""
+    for _ in range(150):
+        if arrived():
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError("it does not arrive")
+
+
+def moves(widget, phone):
+    """Ways to move a widget: each returns the place where the pointer let go, if there is one."""
+    page, root = widget.page, widget.root
+    finger = page.context.new_cdp_session(page)
+
+    def touch(kind, *points):
         points = [{"x": x, "y": y} for x, y in points]
-        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
-    def tap():
-        (place,) = places((0.62, 0.3))
-        send("touchStart", place)
-        send("touchEnd")
+    def point():
+        place = widget.spot(0.31, 0.7)
+        page.touchscreen.tap(*place) if phone else page.mouse.click(*place)
+        return place
 
-    yield "mouse", lambda: page.mouse.click(*places((0.31, 0.7))[0])
-    yield "touch", tap
-    for key in widget.keys:
-        yield key, lambda key=key: handle.press(key)
-    for i, slider in enumerate(root.locator("input, select").all()):
-        if slider.evaluate("node => node.matches('select')"):
-            far = slider.evaluate("node => (node.selectedIndex ? 0 : node.options.length - 1)")
-            yield f"menu {i}", lambda s=slider, far=far: s.select_option(index=far)
+    def drag():
+        (x, y), end = widget.grab(), widget.spot(0.62, 0.45)
+        if phone:
+            touch("touchStart", (x, y))
         else:
+            page.mouse.move(x, y)
+            page.mouse.down()
+        for part in (0.3, 0.6, 1):
+            place = x + part * (end[0] - x), y + part * (end[1] - y)
+            touch("touchMove", place) if phone else page.mouse.move(*place)
+        until(page, lambda: widget.is_at(*end))
+        widget.check()
+        touch("touchEnd") if phone else page.mouse.up()
+        return end
+
+    def push(slider):
+        box = slider.bounding_box()
+        at_end = slider.evaluate("node => node.value === node.max")
+        place = {"x": (0.02 if at_end else 0.98) * box["width"], "y": box["height"] / 2}
+        slider.tap(position=place) if phone else slider.click(position=place)
+
+    def pick(menu):
+        menu.select_option(index=menu.evaluate("node => node.options.length - 1"))
+
+    yield "a tap" if phone else "a click", point
+    yield "dragging", drag
+    for key in () if phone else widget.keys:
+        yield key, lambda key=key: root.locator(widget.handle).press(key)
+    for i, slider in enumerate(root.locator("input").all()):
+        yield f"slider {i}", lambda slider=slider: push(slider)
+        if not phone:
             there = slider.evaluate("node => (node.value === node.max ? 'Home' : 'End')")
-            yield f"slider {i}", lambda s=slider, there=there: s.press(there)
+            yield f"{there} on slider {i}", lambda s=slider, there=there: s.press(there)
+    for i, menu in enumerate(root.locator("select").all()):
+        if phone:
+            yield f"menu {i}", lambda menu=menu: pick(menu)
+        else:
+            key = menu.evaluate("node => (node.selectedIndex ? 'ArrowUp' : 'ArrowDown')")
+            yield f"{key} on menu {i}", lambda menu=menu, key=key: menu.press(key)
 
 
-def test_every_widget_of_every_chapter(site, visit):
-    wrong, seen = {}, 0
-    for path in sorted((site / "book").glob("*.html")):
-        source = site / "_sources" / "book" / f"{path.stem}.py"
-        if not source.exists():
-            continue
-        calls = re.findall(r"^(?:explore|null_space)\(", source.read_text("utf-8"), re.MULTILINE)
-        if not calls:
-            continue
-        page, problems = visit(path)
-        touch = page.context.new_cdp_session(page)
-        held = states(page)
-        if len(held) != len(calls):
-            problems.append(f"{len(calls)} widgets made, {len(held)} on the page")
-        for i, state in enumerate(held):
-            root = page.locator(".fatelib-widget").nth(i)
-            root.wait_for()
-            widget = (Explorer if "values" in state else NullSpace)(root, state)
-            name = "loading"
+def follow(widget, move, phone):
+    """Assert that a move does what it should, and that it stays when the pointer leaves."""
+    before, text = widget.check(), widget.readout.inner_text()
+    place = move()
+    if place:
+        until(widget.page, lambda: widget.is_at(*place))
+    else:
+        until(widget.page, lambda: widget.readout.inner_text() != text)
+    if not phone:
+        widget.page.mouse.move(2, 2)  # a hovering pointer shows what is below it
+    after = widget.check()
+    moved = sum(a != b for a, b in zip(before, after, strict=True))
+    assert widget.is_at(*place) if place else moved == 1, f"{before} became {after}"
+    assert moved > 0
+
+
+@pytest.mark.parametrize("phone", [False, True], ids=["laptop", "phone"])
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_widget_of_a_chapter(site, visit, held, chapter, phone):
+    page, problems = visit(site / "book" / f"{chapter}.html", phone=phone)
+    grids = held(chapter)
+    assert len(grids) == CHAPTERS[chapter], "widgets on the page; is the book built?"
+    for i, (name, (figure, values)) in enumerate(grids.items()):
+        root = page.locator(".fatelib-widget").nth(i)
+        root.wait_for()
+        widget = (NullSpace if "scratch" in figure else Explorer)(page, root, figure, values)
+        contrast, outside = root.evaluate(LEGIBLE)
+        assert contrast >= 4.5, name
+        assert outside <= 0, name
+        for way, move in moves(widget, phone):
             try:
-                before = widget.check()
-                for name, move in moves(page, touch, widget):
-                    text = root.locator(".readout").inner_text()
-                    move()
-                    # the browser handles touches when it draws the next frame
-                    for _ in range(100):
-                        if root.locator(".readout").inner_text() != text:
-                            break
-                        page.wait_for_timeout(20)
-                    page.mouse.move(2, 2)  # a hovering pointer shows what is below it
-                    after = widget.check()
-                    if after == before:
-                        problems.append(f"widget {i}: {name} does not move it")
-                    before = after
+                follow(widget, move, phone)
             except AssertionError as error:
-                problems.append(f"widget {i} after {name}: {error}")
-            seen += 1
-        if problems:
-            wrong[path.name] = problems
-        page.close()
-    assert wrong == {}
-    assert seen > 0
+                problems.append(f"{name}, {way}: {error}")
+    assert problems == []

@@ -235,6 +235,18 @@ def test_a_long_readout_stays_clear_of_what_follows(show):
     assert readout["x"] + readout["width"] <= stage["x"] + stage["width"] + 0.5
 
 
+def test_the_plot_stays_under_the_finger_whatever_the_readout_says(show):
+    page = show(explore(DATA.expand_dims(d=[300], k=[5]), x="theta", y="gamma"), width=320)
+    page.focus(".hit[tabindex]")
+    tops, lines = set(), set()
+    for key in ["Home"] + ["ArrowRight"] * (len(THETA) - 1):
+        page.keyboard.press(key)
+        tops.add(box(page)["y"])
+        lines.add(page.locator(".entries").bounding_box()["height"])
+    assert len(lines) > 1  # longer labels take another line
+    assert len(tops) == 1
+
+
 def test_signs_of_rounding_errors_make_no_contour(show):
     values = np.where(np.arange(12)[:, None] < 6, 5e-5 * (-1.0) ** np.arange(8), 1.0)
     widget = explore(xr.DataArray(values, dims=("a", "b")), x="b", y="a", limit=1)
