@@ -48,6 +48,7 @@ ONE_OF_EACH = """
     const kind = `${span.parentElement.className} ${span.className}`;
     if (!span.children.length && again(kind)) span.replaceWith(span.textContent);
   }
+  document.body.normalize();
   const scrolls = (node) => node.scrollWidth > node.clientWidth
     && getComputedStyle(node).overflowX !== "visible";
   const formulas = [...document.querySelectorAll("mjx-container")].filter(
