@@ -163,12 +163,17 @@ class FullNetworks(Experiment):
         """Pretrain a batch of networks on their targets, to be turned later."""
         shared = {"depth": depth, **static}
         networks, learned = spread(self.pretrained, (keys,), shared)
-        if not all(bool(jnp.isfinite(weight).all()) for weight in networks.weights):
-            raise FloatingPointError(
-                "pretraining diverged. Give a smaller learning_rate, or none for the automatic one"
-            )
         if self.method == "linear_transfer":
-            networks = _leading_features(networks)
+            # What `linear_transfer` counts as absent is dropped once instead of in every cell. The
+            # numbers meet on the host: operations of JAX on arrays that are divided among the
+            # devices of a CPU, one after the other and not in one program, can wait for ever.
+            ranks = np.asarray(spread(_rank, (networks,), {}))
+            if (ranks < 0).any():
+                raise FloatingPointError(
+                    "pretraining diverged. Give a smaller learning_rate, or none for the "
+                    "automatic one"
+                )
+            networks = spread(truncate, (networks,), {"rank": max(1, int(ranks.max()))})
         return networks, learned
 
     def pretrained(
@@ -309,8 +314,7 @@ def _turn(
     return DeepLinear((turned, *network.weights[1:]))
 
 
-def _leading_features(networks: DeepLinear, cutoff: float = 1e-3) -> DeepLinear:
-    """Drop the features that `linear_transfer` counts as absent, once instead of in every cell."""
-    values = jax.vmap(lambda net: jnp.linalg.svd(net.features(), compute_uv=False))(networks)
-    rank = int((values > cutoff * values[:, :1]).sum(axis=1).max())
-    return jax.vmap(lambda net: truncate(net, rank))(networks)
+def _rank(network: DeepLinear, cutoff: float = 1e-3) -> Array:
+    """Return the number of features that `linear_transfer` counts as present, or -1 for NaN."""
+    values = jnp.linalg.svd(network.features(), compute_uv=False)
+    return jnp.where(jnp.isfinite(values[0]), (values > cutoff * values[0]).sum(), -1)

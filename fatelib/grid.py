@@ -280,10 +280,12 @@ def spread(function: Callable[..., Any], batch: Any, shared: Mapping[str, Any]) 
         [0.0, 2.0, 4.0]
     """
     devices = jax.local_devices()
-    # As many for each device: the end is repeated.
+    # As many for each device: the end is repeated, where need be. (Nothing else travels from one
+    # device to another.)
     count = len(jax.tree.leaves(batch)[0])
-    padded = jnp.minimum(jnp.arange(count + -count % len(devices)), count - 1)
-    batch = jax.tree.map(lambda array: array[padded], batch)
+    if missing := -count % len(devices):
+        padded = jnp.minimum(jnp.arange(count + missing), count - 1)
+        batch = jax.tree.map(lambda array: array[padded], batch)
     traced, fixed = eqx.partition((function, shared), eqx.is_array)
 
     def on_one_device(batch: Any, traced: Any) -> Any:
@@ -298,7 +300,8 @@ def spread(function: Callable[..., Any], batch: Any, shared: Mapping[str, Any]) 
         mesh = Mesh(np.array(devices), ("device",))
         split, same = PartitionSpec("device"), PartitionSpec()
         on_one_device = _shard_map(on_one_device, mesh, (split, same), split)
-    return jax.tree.map(lambda array: array[:count], on_one_device(batch, traced))
+    results = on_one_device(batch, traced)
+    return jax.tree.map(lambda array: array[:count], results) if missing else results
 
 
 def each(function: Callable[[Any], Any], batch: Any) -> Any:

@@ -1,5 +1,9 @@
 """Grids of experiments: what each cell holds, and what cells share."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -198,3 +202,18 @@ def test_impossible_arguments_are_named(changes, message):
     method, thetas, gammas = (arguments.pop(name) for name in ("method", "thetas", "gammas"))
     with pytest.raises(ValueError, match=message):
         phase_diagram(method, thetas, gammas, **arguments)
+
+
+@pytest.mark.slow
+def test_one_sweep_after_the_other_on_two_devices():
+    """Each ends: arrays divided among devices meet in one program, or on the host."""
+    code = """
+import jax, fatelib
+options = {"d": 30, "instances": 6, "engine": "descent", "steps": 100, "progress": False}
+for seed in range(60):
+    key = jax.random.key(seed)
+    fatelib.phase_diagram("linear_transfer", [0.4], [0.5], key=key, **options)
+"""
+    flag = "--xla_force_host_platform_device_count=2"
+    variables = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flag}
+    subprocess.run([sys.executable, "-c", code], env=variables, check=True, timeout=240)
