@@ -209,7 +209,7 @@ def test_one_sweep_after_the_other_on_two_devices():
     """Each ends: arrays divided among devices meet in one program, or on the host."""
     code = """
 import jax, fatelib
-options = {"d": 30, "sigma": 0.2, "instances": 6, "engine": "descent", "progress": False}
+options = {"d": 100, "sigma": 0.2, "instances": 20, "engine": "descent", "progress": False}
 for seed in range(60):
     key = jax.random.key(seed)
     fatelib.phase_diagram("linear_transfer", [0.4], [0.5], key=key, **options)
