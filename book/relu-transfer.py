@@ -408,7 +408,7 @@ FIGURES["fig-3e"].compare(grid)
 #|   {numref}`fig-relu-diagram` at the size of the paper: $d = 100$, students of 1,000 neurons, teachers of 100. Stored data, not trained while this page was built.
 #| alt: >-
 #|   Two maps over the fraction removed and the number of samples. Linear transfer is blue below a line that falls with the fraction and red above it, but for a blue corner at many samples and small fractions; fine-tuning is blue and fades towards large fractions.
-#| tags: [build-only, hide-input]
+#| tags: [page-only, hide-input]
 paper = xr.load_dataset("data/relu_transfer.nc", engine="scipy")
 paper["protocol"] = paper.protocol.astype(str)
 paper = paper.assign_attrs(instances=paper.sizes["instance"])
@@ -460,7 +460,7 @@ glue("paper-off-mean", 100 * float((ratio - 1).mean()), display=False)
 #|   {numref}`fig-relu-scratch` at the size of the paper, for students of 300 and of 1,000 neurons: geometric means over the instances with standard errors, and the power law fitted to all $n$ with the 95 % interval of $\nu$. The points bend about the lines. Stored data.
 #| alt: >-
 #|   Points of two widths fall along bent lines in double-logarithmic axes, steeper in the middle than at both ends; the wider students are a little lower.
-#| tags: [build-only, hide-input]
+#| tags: [page-only, hide-input]
 stored = xr.load_dataset("data/relu_scratch.nc", engine="scipy")
 figure = FIGURES["fig-3c"].draw(stored)
 

@@ -64,7 +64,7 @@ def export(
     cells = [new_code_cell(install_cell(repository))]
     for cell in read(source).cells:
         tags = set(cell.metadata.get("tags", []))
-        if "build-only" in tags:
+        if tags & {"build-only", "page-only"}:
             continue
         if cell.cell_type == "markdown":
             text = convert(cell.source, references, report)

@@ -30,6 +30,10 @@ x = 1
 #| tags: [build-only]
 from myst_nb import glue
 
+# %%
+#| tags: [page-only]
+stored = "data"
+
 # %% [markdown]
 # (label)=
 
