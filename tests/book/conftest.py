@@ -182,9 +182,17 @@ def visit(windows):
 
 @pytest.fixture
 def decode():
-    """The grid of a widget, as its page reads it."""
+    """The grid of a widget, as its page reads it; its dimensions are put in the order of the axes.
+
+    A page may hold them in another order: what is stored in between sorts the names.
+    """
 
     def read(state):
+        figure = state["figure"]
+        order = ["depth", "sigma", "gamma", "length"]
+        if "guess" not in state:
+            order = [*figure["sliders"], figure["y"] or figure["lines"], figure["x"]]
+        figure["dims"] = {dim: figure["dims"][dim] for dim in order if dim}
         if "guess" in state:
             values = np.frombuffer(base64.b64decode(state["guess"]), "<f4").astype(float)
         else:
