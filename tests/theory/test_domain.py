@@ -227,8 +227,8 @@ def test_impossible_values_are_named(name, argument, value):
     assert np.isfinite(call(name, arguments)).all()
     # The message shows the first impossible entry: here always the one that is not ordinary.
     entries = np.atleast_1d(value)
-    shown = entries[~np.isin(entries, [0.1, 0.5, 1.0, 2.0])][0] if entries.size > 1 else entries[0]
-    with pytest.raises(ValueError, match=rf"^{argument} must be .*; got {float(shown)}$"):
+    shown = entries[~np.isin(entries, [0.1, 0.5, 1.0, 2.0])][0] if entries.size > 1 else value
+    with pytest.raises(ValueError, match=rf"^{argument} must be .*; got {shown}$"):
         call(name, arguments | {argument: value})
 
 
