@@ -94,6 +94,22 @@ def test_population_is_the_limit_of_many_samples():
     assert abs(exact.loss(student) - loss.mean()) < 5 * loss.std() / np.sqrt(n)
 
 
+@pytest.mark.usefixtures("x64")
+def test_blocks_of_samples_add_up_to_all():
+    student = ReluNetwork.init(jax.random.key(0), 5, 1000)
+    X, y = samples(1801)
+    descent = Samples(student, X, y, "highest")
+    if jax.default_backend() == "cpu":
+        assert str(jax.make_jaxpr(descent.forces)(student)).count("dot_general") > 3  # one block: 3
+    slope = jax.grad(lambda network: mean_squared(network, X, y))(student)
+    forces, c = descent.forces(student), student.c
+    assert_same(
+        ReluNetwork(c[:, None] * forces, jnp.sum(student.W * forces, axis=1)),
+        jax.tree.map(lambda weights: len(c) * weights, slope),
+        1e-12,
+    )
+
+
 @pytest.mark.parametrize("kind", [Samples, FewSamples.of])
 def test_precision_is_of_the_steps(kind):
     X, y = samples(4)
