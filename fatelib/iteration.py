@@ -265,12 +265,12 @@ def changed(
     return merged
 
 
-def report(history: History, stable_rate: Array) -> History:
+def report(history: History, stable_rate: Callable[[], Array]) -> History:
     """Raise for a divergence, or drop the records never made; inside `jax.jit` do neither.
 
     Args:
         history: What `descend` returned.
-        stable_rate: A learning rate to advise.
+        stable_rate: What gives a learning rate to advise.
 
     Returns:
         The history, without the records never made.
@@ -283,7 +283,7 @@ def report(history: History, stable_rate: Array) -> History:
     if history.diverged:
         raise FloatingPointError(
             f"training diverged by step {int(history.steps_taken)} at learning rate "
-            f"{float(history.learning_rate):.3g}; a stable one is {float(stable_rate):.3g}"
+            f"{float(history.learning_rate):.3g}; a stable one is {float(stable_rate()):.3g}"
         )
     records = int(np.sum(~np.isnan(history.steps)))
     series = (history.steps, history.loss, history.observed)

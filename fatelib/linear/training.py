@@ -279,7 +279,7 @@ def _run(
         layers,
         observe,
     )
-    return network, report(history, stable_rate)
+    return network, report(history, lambda: stable_rate)
 
 
 def _choose(

@@ -236,16 +236,17 @@ def _train_all(
     """Check the options, train both layers, and report."""
     check_options(learning_rate, steps, tolerance, weight_decay, record_every)
     dtype = descent.initial.c.dtype
-    network, history, stable_rate = _train(
+    decay = jnp.asarray(weight_decay, dtype)
+    network, history = _train(
         descent,
         None if learning_rate is None else jnp.asarray(learning_rate, dtype),
         jnp.asarray(tolerance, dtype),
-        jnp.asarray(weight_decay, dtype),
+        decay,
         int(steps),
         min(int(record_every), max(int(steps), 1)),
         observe,
     )
-    return network, report(history, stable_rate)
+    return network, report(history, lambda: descent.stable_rate(decay))
 
 
 @eqx.filter_jit
@@ -257,11 +258,10 @@ def _train(
     steps: int,
     record_every: int,
     observe: Callable[[ReluNetwork], Any] | None,
-) -> tuple[ReluNetwork, History, Array]:
-    stable_rate = descent.stable_rate(decay)
-    rate = stable_rate if learning_rate is None else learning_rate
-    network, history = descend(descent, rate, tolerance, decay, steps, record_every, observe)
-    return network, history, stable_rate
+) -> tuple[ReluNetwork, History]:
+    # The eigenvalue in the stable rate costs as much as many steps: it is not asked for in vain.
+    rate = descent.stable_rate(decay) if learning_rate is None else learning_rate
+    return descend(descent, rate, tolerance, decay, steps, record_every, observe)
 
 
 class _Whole(eqx.Module):
