@@ -299,7 +299,7 @@ def _sweep(options: argparse.Namespace) -> int:
             f"read it with xarray.open_zarr({str(options.out)!r}, group='result', "
             "consolidated=False)"
         )
-        _draw(data, options.out.with_suffix(".png"))
+        _draw(data, options.out.parent / f"{options.out.name.removesuffix('.zarr')}.png")
     return 0
 
 
@@ -325,7 +325,7 @@ def _draw(data: Any, path: Path) -> None:
 
 
 def _integer(name: str, value: float) -> int:
-    if value != int(value):
+    if not float(value).is_integer():
         raise ValueError(f"{name} must be integers; got {value}")
     return int(value)
 
@@ -348,6 +348,8 @@ def _reproduce(options: argparse.Namespace) -> int:
         raise ValueError(f"FIGURE must be one of {known}; got {options.figure}")
     keys = groups.get(options.figure, (options.figure,))
     _check_writable(options.out)
+    for key in keys:
+        _check_own(options.out / f"{key}.zarr", key)
     status = 0
     for key in keys:
         figure, started = FIGURES[key], time.perf_counter()
@@ -381,6 +383,22 @@ def _check_writable(out: Path) -> None:
         raise ValueError(
             f"--out must be a directory that can be written; got {out}: {error}"
         ) from error
+
+
+def _check_own(path: Path, key: str) -> None:
+    """Raise where the result of a figure would replace something else."""
+    import xarray as xr
+
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    try:
+        found = xr.open_zarr(path, consolidated=False, chunks=None).attrs.get("figure")
+    except Exception:  # whatever it is, it is not ours
+        found = None
+    if found != key:
+        raise ValueError(
+            f"--out must be a directory for results; {path} is there and is none of {key}"
+        )
 
 
 def _save(data: Any, path: Path, group: str | None = None) -> None:

@@ -23,6 +23,7 @@ from fatelib.arguments import (
 )
 from fatelib.grid import sweep, within
 from fatelib.iteration import changed, check_options
+from fatelib.relu.training import PRECISIONS
 from fatelib.relu_experiments import Ablation
 
 __all__ = ["relu_phase_diagram"]
@@ -48,6 +49,7 @@ def relu_phase_diagram(
     steps: int = 100_000,
     tolerance: float = 1e-6,
     source_options: dict[str, Any] | None = None,
+    precision: str = "highest",
     memory: float = 2.0,
     store: str | os.PathLike[str] | None = None,
     progress: bool = True,
@@ -90,6 +92,7 @@ def relu_phase_diagram(
         tolerance: Training stops at this loss.
         source_options: Other values of `learning_rate`, `steps` and `tolerance` for pretraining,
             whose loss on the population falls slowly when it is small.
+        precision: Of the matrix products in training on samples, as in `fatelib.relu.train`.
         memory: Gigabytes that the networks trained at one time may take, roughly, in this process;
             enough for one instance.
         store: Directory to which finished chunks are written (zarr); an interrupted sweep goes on
@@ -146,6 +149,7 @@ def relu_phase_diagram(
     for name, value in counts.items():
         check_count(name, value)
     check_choice("outputs", outputs, ("ones", "sign", "gaussian"))
+    check_choice("precision", precision, PRECISIONS)
     for name, value in {"sigma": sigma, "ridge": ridge}.items():
         check(name, value, *AT_LEAST_0, shape=())
     for name, value in {"scale": scale, "memory": memory}.items():
@@ -169,7 +173,7 @@ def relu_phase_diagram(
         sigma=jnp.asarray(sigma, float),
         scale=jnp.asarray(scale, float),
         ridge=jnp.asarray(ridge, float),
-        training=training,
+        training={**training, "precision": precision},
         pretraining=pretraining,
     )
 
@@ -192,7 +196,7 @@ def relu_phase_diagram(
         }
 
     source = {f"source_{name}": value for name, value in _recorded(pretraining).items()}
-    target = {"sigma": float(sigma), **_recorded(training)}
+    target = {"sigma": float(sigma), "precision": precision, **_recorded(training)}
     largest = int(sizes.max())
     within(memory, size(largest), instances)  # before any stage runs
     sources = sweep(

@@ -241,12 +241,12 @@ class Store:
             {*old, *new} - _PROVENANCE, key=lambda name: (name != "fatelib", name == _COUNT, name)
         ):
             if old.get(name) != new.get(name):
-                made = f"with {name}{_FROM.get(name, '')} = {_short(old.get(name))}, not"
+                before, now = _apart(old.get(name), new.get(name))
+                made = f"with {name}{_FROM.get(name, '')} = {before}, not"
                 if name not in old:
                     made = f"without {name}, this one has"
                 raise ValueError(
-                    f"store {self.path} was made {made} {_short(new.get(name))}; "
-                    "take the same, or another store"
+                    f"store {self.path} was made {made} {now}; take the same, or another store"
                 )
 
 
@@ -266,6 +266,14 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+def _apart(old: Any, new: Any) -> tuple[str, str]:
+    """Write two different values so that the difference shows: of long lists where they part."""
+    both = str(old), str(new)
+    if max(map(len, both)) <= 60:
+        return both
+    if not (isinstance(old, list) and isinstance(new, list)):
+        return both[0][:60], both[1][:60]
+    if len(old) != len(new):
+        return f"{len(old)} values", f"{len(new)}"
+    place = next(i for i, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1])
+    return f"..., {old[place]}, ... at place {place}", f"{new[place]}"

@@ -65,6 +65,22 @@ def test_what_cannot_be_written_is_noticed_before_anything_is_computed(command, 
     assert "sweep:" not in err  # the progress bar
 
 
+@pytest.mark.parametrize("kind", ["file", "sweep", "directory"])
+def test_a_figure_replaces_nothing_but_itself(kind, tmp_path, capsys):
+    place = tmp_path / "fig-mercer.zarr"
+    if kind == "sweep":
+        xr.Dataset({"risk": 1.0}).to_zarr(place, zarr_format=2, consolidated=False)
+    elif kind == "directory":
+        place.mkdir()
+        (place / "notes.txt").write_text("mine")
+    else:
+        place.write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    assert cli.main(["reproduce", "fig-mercer", "--out", str(tmp_path)]) == 2
+    assert "fig-mercer.zarr is there and is none of fig-mercer" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -79,6 +95,8 @@ def test_what_cannot_be_written_is_noticed_before_anything_is_computed(command, 
         ([*SWEEP, "--seed", "-1", "--out", "a"], "must be an integer from 0 to 2^32 - 1"),
         ([*SWEEP, "--thetas", "9", "--out", "a"], "thetas must be angles in radians, in [0, pi]"),
         ([*SWEEP, "--depth", "2.5", "--out", "a"], "--depth must be integers; got 2.5"),
+        ([*SWEEP, "--depth", "inf", "--out", "a"], "--depth must be integers; got inf"),
+        ([*SWEEP, "--depth", "nan", "--out", "a"], "--depth must be integers; got nan"),
         ([*SWEEP, "--engine", "fast", "--out", "a"], "--engine must be one of"),
         ([*SWEEP, "--process", "1", "--out", "a"], "need --distributed"),
         ([*SWEEP, "--distributed", "--process", "1", "--out", "a"], "come together"),

@@ -87,6 +87,7 @@ def test_a_part_has_the_values_of_the_whole_and_a_store_is_kept(grid):
         ({"width": 0}, "width must be an integer >= 1"),
         ({"protocols": ["scratch"]}, r"protocols must be one of .*; got 'scratch'"),
         ({"outputs": "zeros"}, "outputs must be 'ones', 'sign' or 'gaussian'"),
+        ({"precision": "low"}, "precision must be 'highest', 'high' or 'default'"),
         ({"sigma": -1.0}, "sigma must be a number >= 0"),
         ({"scale": 0.0}, "scale must be a number > 0"),
         ({"learning_rate": 0.0}, "learning_rate must be a number > 0"),

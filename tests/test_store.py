@@ -121,6 +121,27 @@ def test_a_damaged_store_is_refused(complete, tmp_path, file, content, message):
         new(path).load()
 
 
+@pytest.mark.parametrize(
+    ("instances", "changed", "message"),
+    [
+        (40, None, r"with instance = 50 values, not 40"),
+        (50, 17, r"with x = \.\.\., 17, \.\.\. at place 17, not -1"),
+    ],
+)
+def test_a_difference_is_shown_where_it_is(tmp_path, instances, changed, message):
+    def made(instances, changed):
+        x = np.arange(30)
+        if changed is not None:
+            x[changed] = -1
+        coords = {"x": x, "instance": np.arange(instances)}
+        return Store(tmp_path / "a.zarr", coords, ATTRS, 30, instances)
+
+    values = {"risk": xr.Variable(("x", "instance"), np.ones((1, 50)))}
+    made(50, None).write(0, {"x": slice(0, 1), "instance": slice(0, 50)}, values, 0.5)
+    with pytest.raises(ValueError, match=message):
+        made(instances, changed)
+
+
 def test_a_whole_store_is_read_where_nothing_can_be_written(complete, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert new(complete).load().risk.values[:, 0].tolist() == [1, 2, 3]

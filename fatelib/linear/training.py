@@ -92,7 +92,7 @@ def train(
     Args:
         network: Where to start.
         X: Inputs, (n, d), as an array or bidiagonal.
-        y: Labels, (n,).
+        y: Labels, (n,). Inputs and labels must be finite and at most 1e15 in size.
         engine: How to get there; `History.engine` names the choice of ``auto``.
         learning_rate: Step size, a number; by default the one above.
         steps: The most steps to take.

@@ -19,6 +19,8 @@ from fatelib.relu.network import ReluNetwork
 
 __all__ = ["pretrain", "train"]
 
+PRECISIONS = ("highest", "high", "default")
+
 
 def train(
     network: ReluNetwork,
@@ -70,7 +72,7 @@ def train(
     Args:
         network: Where to start.
         X: Inputs, (n, d).
-        y: Labels, (n,).
+        y: Labels, (n,). Inputs and labels must be finite and at most 1e15 in size.
         learning_rate: The rate :math:`\eta`, a number; by default the one above.
         steps: The most steps to take.
         tolerance: A number: stop when the loss is this small; for the last layer alone, this close
@@ -115,7 +117,7 @@ def train(
     """
     network, X, y = read_samples(network, X, y)
     options: Any = (learning_rate, steps, tolerance, weight_decay, record_every, observe)
-    check_choice("precision", precision, ("highest", "high", "default"))
+    check_choice("precision", precision, PRECISIONS)
     check_choice("layers", layers, ("all", "last"))
     check_type("observe", observe, (Callable, type(None)), "a function of the network")
     if layers == "last":
@@ -142,7 +144,8 @@ def pretrain(
 
     on standard normal inputs, exactly, by `arccos_kernel`: `train` in the limit of many samples.
     (A student of n source samples is ``train(network, *tasks.sample(key, n, source=True))``.)
-    A step costs two matrix products, 4 m (m + m*) d operations, and m (m + m*) angles.
+    A step costs two matrix products, 4 m (m + m*) d operations, at full precision, and m (m + m*)
+    angles.
 
     Args:
         network: Where to start.

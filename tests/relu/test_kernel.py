@@ -135,6 +135,17 @@ def test_mercer_trace(d):
     assert missing[1000] / missing[2000] == pytest.approx(8, rel=0.1)
 
 
+def test_mercer_eigenvalues_are_accurate_to_degree_50_in_1000_dimensions():
+    d, l = 1000, np.arange(2, 51, 2)
+    eigenvalues, _ = mercer_spectrum(d, 50)
+    # Rodrigues' formula leaves a beta integral; (l - 3)!! is a ratio of gamma functions.
+    constant = 0.5 * np.log(d / np.pi) + special.gammaln(d / 2) - np.log(2)
+    logs = constant - special.gammaln((d + 1 + l) / 2) - l / 2 * np.log(2)
+    logs += (l / 2 - 1) * np.log(2) + special.gammaln((l - 1) / 2) - special.gammaln(0.5)
+    assert eigenvalues[50] < 1e-90
+    np.testing.assert_allclose(np.log(eigenvalues[l]), 2 * logs, rtol=1e-12)
+
+
 def test_mercer_spectrum_at_large_d_is_the_hermite_series():
     d, l = 1000, np.array([0, 1, 2, 4, 6, 8, 10])
     eigenvalues, multiplicities = mercer_spectrum(d, 10)
