@@ -3,7 +3,9 @@
 #   make test    set up, check and test everything
 # Slower, before a release:
 #   make notebooks   run every exported notebook in fresh environments: the lock's versions, the
-#                    newest JAX, Colab's (those whose Python is found); prints a table
+#                    newest JAX, Colab's; prints a table
+# On a machine with an NVIDIA GPU:
+#   make test-gpu, make notebooks-gpu    the tests of the library and the notebooks, on it
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -15,7 +17,7 @@ ONE_THREAD := OPENBLAS_NUM_THREADS=1 XLA_FLAGS="$$XLA_FLAGS --xla_cpu_multi_thre
 # JAX takes all cores of a CPU for one device; sweeps use them as one device each.
 EACH_CORE := JAX_NUM_CPU_DEVICES=$$($(BIN)/python -c 'import os; print(os.cpu_count())')
 
-.PHONY: book test notebooks clean
+.PHONY: book test notebooks test-gpu notebooks-gpu clean
 
 book: $(READY)
 	$(EACH_CORE) $(BIN)/jupyter-book build . -W -n --keep-going
@@ -28,11 +30,19 @@ test: $(READY)
 	$(BIN)/mypy
 	$(ONE_THREAD) $(BIN)/python -m pytest -n auto
 
-notebooks: book
+notebooks notebooks-gpu: book
 	rm -rf _build/wheel
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir _build/wheel .
-	$(ONE_THREAD) $(BIN)/python tests/book/run_notebooks.py --jobs 2 --wheel _build/wheel/*.whl \
-	  _build/html/notebooks/*.ipynb
+	$(ONE_THREAD) $(BIN)/python tests/book/run_notebooks.py $(NOTEBOOKS) \
+	  --wheel _build/wheel/*.whl _build/html/notebooks/*.ipynb
+
+notebooks: NOTEBOOKS := --jobs 2
+notebooks-gpu: NOTEBOOKS := --only gpu
+
+# Several processes share the memory of the GPU only where none takes all of it at the start.
+test-gpu: $(READY)
+	$(BIN)/python -m pip install --quiet "jax[cuda12]==$$($(BIN)/python -c 'import jax; print(jax.__version__)')"
+	XLA_PYTHON_CLIENT_PREALLOCATE=false $(BIN)/python -m pytest -n 4 --ignore=tests/book tests fatelib
 
 # The environment is made anew whenever the lock or the project's metadata changes.
 $(READY): requirements.txt pyproject.toml

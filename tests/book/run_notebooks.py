@@ -50,6 +50,7 @@ ENVIRONMENTS = {
             "xarray==2025.12.0",
         ),
     ),
+    "gpu": Environment("a GPU", "3.12", ("ipywidgets==7.7.1", "ipykernel", "jax[cuda12]")),
 }  # fmt: skip
 
 
@@ -57,7 +58,9 @@ def main() -> int:
     """Run what the command line names; the exit status is 1 when anything failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--wheel", type=Path, required=True, help="the wheel of fatelib")
-    parser.add_argument("--only", choices=ENVIRONMENTS, nargs="+", default=list(ENVIRONMENTS))
+    parser.add_argument(
+        "--only", choices=ENVIRONMENTS, nargs="+", default=["newest", "lock", "colab"]
+    )
     parser.add_argument("--jobs", type=int, default=1, help="notebooks side by side")
     parser.add_argument("notebooks", type=Path, nargs="+", help="exported notebooks")
     arguments = parser.parse_args()
@@ -78,8 +81,7 @@ def main() -> int:
             python = find_python(environment.python)
             if not python:
                 cells["installing", kind] = f"no Python {environment.python}"
-                if os.environ.get("CI"):
-                    problems.append(f"\n== no Python {environment.python}")
+                problems.append(f"\n== no Python {environment.python}: see --only")
                 continue
             start = time.monotonic()
             error = prepare(Path(folder, kind), python, environment, arguments.wheel)
@@ -142,6 +144,8 @@ def prepare(folder: Path, python: str, environment: Environment, wheel: Path) ->
         address = "https://github.com/owner/name"
         install = install_cell(address).replace(f"git+{address}", wheel.resolve().as_uri())
         cells = [new_code_cell(install), new_code_cell("import fatelib")]
+        if folder.name == "gpu":
+            cells.append(new_code_cell("import jax; assert jax.default_backend() == 'gpu'"))
         error = run(new_notebook(cells=cells), folder.name, variables)
         after = call(inside, "-m", "pip", "list", "--format=freeze").splitlines()
     except RuntimeError as failure:
