@@ -149,7 +149,7 @@ ax.legend()
 # :::{prf:theorem} Mercer decomposition of the arc-cosine kernel
 # :label: thm-mercer
 #
-# On the unit sphere in $d$ dimensions $k(w \cdot v) = \sum_l \lambda_l \sum_{j=1}^{N_l} Y_{lj}(w)\, Y_{lj}(v)$ with the spherical harmonics $Y_{lj}$ of degree $l$, of which there are $N_l$:
+# On the unit sphere in $d$ dimensions $k(w \cdot v) = \sum_l \lambda_l \sum_{j=1}^{N_l} Y_{lj}(w)\, Y_{lj}(v)$ with the spherical harmonics $Y_{lj}$ of degree $l$, orthonormal over a uniformly random unit vector, of which there are $N_l$:
 #
 # $$
 # \lambda_l = d\, \Big( \mathbb E_t \big[ \operatorname{relu}(t)\, P_l(t) \big] \Big)^2 , \qquad \sum_l N_l \lambda_l = k(1) = \tfrac12 ,

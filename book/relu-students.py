@@ -181,7 +181,7 @@ note(on_top=100 * (cosine.max(1) > 0.99).mean())
 # the push, and not for long, because $c_i$ learns at a rate of $s^2$. One number leads from **rich** to **lazy** {cite:p}`chizat2019`. The paper has $s = 1$, in between.
 #
 # We take steps of $\eta = 1/(s^2 + \frac12)$, about half the largest stable size (the curvature is of order $s^2 + 1$). So equal numbers of *steps* are not equal *times* $\eta\, \times$ steps: our {glue:text}`steps` steps are a time
-# of {glue:text}`time-rich:.0f` for $s = 0.1$ and of {glue:text}`time-lazy:.0f` for $s = 5$, and to give the second as much time as the first would take {glue:text}`time-steps` steps. What is compared below at equal steps is compared at equal training loss, too.
+# of {glue:text}`time-rich:.0f` for $s = 0.1$ and of {glue:text}`time-lazy:.0f` for $s = 5$, and to give the second as much time as the first would take {glue:text}`time-steps` steps. What the features are worth ({numref}`fig-adds`) is compared at equal training loss, too.
 #
 # Steps break {eq}`neuron-balance`, by $\eta^2 (c_i^2 \lvert M_i \rvert^2 - (w_i \cdot M_i)^2)$ each. That is at most $\eta^2$ times the squared gradient, and steps of up to half the largest stable size lower the loss by at
 # least $\eta/2$ times the mean of it over neurons. So on average over neurons the balance is off by no more than $2 \eta$ times the initial loss. In units of this bound:
@@ -453,7 +453,7 @@ assert kinds["random"].outside < kinds["rich"].outside < kinds["ideal"].outside
 # %% [markdown]
 # (Means over the instances. "Stopped early": at the loss that $s = 5$ reaches in the end, see below.)
 #
-# - **Rich** students ($s = 0.1$) hold what their teacher holds, and little else: {glue:text}`turned-rich:.0f`% of their neurons have turned, the numerical rank is {glue:text}`rank-rich:.0f`, against {glue:text}`rank-random:.0f` of the control and {glue:text}`rank-ideal:.0f` of the teacher, the participation ratio
+# - **Rich** students ($s = 0.1$) hold their teacher's features and a faint rest: {glue:text}`turned-rich:.0f`% of their neurons have turned, the numerical rank is {glue:text}`rank-rich:.0f`, against {glue:text}`rank-random:.0f` of the control and {glue:text}`rank-ideal:.0f` of the teacher, the participation ratio
 #   {glue:text}`participation-rich:.1f`, against {glue:text}`participation-random:.1f` and {glue:text}`participation-ideal:.1f`.
 # - **Lazy** students ($s = 5$) hold what the control holds, within 2% in rank and participation ratio.
 # - The **paper's** scale, $s = 1$, lies in between: rank {glue:text}`rank-paper:.0f`, participation ratio {glue:text}`participation-paper:.0f`, {glue:text}`turned-paper:.0f`% of the neurons turned.
@@ -594,9 +594,9 @@ assert mean.sel(mu=0.5, features="equal loss").max() < 1.05
 # - **The source.** From the near one every student gains: from $s = 0.1$ the risk is {glue:text}`adds-near:.2f` ± {glue:text}`adds-near-error:.2f` times the control's, next to {glue:text}`adds-near-ideal:.2f` ± {glue:text}`adds-near-ideal-error:.2f` for the teacher's own features. From
 #   the distant one the same student *loses*: {glue:text}`adds-far:.2f` ± {glue:text}`adds-far-error:.2f` times the control's risk, and a larger one than with neurons that were never trained in {glue:text}`worse` of 6 instances.
 # - **The scale.** For the distant source the best of our five scales lies between rich and lazy, $s = 2$: {glue:text}`adds-far-best:.2f` ± {glue:text}`adds-far-best-error:.2f`. There neurons lean towards the source without arriving, and the student has the source *and* a
-#   random memory of everything else, like the faint remainder of {doc}`feature-sparsification`. Lazy students, $s = 5$, are the control with a new last layer, nearly: {glue:text}`adds-far-lazy:.2f` ± {glue:text}`adds-far-lazy-error:.2f`.
-# - **The stop.** At equal training loss ({glue:text}`level:.1f`% of the initial one at $\mu = 0.5$, which $s = 0.1$ reaches in at most {glue:text}`level-step` steps) the rich student of the distant source does about as well as the control: {glue:text}`adds-far-early:.2f` ± {glue:text}`adds-far-early-error:.2f`. What makes it worse is
-#   the training beyond, in which its neurons turn. For the near source the same training makes it better, from {glue:text}`adds-near-early:.2f` ± {glue:text}`adds-near-early-error:.2f`.
+#   random memory of everything else, like the faint remainder of {doc}`feature-sparsification`. Lazy students, $s = 5$, look like the control in every count above, and still gain a little: {glue:text}`adds-far-lazy:.2f` ± {glue:text}`adds-far-lazy-error:.2f`.
+# - **The stop.** At equal training loss ({glue:text}`level:.1f`% of the initial one at $\mu = 0.5$, which $s = 0.1$ reaches in at most {glue:text}`level-step` steps) the rich student of the distant source does about as well as the control: {glue:text}`adds-far-early:.2f` ± {glue:text}`adds-far-early-error:.2f`. It becomes worse in
+#   the training beyond, while its neurons turn. For the near source the same training makes it better, from {glue:text}`adds-near-early:.2f` ± {glue:text}`adds-near-early-error:.2f` to {glue:text}`adds-near:.2f`.
 #
 # Pretraining must be credited with what it adds to the control and with nothing else. That most neurons have turned to the teacher's is no merit in itself: {glue:text}`turned-near:.0f`% do at $\mu = 0.1$, where it helps, and {glue:text}`turned-rich:.0f`% at $\mu = 0.5$, where it harms.
 #
@@ -713,4 +713,4 @@ for name, W in {"control": start.W, "rich": student.W}.items():
 #
 # 1. Short neurons turn to their teacher's, long ones stay: $\lvert w \rvert^2 - c^2 = s^2$ is conserved, and a neuron turns with $c / \lvert w \rvert$ of the force on it.
 # 2. Turned neurons come last. A source task can be learned to within a per cent, and the kernels aligned to a good part, before more than a few neurons have turned.
-# 3. What pretraining adds must be measured against untrained neurons. From a near source it adds much; from a distant one the longest trained rich students are worse than random, and the best lie between rich and lazy.
+# 3. What pretraining adds must be measured against untrained neurons. From a near source it adds much; from a distant one, at $n = 100$, the longest trained rich students are worse than random, and the best lie between rich and lazy.

@@ -131,7 +131,7 @@ def sum_up(rows: list[dict[str, str]]) -> str:
         key=lambda text: float(text.split()[0]),
     )
     cells = sum(int(row["cells"]) for row in rows)
-    return f"{worst} in {cells} cells"
+    return f"{worst} in {cells} cell{'s' * (cells != 1)}"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
