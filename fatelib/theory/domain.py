@@ -17,7 +17,8 @@ _DOMAINS: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
     "n": _AT_LEAST_1,
     "k": _AT_LEAST_1,
     "gamma": _ABOVE_0,
-    "source_gamma": (lambda x: x > 0, "a number > 0 (inf: unlimited source data)"),
+    # What is smaller float32 does not hold, and some processors take it for zero.
+    "source_gamma": (lambda x: x >= 1e-37, "a number >= 1e-37 (inf: unlimited source data)"),
     "theta": ANGLE,
     "sigma": _SQUARED,
     "source_sigma": _SQUARED,

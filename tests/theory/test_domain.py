@@ -210,6 +210,7 @@ IMPOSSIBLE = [
     ("fine_tuning_transferability", "theta", -1.0),
     ("fine_tuning_transferability", "depth", np.nan),
     ("fine_tuning_transferability", "source_sigma", -1.0),
+    ("fine_tuning_transferability", "source_gamma", 1e-45),
     ("fine_tuning_break_even", "sigma", -1.0),
     ("strength_growth_rate", "strength", -0.1),
     ("aligned_strength", "time", -1.0),
