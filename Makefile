@@ -3,9 +3,10 @@
 #   make test    set up, check and test everything
 # Slower, before a release:
 #   make notebooks   run every exported notebook in fresh environments: the lock's versions, the
-#                    newest JAX, Colab's; prints a table
+#                    newest JAX, Colab's (Python 3.11, 3.12 and 3.13); prints a table
+#   make links       check the links of the book to other sites
 # On a machine with an NVIDIA GPU:
-#   make test-gpu, make notebooks-gpu    the tests of the library and the notebooks, on it
+#   make notebooks-gpu, make test-gpu    the notebooks and the tests of the library, on it
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -17,7 +18,7 @@ ONE_THREAD := OPENBLAS_NUM_THREADS=1 XLA_FLAGS="$$XLA_FLAGS --xla_cpu_multi_thre
 # JAX takes all cores of a CPU for one device; sweeps use them as one device each.
 EACH_CORE := JAX_NUM_CPU_DEVICES=$$($(BIN)/python -c 'import os; print(os.cpu_count())')
 
-.PHONY: book test notebooks test-gpu notebooks-gpu clean
+.PHONY: book test links notebooks notebooks-gpu test-gpu clean
 
 book: $(READY)
 	$(EACH_CORE) $(BIN)/jupyter-book build . -W -n --keep-going
@@ -29,6 +30,10 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(ONE_THREAD) $(BIN)/python -m pytest -n auto
+
+# With the settings of `book`: with others every chapter would run anew.
+links: book
+	$(EACH_CORE) $(BIN)/jupyter-book build . --builder linkcheck
 
 notebooks notebooks-gpu: book
 	rm -rf _build/wheel
@@ -42,7 +47,8 @@ notebooks-gpu: NOTEBOOKS := --only gpu
 # Several processes share the memory of the GPU only where none takes all of it at the start.
 test-gpu: $(READY)
 	$(BIN)/python -m pip install --quiet "jax[cuda12]==$$($(BIN)/python -c 'import jax; print(jax.__version__)')"
-	XLA_PYTHON_CLIENT_PREALLOCATE=false $(BIN)/python -m pytest -n 4 --ignore=tests/book tests fatelib
+	JAX_PLATFORMS=cuda,cpu XLA_PYTHON_CLIENT_PREALLOCATE=false \
+	  $(BIN)/python -m pytest -n 4 --ignore=tests/book tests fatelib
 
 # The environment is made anew whenever the lock or the project's metadata changes.
 $(READY): requirements.txt pyproject.toml

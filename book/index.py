@@ -70,7 +70,7 @@ fatelib.agreement_table(
 # %% [markdown]
 # This book is an executable companion to *Features are fate: a theory of transfer learning in high-dimensional regression*
 # {cite:p}`tahir2025`. Its figures are computed when the book is built: networks are trained (or, where the caption says so, solved for exactly), the theory is laid over them, and a table such
-# as the one above says how far apart they are and what is tolerated. Two of ReLU networks at the size of the paper take hours: their data are stored with the book, as their captions say. A cell beyond its tolerance stops the build.
+# as the one above says how far apart they are and what is tolerated. Two of ReLU networks, at the size of the paper, are not: their data are stored with the book, as their captions say. A cell beyond its tolerance stops the build.
 #
 # ## Three results to start with
 #

@@ -462,7 +462,7 @@ glue("short-rank-high", int(rank.sel(short).max()), display=False)
 glue("short-peak", float(ratio.sel(short).sel(few=120).mean()), display=False)
 
 # %% [markdown]
-# *So:* of all choices here only short initial neurons, trained to the end of their 1,000 steps, make the distant source a liability, and only while samples are few (gain {glue:text}`short-30:.2f` at $n = 30$, {glue:text}`short-120:.2f` at 120); at $n = 500$, where only the span counts
+# *So:* at $n = 30$, of all choices here only short initial neurons, trained to the end of their 1,000 steps, make the distant source a liability (gain {glue:text}`short-30:.2f`; {glue:text}`short-120:.2f` at 120); at $n = 500$, where only the span counts
 # (and with it the cutoff), the gain is {glue:text}`short-500:.2f`, from the same student. Stopped at the loss that lazy students reach, such students did no harm in {doc}`relu-students`. The longest are nearly the control.
 #
 # Length also moves the *first* verdict: training anew from length 0.1 has {glue:text}`first-short:.1f` ± {glue:text}`first-short-error:.1f` times the control's risk, from length 10 {glue:text}`first-lazy:.3f` ± {glue:text}`first-lazy-error:.3f` times. Part of what random features won in

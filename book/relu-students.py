@@ -585,6 +585,7 @@ near, far = mean.sel(features="equal steps")
 spreads = error.sel(features="equal steps")
 assert far.sel(s=rich) - 1 > 2 * spreads.sel(mu=0.5, s=rich)
 assert far.idxmin("s") == best
+assert 1 - far.sel(s=lazy) > 2 * spreads.sel(mu=0.5, s=lazy)
 assert (near < 1 - 4 * spreads.sel(mu=0.1)).all()
 assert mean.sel(mu=0.5, features="equal loss").max() < 1.05
 
@@ -594,7 +595,7 @@ assert mean.sel(mu=0.5, features="equal loss").max() < 1.05
 # - **The source.** From the near one every student gains: from $s = 0.1$ the risk is {glue:text}`adds-near:.2f` ± {glue:text}`adds-near-error:.2f` times the control's, next to {glue:text}`adds-near-ideal:.2f` ± {glue:text}`adds-near-ideal-error:.2f` for the teacher's own features. From
 #   the distant one the same student *loses*: {glue:text}`adds-far:.2f` ± {glue:text}`adds-far-error:.2f` times the control's risk, and a larger one than with neurons that were never trained in {glue:text}`worse` of 6 instances.
 # - **The scale.** For the distant source the best of our five scales lies between rich and lazy, $s = 2$: {glue:text}`adds-far-best:.2f` ± {glue:text}`adds-far-best-error:.2f`. There neurons lean towards the source without arriving, and the student has the source *and* a
-#   random memory of everything else, like the faint remainder of {doc}`feature-sparsification`. Lazy students, $s = 5$, look like the control in every count above, and still gain a little: {glue:text}`adds-far-lazy:.2f` ± {glue:text}`adds-far-lazy-error:.2f`.
+#   random memory of everything else, like the faint remainder of {doc}`feature-sparsification`. Lazy students, $s = 5$, look like the control in rank and participation ratio, and still gain a little: {glue:text}`adds-far-lazy:.2f` ± {glue:text}`adds-far-lazy-error:.2f`.
 # - **The stop.** At equal training loss ({glue:text}`level:.1f`% of the initial one at $\mu = 0.5$, which $s = 0.1$ reaches in at most {glue:text}`level-step` steps) the rich student of the distant source does about as well as the control: {glue:text}`adds-far-early:.2f` ± {glue:text}`adds-far-early-error:.2f`. It becomes worse in
 #   the training beyond, while its neurons turn. For the near source the same training makes it better, from {glue:text}`adds-near-early:.2f` ± {glue:text}`adds-near-early-error:.2f` to {glue:text}`adds-near:.2f`.
 #

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Status
 #
-# Every number and figure of this book, but for the stored runs of ReLU networks at the size of the paper, was computed when it was built, by the versions below. A change of the library,
+# Every figure of this book and every number of its chapters, but for the stored runs of ReLU networks at the size of the paper (and for times and benchmarks, measured before), was computed when it was built, by the versions below. A change of the library,
 # of its stored data or of a pinned version runs every chapter anew; an error in any cell, or an experiment that
 # disagrees with the theory by more than its stated tolerance, fails the build.
 #

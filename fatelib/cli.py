@@ -397,7 +397,7 @@ def _check_own(path: Path, key: str) -> None:
         found = None
     if found != key:
         raise ValueError(
-            f"--out must be a directory for results; {path} is there and is none of {key}"
+            f"{path} is there and is no result of {key}: move it, or name another --out"
         )
 
 

@@ -272,7 +272,10 @@ def _apart(old: Any, new: Any) -> tuple[str, str]:
     if max(map(len, both)) <= 60:
         return both
     if not (isinstance(old, list) and isinstance(new, list)):
-        return both[0][:60], both[1][:60]
+        place = next((i for i, pair in enumerate(zip(*both, strict=False)) if len({*pair}) > 1), 0)
+        start = max(0, place - 30)
+        before, now = (f"...{text[start : start + 60]}..." for text in both)
+        return before, now
     if len(old) != len(new):
         return f"{len(old)} values", f"{len(new)}"
     place = next(i for i, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1])

@@ -77,7 +77,7 @@ def test_a_figure_replaces_nothing_but_itself(kind, tmp_path, capsys):
         place.write_text("mine")
     before = sorted(tmp_path.rglob("*"))
     assert cli.main(["reproduce", "fig-mercer", "--out", str(tmp_path)]) == 2
-    assert "fig-mercer.zarr is there and is none of fig-mercer" in capsys.readouterr().err
+    assert "fig-mercer.zarr is there and is no result of fig-mercer" in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -142,6 +142,12 @@ def test_a_difference_is_shown_where_it_is(tmp_path, instances, changed, message
         made(instances, changed)
 
 
+def test_a_difference_late_in_a_long_text_is_shown(tmp_path):
+    fill(new(tmp_path / "a.zarr", {"about": 80 * "x" + "one"}), 0)
+    with pytest.raises(ValueError, match=r"with about = \.\.\.x+one\.\.\., not \.\.\.x+two"):
+        new(tmp_path / "a.zarr", {"about": 80 * "x" + "two"})
+
+
 def test_a_whole_store_is_read_where_nothing_can_be_written(complete, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert new(complete).load().risk.values[:, 0].tolist() == [1, 2, 3]

@@ -257,7 +257,8 @@ class Population(Descent):
 
 def _blocks(products: int) -> int:
     """Return into how many blocks to divide the products of neurons with samples."""
-    # Between one matrix product and the next a block stays in the cache of a CPU: 2 MB of float32.
+    # Between one matrix product and the next a block stays in the cache of a CPU: 2 MB of float32,
+    # but eight blocks at most, which are compiled one by one.
     return max(1, min(round(products / 2**19), 8)) if jax.default_backend() == "cpu" else 1
 
 

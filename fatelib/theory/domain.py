@@ -17,8 +17,8 @@ _DOMAINS: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
     "n": _AT_LEAST_1,
     "k": _AT_LEAST_1,
     "gamma": _ABOVE_0,
-    # What is smaller float32 does not hold, and some processors take it for zero.
-    "source_gamma": (lambda x: x >= 1e-37, "a number >= 1e-37 (inf: unlimited source data)"),
+    # Risks of any noise are divided by it: float32 holds the ratio.
+    "source_gamma": (lambda x: x >= 1e-15, "a number >= 1e-15 (inf: unlimited source data)"),
     "theta": ANGLE,
     "sigma": _SQUARED,
     "source_sigma": _SQUARED,

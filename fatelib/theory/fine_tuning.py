@@ -158,15 +158,15 @@ def fine_tuning_scale(
         gamma: Target samples per dimension γ = n / d, ``(...)``.
         sigma: Standard deviation of the target label noise, ``(...)``, at most 1e9.
         depth: Number of layers L, ``(...)``, from 1 to ``inf``.
-        source_gamma: Source samples per dimension, ``(...)``.
+        source_gamma: Source samples per dimension, ``(...)``, at least 1e-15.
         source_sigma: Standard deviation of the source label noise, ``(...)``, at most 1e9.
 
     Returns:
         The scale, with the broadcast shape of the arguments. Infinite at γ = 1 with noise.
 
     Raises:
-        ValueError: ``gamma`` or ``source_gamma`` is not positive, a noise is negative, or
-            ``depth`` is below 1.
+        ValueError: ``gamma`` is not positive, ``source_gamma`` is below 1e-15, a noise is
+            negative, or ``depth`` is below 1.
 
     Source:
         Ours; eq. 15 of Tahir et al. (2025) is κ = 1.
@@ -219,7 +219,7 @@ def fine_tuning_transferability(
         theta: Angle between source and target vector, in radians, ``(...)``.
         sigma: Standard deviation of the target label noise, ``(...)``, at most 1e9.
         depth: Number of layers L, ``(...)``, from 1 to ``inf``.
-        source_gamma: Source samples per dimension, ``(...)``.
+        source_gamma: Source samples per dimension, ``(...)``, at least 1e-15.
         source_sigma: Standard deviation of the source label noise, ``(...)``, at most 1e9.
         paper: Take κ = 1 as the paper does: exact without noise and with an unlimited source.
 
@@ -227,8 +227,8 @@ def fine_tuning_transferability(
         The transferability, with the broadcast shape of the arguments.
 
     Raises:
-        ValueError: ``gamma`` or ``source_gamma`` is not positive, ``theta`` is outside [0, π], a
-            noise is negative, or ``depth`` is below 1.
+        ValueError: ``gamma`` is not positive, ``source_gamma`` is below 1e-15, ``theta`` is
+            outside [0, π], a noise is negative, or ``depth`` is below 1.
 
     Source:
         Ours; with ``paper=True`` eq. 15 and 22 of Tahir et al. (2025).
@@ -291,7 +291,7 @@ def fine_tuning_break_even(
         gamma: Target samples per dimension γ = n / d, ``(...)``.
         sigma: Standard deviation of the target label noise, ``(...)``, at most 1e9.
         depth: Number of layers L, ``(...)``, from 1 to ``inf``.
-        source_gamma: Source samples per dimension, ``(...)``.
+        source_gamma: Source samples per dimension, ``(...)``, at least 1e-15.
         source_sigma: Standard deviation of the source label noise, ``(...)``, at most 1e9.
 
     Returns:
@@ -299,8 +299,8 @@ def fine_tuning_break_even(
         at every angle, NaN from γ = 1 on, where it makes no difference.
 
     Raises:
-        ValueError: ``gamma`` or ``source_gamma`` is not positive, a noise is negative, or
-            ``depth`` is below 1.
+        ValueError: ``gamma`` is not positive, ``source_gamma`` is below 1e-15, a noise is
+            negative, or ``depth`` is below 1.
 
     Source:
         Ours; θ = 60 degrees is in Tahir et al. (2025), below eq. 15.

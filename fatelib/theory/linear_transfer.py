@@ -41,14 +41,15 @@ def learned_angle(
 
     Args:
         theta: Angle between source and target vector, in radians, ``(...)``.
-        source_gamma: Source samples per dimension, ``(...)``; ``inf`` gives ``theta`` back.
+        source_gamma: Source samples per dimension, ``(...)``, at least 1e-15; ``inf`` gives
+            ``theta`` back.
         source_sigma: Standard deviation of the source label noise, ``(...)``, at most 1e9.
 
     Returns:
         The angle in radians, with the broadcast shape of the arguments.
 
     Raises:
-        ValueError: ``theta`` is outside [0, π], ``source_gamma`` is not positive, or
+        ValueError: ``theta`` is outside [0, π], ``source_gamma`` is below 1e-15, or
             ``source_sigma`` is negative.
 
     Source:
@@ -194,15 +195,15 @@ def linear_transferability(
         gamma: Target samples per dimension γ = n / d, ``(...)``.
         theta: Angle between source and target vector, in radians, ``(...)``.
         sigma: Standard deviation of the target label noise, ``(...)``, at most 1e9.
-        source_gamma: Source samples per dimension, ``(...)``.
+        source_gamma: Source samples per dimension, ``(...)``, at least 1e-15.
         source_sigma: Standard deviation of the source label noise, ``(...)``, at most 1e9.
 
     Returns:
         The transferability, with the broadcast shape of the arguments.
 
     Raises:
-        ValueError: ``gamma`` or ``source_gamma`` is not positive, ``theta`` is outside [0, π], or
-            a noise is negative.
+        ValueError: ``gamma`` is not positive, ``source_gamma`` is below 1e-15, ``theta`` is
+            outside [0, π], or a noise is negative.
 
     Source:
         Eq. 11 of Tahir et al. (2025); the finite source is ours.

@@ -233,6 +233,12 @@ def test_impossible_values_are_named(name, argument, value):
         call(name, arguments | {argument: value})
 
 
+def test_the_smallest_source_has_a_finite_worth():
+    for noise in (0.0, 100.0, 1e9):
+        source = {"source_gamma": 1e-15, "source_sigma": noise}
+        assert np.isfinite(theory.fine_tuning_transferability(0.5, 0.3, 1e9, **source))
+
+
 def test_the_last_axes_of_a_spectrum_must_match():
     ridge_risk = inspect.unwrap(theory.ridge_risk)  # past the shape check of the tests
     with pytest.raises(ValueError, match=r"coefficients2 must have .*got \(2,\) for \(3,\)"):
