@@ -69,7 +69,7 @@ def _draw_scratch(data: xr.Dataset) -> matplotlib.figure.Figure:
         ax.plot(n.gamma, best, "--", color=f"C{i}", linewidth=1, label=label)
     _in_limits(ax, data.risk_scratch, d)
     ax.set_ylabel("risk of scratch training")
-    ax.legend()
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1))
     return figure
 
 

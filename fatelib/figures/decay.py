@@ -87,7 +87,7 @@ def _draw_5(data: xr.Dataset) -> matplotlib.figure.Figure:
     boundary = theory.regularised_transfer_boundary(theta, sigma)
     first.plot(theta, boundary, "--", color="C2", label="closed-form boundary")
     first.set_ylim(float(data.gamma.min()), float(data.gamma.max()))
-    first.legend(loc="upper right")
+    first.legend(loc="upper right", frameon=True)
     gamma = np.linspace(0.05, 2.05, 201)
     best = data.risk_scratch.min("weight_decay")
     chosen = data.risk_scratch.sel(weight_decay=data.best_decay).drop_vars("weight_decay")

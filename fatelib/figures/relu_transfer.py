@@ -115,7 +115,7 @@ def _draw_scratch(data: xr.Dataset) -> matplotlib.figure.Figure:
     ax.set(xscale="log", yscale="log", xlabel="samples n", ylabel="risk of scratch training")
     ax.set_xticks(data.n.values, data.n.values)
     ax.minorticks_off()
-    ax.legend(loc="lower left")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1))
     return figure
 
 
