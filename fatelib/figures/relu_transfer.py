@@ -422,7 +422,7 @@ FIG_3E = Figure(
             "instances": 5,
             "tolerance": 1e-6,
             "steps": 100_000,
-            # About as long as the paper's 100,000 steps of 0.01.
+            # A time of the order of the paper's 100,000 steps of 0.01.
             "source_steps": 3_600,
             "seed": 0,
         },
