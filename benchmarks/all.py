@@ -13,10 +13,12 @@ from pathlib import Path
 HERE = Path(__file__).parent
 TITLES = {
     "against_authors": "Against the authors' code",
+    "figure_2": "The whole of Figure 2",
     "engines": "Each engine against its floor",
     "scaling": "How the cost grows",
     "million": "A million dimensions",
     "relu": "ReLU networks",
+    "relu_precision": "ReLU networks at a lower precision",
 }
 
 
@@ -32,7 +34,7 @@ def main() -> None:
     shared = ["--quick"] if options.quick else []
     authors = ["--authors", options.authors] if options.authors else []
     python = ["--python", options.python] if options.python else []
-    own = {"against_authors": authors + python, "relu": python}
+    own = {"against_authors": authors + python, "figure_2": authors + python, "relu": python}
 
     def load() -> str:
         return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
@@ -45,6 +47,9 @@ def main() -> None:
         answer = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if answer.returncode:
             sys.exit(f"{name} failed")
+        paragraphs = answer.stdout.strip().split("\n\n")
+        if [text.startswith("|") for text in paragraphs] != [False, True]:
+            sys.exit(f"{name} did not print a paragraph and one table")
         sections.append(f"## {title}\n\n{answer.stdout.strip()}\n")
 
     import jax  # only here: the device is for the benchmarks alone

@@ -1,10 +1,12 @@
 """Run the authors' training loop on given data and print its seconds per step.
 
-Needs PyTorch and their checkout, nothing of fatelib: `against_authors.py` starts it with the
-interpreter that has PyTorch.
+Needs PyTorch and their checkout, nothing of fatelib: `authors.py` starts it with the interpreter
+that has PyTorch.
 """
 
 import argparse
+import contextlib
+import io
 import json
 import sys
 import time
@@ -15,9 +17,8 @@ import torch
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("authors", help="their checkout")
     parser.add_argument("data", help=".npz with first, last, X, y, beta")
-    parser.add_argument("beta", help=".npy to write the linear maps to that it ends with")
+    parser.add_argument("--authors", required=True, help="their checkout")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--rate", type=float, required=True)
     parser.add_argument("--device", choices=["cpu", "gpu"], required=True)
@@ -42,13 +43,14 @@ def main() -> None:
         trainer.train(epochs=steps, lr=options.rate, dataloader=loader, save_freq=100)
         return time.perf_counter() - start
 
-    run(3)
-    taken = min(run(options.steps) for _ in range(2)) / options.steps
-    np.save(options.beta, network.getBeta().detach().cpu().numpy()[:, :, 0])
+    with contextlib.redirect_stderr(io.StringIO()):  # their progress bar
+        run(3)
+        taken = min(run(options.steps) for _ in range(2)) / options.steps
+    maps = network.getBeta().detach()[:, :, 0].tolist()
     version = f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
     gpu = torch.cuda.is_available() and options.device == "gpu"
     version += f", on {torch.cuda.get_device_name()}" if gpu else ", on the CPU"
-    print(json.dumps({"seconds": taken, "version": version}))
+    print(json.dumps({"seconds": taken, "maps": maps, "version": version}))
 
 
 if __name__ == "__main__":

@@ -94,7 +94,9 @@ def pretrained(d: int, depth: int = 2, noise: float = 1e-6) -> DeepLinear:
 
 
 def unit(value: float) -> str:
-    """Write seconds with three digits and a fitting unit."""
+    """Write seconds with three digits and a fitting unit, and many in full."""
+    if value >= 1000:
+        return f"{value:,.0f} s"
     for size, name in ((1, "s"), (1e-3, "ms"), (1e-6, "µs")):
         if value >= size:
             return f"{value / size:.3g} {name}"
