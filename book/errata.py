@@ -246,5 +246,5 @@ glue("root", float(np.sqrt(20)), display=False)
 # | What a ReLU teacher loses with some of its neurons, in closed form | {prf:ref}`prop-ablated` |
 # | The constant $C(n)$ of eq. 18 for given ReLU features, and what their not being Gaussian changes | {prf:ref}`prop-leverage` |
 # | The learning curve of ReLU linear transfer with any spectrum, and the boundary that it predicts | {prf:ref}`prop-relu-curve` |
-# | What untrained features achieve: the control that transfer has to beat | {doc}`relu-transfer`, {doc}`relu-students` |
+# | What untrained features achieve: the control that transfer has to beat | {doc}`what-pretraining-adds`, {doc}`relu-transfer` |
 # | What covariance and lengths of the inputs do to a ReLU last layer, and the limit of its width | {prf:ref}`prop-inputs`, {doc}`relu-depends` |

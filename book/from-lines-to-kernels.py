@@ -243,7 +243,7 @@ for dimension in (3, 10, 100, 1000):
 # ## A source that lacks neurons
 #
 # Now the experiment of Section 4 of {cite:t}`tahir2025`. The target is a teacher of $m^*$ random unit neurons; the source is the same teacher with a fraction $\mu$ of them removed.
-# Suppose that pretraining found the source's neurons exactly: an *ideal* student. (What a trained one holds is measured in {doc}`relu-students`.) How much of the target is out of its reach depends on the
+# Suppose that pretraining found the source's neurons exactly: an *ideal* student. (What a trained one holds is measured in {doc}`what-pretraining-adds`.) How much of the target is out of its reach depends on the
 # teacher's output weights. There are three conventions: all equal to 1, random signs, or Gaussian.
 
 # %%

@@ -418,7 +418,7 @@ glue("skew", float((by_kernel[1, 1] / by_kernel[0, 1]).mean()), display=False)
 #
 # ## Initial scale: few samples see the spectrum, many the span
 #
-# {doc}`relu-students` derived why short neurons turn and long ones stay, and counted what features they hold. What does a target sample make of it? With $n \ll k$ the predicted risk hangs on the strengths of features, as strong ones are used first. With $n > k$ only the span is left, {eq}`lengths`, and in it
+# {doc}`relu-students` derived why short neurons turn and long ones stay, {doc}`what-pretraining-adds` counted what features they hold. What does a target sample make of it? With $n \ll k$ the predicted risk hangs on the strengths of features, as strong ones are used first. With $n > k$ only the span is left, {eq}`lengths`, and in it
 # a faint feature counts as much as a strong one.
 
 # %%
@@ -463,7 +463,7 @@ glue("short-peak", float(ratio.sel(short).sel(few=120).mean()), display=False)
 
 # %% [markdown]
 # *So:* at $n = 30$, of all choices here only short initial neurons, trained to the end of their 1,000 steps, make the distant source a liability (gain {glue:text}`short-30:.2f`; {glue:text}`short-120:.2f` at 120); at $n = 500$, where only the span counts
-# (and with it the cutoff), the gain is {glue:text}`short-500:.2f`, from the same student. Stopped at the loss that lazy students reach, such students did no harm in {doc}`relu-students`. The longest are nearly the control.
+# (and with it the cutoff), the gain is {glue:text}`short-500:.2f`, from the same student. Stopped at the loss that lazy students reach, such students did no harm in {doc}`what-pretraining-adds`. The longest are nearly the control.
 #
 # Length also moves the *first* verdict: training anew from length 0.1 has {glue:text}`first-short:.1f` ± {glue:text}`first-short-error:.1f` times the control's risk, from length 10 {glue:text}`first-lazy:.3f` ± {glue:text}`first-lazy-error:.3f` times. Part of what random features won in
 # {doc}`relu-transfer` was the start of their opponent.

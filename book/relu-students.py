@@ -1,12 +1,12 @@
 # %% [markdown]
 # # ReLU students find their teacher
 #
-# A ReLU network with hundreds of neurons learns a task that ten neurons generate. Whether it finds these ten depends on how long its initial neurons are and on when
-# training stops, and finding them is not always good for the next task. In this chapter you will
+# A ReLU network with hundreds of neurons learns a task that ten neurons generate. Does it find these ten? That depends on how long its initial neurons are, and on when
+# training stops. In this chapter you will
 #
 # - derive why short initial neurons turn to the teacher's and long ones stay where they are,
-# - watch the features of a student change *after* its task is all but learned,
-# - count the features that a pretrained student really holds, and measure what they add over the control: neurons that were never trained.
+# - compare the kernels of student and teacher before training and after,
+# - watch the features of a student change *after* its task is all but learned.
 
 # %%
 #| tags: [hide-input]
@@ -14,13 +14,11 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 import fatelib
-from fatelib import relu, theory
+from fatelib import relu
 from fatelib.figures.figure import tolerance
-from fatelib.figures.relu_transfer import beyond_chance
 from fatelib.relu import ReluNetwork, ReluTasks, pretrain
 
 plt.style.use("fatelib.style")
@@ -28,9 +26,8 @@ plt.style.use("fatelib.style")
 # %%
 #| tags: [hide-input]
 d, m, teacher_neurons = 30, 200, 20
-scales = np.array([0.1, 0.5, 1.0, 2.0, 5.0])
+scales = np.array([0.1, 1.0, 2.0, 5.0])
 rich, lazy = scales[0], scales[-1]
-fractions = np.array([0.1, 0.5])
 early, steps = 60, 1500
 
 
@@ -40,47 +37,36 @@ def rate(scale):
 
 
 @jax.jit
-def learn(key, fraction, scale, level):
-    """Pretrain one student; return tasks, network before, after and at a loss, records."""
+def learn(key, scale):
+    """Pretrain one student; return tasks, network before and after, records."""
     task_key, student_key = jax.random.split(key)
-    tasks = ReluTasks.ablated(task_key, d, teacher_neurons, fraction)
+    tasks = ReluTasks.ablated(task_key, d, teacher_neurons, 0.5)
     start = ReluNetwork.init(student_key, d, m, scale=scale)
-
-    total = tasks.source.W.sum(0) / jnp.linalg.norm(tasks.source.W.sum(0))
+    source = tasks.source
+    total = source.W.sum(0) / jnp.linalg.norm(source.W.sum(0))
 
     def observe(network):
         W = network.W
-        turned = relu.nearest_cosine(W, tasks.source.W) > 0.9
-        seen = {
-            "alignment": relu.feature_alignment(W, tasks.source.W),
+        nearest, opposite = (relu.nearest_cosine(U, source.W) for U in (W, -W))
+        return {
+            "alignment": relu.feature_alignment(W, source.W),
             "mean direction": jnp.median(W @ total / jnp.linalg.norm(W, axis=1)),
-            "turned": jnp.mean(turned),
+            "turned": jnp.mean(nearest > 0.9),
+            "cosines": jnp.sort(jnp.stack([nearest, opposite]), descending=True),
         }
-        return seen, network
 
     options = {"learning_rate": rate(scale), "tolerance": 0.0, "observe": observe}
-    source = tasks.source
     network, first = pretrain(start, source, steps=early, record_every=2, **options)
     options |= {"steps": steps - early, "record_every": 30}
     student, rest = pretrain(network, source, **options)
-    records = [(part.loss, *part.observed) for part in (first, rest)]
+    records = [{"loss": part.loss, **part.observed} for part in (first, rest)]
     joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b[1:]]), *records)
-    loss, seen, networks = joined
-    at = jnp.where((loss <= level).any(), jnp.argmax(loss <= level), -1)
-    stopped = jax.tree.map(lambda series: series[at], networks)
-    return tasks, start, student, stopped, {"loss": loss, **seen}
+    return tasks, start, student, joined
 
 
 time = np.concatenate([np.arange(0, early, 2), np.arange(early, steps + 1, 30)])
 keys = jax.random.split(jax.random.key(0), 6)
-runs = {}
-for mu in fractions:
-    for i, key in enumerate(keys):
-        level = 0.0
-        # The slowest comes first and sets the loss to compare at.
-        for s in scales[::-1]:
-            runs[mu, s, i] = learn(key, mu, s, level)
-            level = runs[mu, lazy, i][-1]["loss"][-1]
+runs = {(s, i): learn(key, s) for s in scales for i, key in enumerate(keys)}
 
 # %%
 #| name: fig-turning
@@ -91,8 +77,8 @@ for mu in fractions:
 #|   Three heat maps. Before training all cosines are small. After training from short neurons, blocks of deep blue show that most rows agree with one column exactly;
 #|   a few rows are deep red. After training from long neurons the map looks as before training.
 #| tags: [hide-input]
-tasks, start, student, *_ = runs[0.5, rich, 0]
-stiff = runs[0.5, lazy, 0][2]
+tasks, start, student, _ = runs[rich, 0]
+stiff = runs[lazy, 0][2]
 source = tasks.source.W[: teacher_neurons // 2]
 
 
@@ -181,18 +167,18 @@ note(on_top=100 * (cosine.max(1) > 0.99).mean())
 # the push, and not for long, because $c_i$ learns at a rate of $s^2$. One number leads from **rich** to **lazy** {cite:p}`chizat2019`. The paper has $s = 1$, in between.
 #
 # We take steps of $\eta = 1/(s^2 + \frac12)$, about half the largest stable size (the curvature is of order $s^2 + 1$). So equal numbers of *steps* are not equal *times* $\eta\, \times$ steps: our {glue:text}`steps` steps are a time
-# of {glue:text}`time-rich:.0f` for $s = 0.1$ and of {glue:text}`time-lazy:.0f` for $s = 5$, and to give the second as much time as the first would take {glue:text}`time-steps` steps. What the features are worth ({numref}`fig-adds`) is compared at equal training loss, too.
+# of {glue:text}`time-rich:.0f` for $s = 0.1$ and of {glue:text}`time-lazy:.0f` for $s = 5$, and to give the second as much time as the first would take {glue:text}`time-steps` steps. Where that matters ({doc}`what-pretraining-adds`) we compare at equal training loss, too.
 #
 # Steps break {eq}`neuron-balance`, by $\eta^2 (c_i^2 \lvert M_i \rvert^2 - (w_i \cdot M_i)^2)$ each. That is at most $\eta^2$ times the squared gradient, and steps of up to half the largest stable size lower the loss by at
 # least $\eta/2$ times the mean of it over neurons. So on average over neurons the balance is off by no more than $2 \eta$ times the initial loss. In units of this bound:
 
 # %%
-coords = {"mu": fractions, "s": scales, "i": range(len(keys))}
-imbalance = xr.DataArray(np.zeros((2, len(scales), len(keys))), coords)
-for (fraction, scale, i), (_, _, network, _, seen) in runs.items():
+coords = {"s": scales, "i": range(len(keys))}
+imbalance = xr.DataArray(np.zeros((len(scales), len(keys))), coords)
+for (scale, i), (*_, network, seen) in runs.items():
     broken = (network.W**2).sum(1) - network.c**2 - scale**2
     bound = 2 * rate(scale) * seen["loss"][0]
-    imbalance.loc[fraction, scale, i] = jnp.mean(jnp.abs(broken)) / bound
+    imbalance.loc[scale, i] = jnp.mean(jnp.abs(broken)) / bound
 fatelib.agreement_table(
     {"balance of the neurons, in units of its bound": (imbalance, 0.0)},
     over=None,
@@ -223,7 +209,7 @@ def centred(gram):
 
 
 panels = {"before": start.W}
-panels |= {f"s = {s:g}": runs[0.5, s, 0][2].W for s in (5.0, 2.0, 1.0, 0.1)}
+panels |= {f"s = {s:g}": runs[s, 0][2].W for s in (5.0, 2.0, 1.0, 0.1)}
 panels["teacher"] = source
 fig, axes = plt.subplots(2, 3, figsize=(6.4, 4.6))
 for ax, (title, W) in zip(axes.flat, panels.items(), strict=True):
@@ -247,7 +233,7 @@ for ax, (title, W) in zip(axes.flat, panels.items(), strict=True):
 # Gram matrix would be biased by its diagonal, which is why small samples make any two networks look alike.) The closed form of the risk is checked against $10^6$ fresh inputs, in twenty batches. (Tolerance: what chance alone exceeds in one of a hundred such tables.)
 
 # %%
-networks = [start, *(runs[0.5, s, 0][2] for s in (0.1, 1))]
+networks = [start, *(runs[s, 0][2] for s in (0.1, 1))]
 coords = {"network": ["before", "s = 0.1", "s = 1"]}
 
 
@@ -260,8 +246,11 @@ def sampled(network, key):
     A, B = (centred(gram) for gram in grams)
     alignment = jnp.vdot(A, B) / jnp.linalg.norm(A) / jnp.linalg.norm(B)
     inputs = jax.random.normal(keys[1], (50_000, d))
-    outputs, labels = (jax.vmap(f)(inputs) for f in (network, tasks.target))
-    return alignment, jnp.mean((outputs - labels) ** 2)
+
+    def error2(x):
+        return (network(x) - tasks.target(x)) ** 2
+
+    return alignment, jax.lax.map(error2, inputs, batch_size=2500).mean()
 
 
 batches = jax.random.split(jax.random.key(2), 20)
@@ -298,7 +287,7 @@ fig, axes = plt.subplots(2, 2, figsize=(7.5, 5), sharex=True)
 for ax, (name, title) in zip(axes.flat, titles.items(), strict=True):
     for k, scale in enumerate(scales):
         for i in range(len(keys)):
-            series = runs[0.5, scale, i][-1][name]
+            series = runs[scale, i][-1][name]
             unit = series[0] if name == "loss" else 1
             label = None if i else f"s = {scale:g}"
             ax.plot(time, series / unit, f"C{k}", linewidth=0.8, label=label)
@@ -318,7 +307,7 @@ note(time_rich=steps * rate(rich), time_lazy=steps * rate(lazy))
 
 def seen(name, scale):
     """A record of all instances at half the neurons, (instance, time)."""
-    return np.array([runs[0.5, scale, i][-1][name] for i in range(len(keys))])
+    return np.array([runs[scale, i][-1][name] for i in range(len(keys))])
 
 
 def shares(scale):
@@ -350,7 +339,7 @@ note(final_left=100 * shares(rich)[:, -1].mean())
 # of neurons can make. Only degree 2 and higher tell one teacher neuron from another, and they are what is left when the loss is small.
 #
 # So a tolerance on the loss decides what features a pretrained network has. The paper stops at a loss of $10^{-6}$. Ours have {glue:text}`final-loss:.1f` $\cdot\, 10^{-6}$ in the end from $s = 0.1$, on average, which is
-# {glue:text}`final-left:.3f`% of that at the start; from $s = 5$ they still have {glue:text}`lazy-left:.1f`% of it, and have not converged.
+# {glue:text}`final-left:.3f`% of that at the start; from $s = 5$ they still have {glue:text}`lazy-left:.1f`% of it, and have not converged. Whether turned neurons are *better* ones is the question of {doc}`what-pretraining-adds`.
 #
 # Exact population training is what training on many samples tends to. On a smaller network ($d = 10$, $m = 60$, $s = 1$, 6 teacher neurons, 3 of them in the source) we train on $n$ samples of the source and on the population, and look at the
 # squared distance $D_n$ of the two functions at several steps. It should vanish like $1/n$, so that $\frac13 (D_n - 6 D_{2n} + 8 D_{4n})$, free of the first two powers of $1/n$, should be zero:
@@ -369,11 +358,15 @@ def apart(key):
     options |= {"record_every": 60, "observe": lambda network: network}
     population = pretrain(start, tasks.source, **options)[1]
     X, y = tasks.sample(data_key, sizes[-1], source=True)
-    histories = [relu.train(start, X[:n], y[:n], **options)[1] for n in sizes]
-    compare = jax.vmap(relu.distance2)
-    D = [compare(history.observed, population.observed) for history in histories]
-    at = checked // 60
-    return jnp.stack(D)[:, at], population.loss[at] / population.loss[0]
+
+    def distances(n):
+        # Rows of zeros say nothing: so all n share one program.
+        root = jnp.where(jnp.arange(len(y)) < n, (len(y) / n) ** 0.5, 0.0)
+        history = relu.train(start, X * root[:, None], y * root, **options)[1]
+        return jax.vmap(relu.distance2)(history.observed, population.observed)
+
+    D, at = jax.lax.map(distances, jnp.asarray(sizes)), checked // 60
+    return D[:, at], population.loss[at] / population.loss[0]
 
 
 small = [apart(key) for key in jax.random.split(jax.random.key(3), 6)]
@@ -388,259 +381,79 @@ limit = xr.DataArray(
 fatelib.agreement_table({"many samples against the population": (limit, 0.0)})
 
 # %% [markdown]
-# ## How many features a student holds
-#
-# A student of 200 neurons has 200 features unless some coincide exactly, which no training in finite time achieves. What differs is how *strong* they are, that is, the eigenvalues $\ell_i$ of
-# $K(W, W)$. Four numbers sum them up: the share of **neurons turned** to within a cosine of 0.9 of a neuron of the source teacher; the **numerical rank**, the number of $\ell_i$ above a thousandth of the largest; the **participation ratio**
-# $(\sum_i \ell_i)^2 / \sum_i \ell_i^2$ of the features' covariance, that is, without their means, which would outweigh all else; and the share of the target **outside** the
-# span, $\rho / \lVert f_t \rVert^2$. All that for a source that lacks half of the target's neurons, for the pretrained neurons, for the source teacher's own (the ideal), and for the **control**, the student's *initial* neurons.
-
-
-# %%
-def spectrum_of(W, tasks):
-    target = tasks.target
-    return relu.feature_spectrum(W, target.W, target.c / teacher_neurons)
-
-
-def held(W, tasks):
-    l, t, residual = jax.tree.leaves(spectrum_of(W, tasks))
-    lengths = jnp.linalg.norm(W, axis=1)
-    means = jnp.outer(lengths, lengths) / (2 * jnp.pi)
-    covariance = relu.arccos_kernel(W, W) - means
-    return {
-        "turned": jnp.mean(relu.nearest_cosine(W, tasks.source.W) > 0.9),
-        "rank": jnp.sum(l > 1e-3 * l[-1]),
-        "participation": jnp.trace(covariance) ** 2 / jnp.sum(covariance**2),
-        "outside": residual / (t.sum() + residual),
-    }
-
-
-def source_neurons(tasks):
-    return tasks.source.W[tasks.source.W.any(axis=1)]  # removed ones are zero
-
-
-# %%
-#| tags: [hide-input]
-rows = []
-for (mu, s, _), (task, before, after, stopped, _) in runs.items():
-    if mu != 0.5:
-        continue
-    sets = {f"pretrained, s = {s:g}": after.W}
-    if s == rich:
-        sets[f"s = {s:g}, stopped early"] = stopped.W
-        sets |= {"random": before.W, "ideal": source_neurons(task)}
-    for name, W in sets.items():
-        values = {k: float(v) for k, v in held(W, task).items()}
-        rows.append({"features": name, **values})
-order = [f"pretrained, s = {s:g}" for s in scales]
-order += [f"s = {rich:g}, stopped early", "random", "ideal"]
-holds = pd.DataFrame(rows).groupby("features").mean().loc[order]
-holds.round({"turned": 2, "rank": 1, "participation": 1, "outside": 3})
-
-# %%
-#| tags: [build-only]
-names = {"rich": rich, "paper": 1.0, "lazy": lazy}
-kinds = {name: holds.loc[f"pretrained, s = {s:g}"] for name, s in names.items()}
-kinds |= {"random": holds.loc["random"], "ideal": holds.loc["ideal"]}
-for name, row in kinds.items():
-    for column, unit in zip(row.index, (100, 1, 1, 100), strict=True):
-        note(**{f"{column}-{name}": unit * row[column]})
-# As the text says:
-same = kinds["lazy"] / kinds["random"] - 1
-assert abs(same[["rank", "participation"]]).max() < 0.02
-assert kinds["random"].outside < kinds["rich"].outside < kinds["ideal"].outside
-
-# %% [markdown]
-# (Means over the instances. "Stopped early": at the loss that $s = 5$ reaches in the end, see below.)
-#
-# - **Rich** students ($s = 0.1$) hold their teacher's features and a faint rest: {glue:text}`turned-rich:.0f`% of their neurons have turned, the numerical rank is {glue:text}`rank-rich:.0f`, against {glue:text}`rank-random:.0f` of the control and {glue:text}`rank-ideal:.0f` of the teacher, the participation ratio
-#   {glue:text}`participation-rich:.1f`, against {glue:text}`participation-random:.1f` and {glue:text}`participation-ideal:.1f`.
-# - **Lazy** students ($s = 5$) hold what the control holds, within 2% in rank and participation ratio.
-# - The **paper's** scale, $s = 1$, lies in between: rank {glue:text}`rank-paper:.0f`, participation ratio {glue:text}`participation-paper:.0f`, {glue:text}`turned-paper:.0f`% of the neurons turned.
-#
-# A pretrained student is not its teacher: even the rich one has less of the target outside ({glue:text}`outside-rich:.1f`%) than the ideal span ({glue:text}`outside-ideal:.1f`%), thanks to the neurons that did
-# not arrive, though more than the control ({glue:text}`outside-random:.1f`%). That number needs care: two features that nearly coincide span their difference, too, and how faint a difference still counts depends on the precision of the machine (a share of
-# about $10^{-5}$ of the strongest, here) or on the number of samples. The risk at finite $n$ has no such ambiguity.
-#
-# ## What pretraining adds
-#
-# The use of features is the risk of a last layer fitted on them. We fit ridge regressions to $n = 100$ samples of the target with label noise $\sigma = 0.1$, each set of features with the ridge that {eq}`general-risk` says is best for it, on twelve
-# data sets for each of six instances, and predict the risks by the same formula. (It assumes Gaussian features; fewer samples than features, as here, are the case for which {doc}`from-lines-to-kernels` calls it a guide, so the fits decide.) The students are compared after
-# equally many steps and, second, at equal training loss: each stopped at the loss that the laziest one, $s = 5$, reaches in the end.
-
-# %%
-ridges = np.geomspace(1e-5, 1, 21)  # in units of the sum of the eigenvalues
-
-
-def best_ridge(spectrum, n, sigma):
-    """Smallest predicted risk of ridge regression, and the ridge that gives it."""
-    candidates = ridges * float(spectrum.eigenvalues.sum())
-    l, t, residual = jax.tree.leaves(spectrum)
-    options = {"residual": residual, "noise": sigma, "ridge": candidates[:, None]}
-    risks = np.asarray(theory.ridge_risk(np.atleast_1d(n), l, t, **options))
-    return risks.min(0), candidates[risks.argmin(0)]
-
-
-@jax.jit
-def fitted(W, tasks, ridge, keys):
-    """Risks of last layers, each fitted to 100 samples."""
-    noisy = ReluTasks(tasks.source, tasks.target, jnp.float32(0.1))
-
-    def one(key):
-        data = noisy, *noisy.sample(key, 100)
-        network = ReluNetwork(W, jnp.zeros(len(W)))
-        return fatelib.linear_transfer(network, *data, ridge=ridge).risk
-
-    return jax.lax.map(one, keys)
-
-
-coords = {
-    "features": ["equal steps", "equal loss", "ideal", "control"],
-    "kind": ["fitted", "predicted"],
-    "mu": fractions,
-    "s": scales,
-    "i": range(len(keys)),
-}
-use = xr.DataArray(np.full([len(v) for v in coords.values()], np.nan), coords)
-for (mu, s, i), (task, before, after, stopped, _) in runs.items():
-    sets = {"equal steps": after.W, "equal loss": stopped.W}
-    if s == rich:
-        sets |= {"control": before.W, "ideal": task.source.W}
-    data_keys = jax.random.split(jax.random.key(10 + i), 12)
-    for name, W in sets.items():
-        risk, ridge = best_ridge(spectrum_of(W, task), 100, 0.1)
-        both = np.array([fitted(W, task, ridge[0], data_keys).mean(), risk[0]])
-        use.loc[{"features": name, "mu": mu, "s": s, "i": i}] = both
-use = use.fillna(use.sel(s=rich, drop=True))
-
-# %%
-#| name: fig-adds
-#| caption: >-
-#|   Risk of a last layer on pretrained features, in units of that on the control (below 1 pretraining helps), against the initial scale: students after 1500 steps (filled), and stopped at the training loss of the student with $s = 5$ (open). Points: fitted
-#|   last layers, mean over six instances with one standard error; lines: predicted, {eq}`general-risk`. Dotted: the source teacher's own features. Left, a tenth of the target's neurons is missing in the source; right, half.
-#|   $n = 100$, $\sigma = 0.1$, best ridge, $d = 30$, $m = 200$.
-#| alt: >-
-#|   Two panels against the initial scale. On the left all points lie below one. On the right the filled points start above one at small scales, have a minimum at scale two and end just below one;
-#|   the open points start near one and have a shallower minimum. Points lie on the lines.
-#| tags: [hide-input]
-ratio = use / use.sel(features="control")
-fig, axes = plt.subplots(1, 2, figsize=(7.5, 3.2), sharey=True)
-for ax, fraction in zip(axes, fractions, strict=True):
-    for k, (name, face) in enumerate([("equal steps", "C0"), ("equal loss", "w")]):
-        part = ratio.sel(mu=fraction, features=name)
-        points = part.sel(kind="fitted")
-        error = points.std("i", ddof=1) / len(keys) ** 0.5
-        options = {"color": f"C{k}", "markerfacecolor": face, "label": name}
-        ax.errorbar(scales, points.mean("i"), error, fmt="o", **options)
-        ax.plot(scales, part.sel(kind="predicted").mean("i"), color=f"C{k}")
-    ideal = ratio.sel(mu=fraction, features="ideal", kind="fitted", s=rich).mean()
-    ax.axhline(ideal, color="0.4", linestyle=":", label="source's own")
-    ax.axhline(1, color="k", linestyle="--", linewidth=1, label="control")
-    ax.set(xscale="log", yscale="log", xlabel="initial scale $s$")
-    ax.set_title(rf"$\mu$ = {fraction:g}")
-    ax.set_yticks([0.3, 0.5, 1.0, 1.5], ["0.3", "0.5", "1", "1.5"])
-    ax.minorticks_off()
-axes[0].set_ylabel("risk / risk of the control")
-axes[1].legend(fontsize="small")
-
-# %%
-pair = use.sel(kind="fitted") / use.sel(kind="predicted")
-off = beyond_chance(pair.rename(i="instance"), 1.0)
-pairs = {
-    "students": (off.sel(features=["equal steps", "equal loss"]), 0.0),
-    "control and source's own": (
-        off.sel(features=["control", "ideal"], s=rich),
-        0.0,
-    ),
-}
-pairs = {f"{name}: relative, beyond 4 s.e.": pair for name, pair in pairs.items()}
-fatelib.agreement_table(pairs, over=None, tolerance=0.05)
-
-# %%
-#| tags: [build-only]
-fit = ratio.sel(kind="fitted")
-mean, error = fit.mean("i"), fit.std("i", ddof=1) / len(keys) ** 0.5
-best = 2.0
-named = {
-    "near": ("equal steps", 0.1, rich),
-    "near-ideal": ("ideal", 0.1, rich),
-    "near-early": ("equal loss", 0.1, rich),
-    "far": ("equal steps", 0.5, rich),
-    "far-best": ("equal steps", 0.5, best),
-    "far-lazy": ("equal steps", 0.5, lazy),
-    "far-early": ("equal loss", 0.5, rich),
-}
-for name, cell in named.items():
-    value, spread = mean.loc[cell], error.loc[cell]
-    note(**{f"adds-{name}": value, f"adds-{name}-error": spread})
-reached = seen("loss", lazy)[:, -1:]
-note(level=100 * shares(lazy)[:, -1].mean())
-note(level_step=int(time[(seen("loss", rich) > reached).sum(1)].max()))
-steady = fit.sel(features="equal steps")
-note(worse=int((steady.sel(mu=0.5, s=rich) > 1).sum()))
-near = [float(runs[0.1, rich, i][-1]["turned"][-1]) for i in range(len(keys))]
-note(turned_near=100 * np.mean(near))
-# As the text says:
-near, far = mean.sel(features="equal steps")
-spreads = error.sel(features="equal steps")
-assert far.sel(s=rich) - 1 > 2 * spreads.sel(mu=0.5, s=rich)
-assert far.idxmin("s") == best
-assert 1 - far.sel(s=lazy) > 2 * spreads.sel(mu=0.5, s=lazy)
-assert (near < 1 - 4 * spreads.sel(mu=0.1)).all()
-assert mean.sel(mu=0.5, features="equal loss").max() < 1.05
-
-# %% [markdown]
-# (The table accepts a cell within four standard errors, or within 5% of the prediction.) The fits confirm the predictions, and what pretraining adds depends on three things.
-#
-# - **The source.** From the near one every student gains: from $s = 0.1$ the risk is {glue:text}`adds-near:.2f` ± {glue:text}`adds-near-error:.2f` times the control's, next to {glue:text}`adds-near-ideal:.2f` ± {glue:text}`adds-near-ideal-error:.2f` for the teacher's own features. From
-#   the distant one the same student *loses*: {glue:text}`adds-far:.2f` ± {glue:text}`adds-far-error:.2f` times the control's risk, and a larger one than with neurons that were never trained in {glue:text}`worse` of 6 instances.
-# - **The scale.** For the distant source the best of our five scales lies between rich and lazy, $s = 2$: {glue:text}`adds-far-best:.2f` ± {glue:text}`adds-far-best-error:.2f`. There neurons lean towards the source without arriving, and the student has the source *and* a
-#   random memory of everything else, like the faint remainder of {doc}`feature-sparsification`. Lazy students, $s = 5$, look like the control in rank and participation ratio, and still gain a little: {glue:text}`adds-far-lazy:.2f` ± {glue:text}`adds-far-lazy-error:.2f`.
-# - **The stop.** At equal training loss ({glue:text}`level:.1f`% of the initial one at $\mu = 0.5$, which $s = 0.1$ reaches in at most {glue:text}`level-step` steps) the rich student of the distant source does about as well as the control: {glue:text}`adds-far-early:.2f` ± {glue:text}`adds-far-early-error:.2f`. It becomes worse in
-#   the training beyond, while its neurons turn. For the near source the same training makes it better, from {glue:text}`adds-near-early:.2f` ± {glue:text}`adds-near-early-error:.2f` to {glue:text}`adds-near:.2f`.
-#
-# Pretraining must be credited with what it adds to the control and with nothing else. That most neurons have turned to the teacher's is no merit in itself: {glue:text}`turned-near:.0f`% do at $\mu = 0.1$, where it helps, and {glue:text}`turned-rich:.0f`% at $\mu = 0.5$, where it harms.
-#
 # ## Turn it yourself
 #
-# Start where the rich student loses to the control. Then raise the initial scale until it wins at every $n$, or go to the near source, where it wins at once.
+# Move the steps and see the neurons of one student turn. Find the step at which the first of them arrive; then raise the initial scale until none ever does.
 
 # %%
-#| name: fig-explore-students
+#| name: fig-explore-turning
 #| caption: >-
-#|   Predicted risk of linear transfer, as a share of $\lVert f_t \rVert^2$ on a decimal logarithmic scale (0: no better than predicting zero), against the number of target samples: pretrained student, control of
-#|   random neurons, ideal neurons of the source. Each with its best ridge. Sliders: initial scale $s$, fraction $\mu$ of the target's neurons that the source lacks, and label noise. One instance, $d = 30$, $m = 200$.
+#|   Cosine of each neuron of a student with the nearest neuron of its source teacher, and with the nearest *opposite* of one, both in descending order. Sliders: steps of pretraining, and initial scale $s$. One instance, $d = 30$, $m = 200$.
 #| alt: >-
-#|   Interactive curves of three risks against the number of samples, with sliders for the initial scale, the fraction removed and the noise.
+#|   Interactive curves of two cosines, sorted over the neurons, with sliders for the step of training and the initial scale.
 #| tags: [hide-input]
 from fatelib.widgets import explore
 
-ns = np.unique(np.geomspace(10, 3000, 24).round().astype(int))
-sigmas = np.array([0.0, 0.1, 0.3])
-coords = {"mu": fractions, "sigma": sigmas, "s": scales}
-coords |= {"features": ["pretrained", "random", "ideal"], "n": ns}
-grid = xr.DataArray(np.full([len(v) for v in coords.values()], np.nan), coords)
-for mu in fractions:
-    for s in scales:
-        task, before, after, *_ = runs[mu, s, 0]
-        sets = {"pretrained": after.W}
-        if s == lazy:
-            sets |= {"random": before.W, "ideal": source_neurons(task)}
-        for name, W in sets.items():
-            spectrum = spectrum_of(W, task)
-            total = float(spectrum.coefficients2.sum() + spectrum.residual)
-            risks = [best_ridge(spectrum, ns, sigma)[0] / total for sigma in sigmas]
-            grid.loc[{"mu": mu, "s": s, "features": name}] = np.array(risks)
-grid = np.log10(grid.fillna(grid.sel(s=lazy, drop=True))).rename("log10 R")
-names = {"n": "samples", "s": "initial scale", "mu": "fraction removed"}
-for name, long_name in {**names, "sigma": "noise"}.items():
-    grid[name].attrs["long_name"] = long_name
-grid.attrs["long_name"] = "risk"
-where = {"n": 100, "s": 0.1, "mu": 0.5, "sigma": 0.1}
-explore(grid, x="n", lines="features", sliders=["s", "mu", "sigma"], at=where)
+shown = [0, 4, 8, 16, 30, 60, 120, 240, 480, 990, 1500]
+every = slice(2, None, 5)
+family = np.array([runs[s, 0][-1]["cosines"] for s in scales])
+family = xr.DataArray(
+    family[:, np.isin(time, shown), :, every],
+    coords={
+        "s": scales,
+        "step": shown,
+        "with": ["a teacher neuron", "the opposite of one"],
+        "share": (np.arange(m)[every] + 0.5) / m,
+    },
+    name="cosine",
+)
+names = {"s": "initial scale", "step": "steps", "share": "share of neurons"}
+for name, long_name in names.items():
+    family[name].attrs["long_name"] = long_name
+where = {"s": rich, "step": 60, "share": 0.25}
+explore(family, x="share", lines="with", sliders=["step", "s"], at=where, limit=1)
 
 # %% [markdown]
 # ## Exercises
+#
+# :::{exercise} First a common direction
+# :label: ex-common
+#
+# Short neurons first turn to the *sum* of the teacher's. Use $\nabla_w K(w, v) = \frac{\lvert v \rvert}{2\pi} \big( \sin \theta\; \hat w + (\pi - \theta)\, \hat v \big)$ to find the direction of $-M_i^\perp$ at the start, when $f = 0$, in high dimension.
+# Which part of it tells the teacher's neurons apart, and how large is it?
+# :::
+#
+# :::{solution-start} ex-common
+# :label: sol-common
+# :class: dropdown
+# :::
+#
+# At $f = 0$, $-M_i = \frac{2}{m^*} \sum_j \nabla_w K(w_i, w_j^*)$. What is orthogonal to $w_i$ is the part of $\sum_j (\pi - \theta_{ij})\, w_j^*$. A random neuron is nearly orthogonal to all of them, $\pi - \theta_{ij} \approx \frac{\pi}{2} + \cos\theta_{ij}$
+# with $\cos \theta_{ij}$ of order $1/\sqrt d$: every teacher neuron pulls with nearly the same force, on every neuron alike, so all go to the sum. The nearest one pulls harder by a factor of only $1 + \frac{2}{\pi} \cos\theta_{ij}$.
+# With small and equal output weights the gradient of the exact loss is $M_i$ but for a factor:
+
+# %%
+unit = np.asarray(start.W / jnp.linalg.norm(start.W, axis=1, keepdims=True))
+
+
+def across(v):
+    """Directions of the parts of vectors that are orthogonal to the neurons."""
+    v = v - np.sum(v * unit, axis=1, keepdims=True) * unit
+    return v / np.linalg.norm(v, axis=1, keepdims=True)
+
+
+small = ReluNetwork(start.W, jnp.full(m, 1e-3))
+push = -np.asarray(jax.grad(relu.distance2)(small, tasks.source).W)
+teacher = np.asarray(source)
+nearest = teacher[np.argmax(unit @ teacher.T, axis=1)]
+for name, v in {"sum": teacher.sum(0), "nearest": nearest}.items():
+    agree = np.median(np.sum(across(push) * across(v), axis=1))
+    print(f"{name:7} of the teacher's neurons: cosine {agree:.3f} with the push")
+    assert (agree > 0.97) == (name == "sum")
+
+# %% [markdown]
+# :::{solution-end}
+# :::
 #
 # :::{exercise} The opposite ones
 # :label: ex-opposite
@@ -660,7 +473,7 @@ explore(grid, x="n", lines="features", sliders=["s", "mu", "sigma"], at=where)
 
 # %%
 lengths = jnp.linalg.norm(student.W, axis=1)
-weight = student.c * lengths / m * teacher_neurons
+weight = np.asarray(student.c * lengths / m * teacher_neurons)
 cosine = np.asarray(student.W @ source.T / lengths[:, None])
 with_it = [float(weight[column > 0.9].sum()) for column in cosine.T]
 against = [float(weight[column < -0.9].sum()) for column in cosine.T]
@@ -684,34 +497,8 @@ note(together_low=together.min(), together_high=together.max())
 # :::{solution-end}
 # :::
 #
-# :::{exercise} How many features, again
-# :label: ex-cutoff-relu
-#
-# Count the features of the rich student and of the control that are stronger than a share $\epsilon$ of the strongest, for $\epsilon = 10^{-2}, 10^{-3}$ and $10^{-4}$. For which of the two is "the number of features" well defined?
-# :::
-#
-# :::{solution-start} ex-cutoff-relu
-# :label: sol-cutoff-relu
-# :class: dropdown
-# :::
-#
-# The control's features nearly all exceed a thousandth. The rich student has about its teacher's ten and then a tail without a gap: neurons on the way to a teacher neuron, each a little different from the others.
-# A rank of such a network is a statement about the cutoff.
-
-# %%
-for name, W in {"control": start.W, "rich": student.W}.items():
-    l = jnp.linalg.eigvalsh(relu.arccos_kernel(W, W))
-    counts = [
-        f"{0.1**k:g}: {int((l > 0.1**k * l[-1]).sum()):3}" for k in range(2, 5)
-    ]
-    print(f"{name:8}", ", ".join(counts))
-
-# %% [markdown]
-# :::{solution-end}
-# :::
-#
 # ## What to remember
 #
 # 1. Short neurons turn to their teacher's, long ones stay: $\lvert w \rvert^2 - c^2 = s^2$ is conserved, and a neuron turns with $c / \lvert w \rvert$ of the force on it.
 # 2. Turned neurons come last. A source task can be learned to within a per cent, and the kernels aligned to a good part, before more than a few neurons have turned.
-# 3. What pretraining adds must be measured against untrained neurons. From a near source it adds much; from a distant one, at $n = 100$, the longest trained rich students are worse than random, and the best lie between rich and lazy.
+# 3. So two numbers that are rarely reported, the initial length and the loss at which training stops, decide what features a pretrained network has.

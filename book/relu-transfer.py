@@ -112,9 +112,9 @@ held = pd.DataFrame(held, columns=columns).groupby(columns[:2], sort=False).mean
 held.round({"turned": 2, "numerical rank": 0, "participation": 1, "outside": 4})
 
 # %% [markdown]
-# (Means over the instances. Turned: the share of neurons with a cosine above 0.9 with a neuron of the source teacher; numerical rank: eigenvalues of $K(W, W)$ above a thousandth of the largest; participation ratio of the features' covariance, as in {doc}`relu-students`; outside: the share of the target's square outside the span of the features, $\rho$ below.)
+# (Means over the instances. Turned: the share of neurons with a cosine above 0.9 with a neuron of the source teacher; numerical rank: eigenvalues of $K(W, W)$ above a thousandth of the largest; participation ratio of the features' covariance, as in {doc}`what-pretraining-adds`; outside: the share of the target's square outside the span of the features, $\rho$ below.)
 # These students are far from their teacher. They have hardly turned, {glue:text}`turned-most:.0f`% of their neurons at most (the larger steps of {doc}`relu-students` turn more); their features are fewer than the control's, and many more than the teacher's, so that at every fraction they miss less of the target than the source teacher itself.
-# What follows is about such students; what shorter initial neurons and longer pretraining change is measured in {doc}`relu-students`.
+# What follows is about such students; what shorter initial neurons and longer pretraining change is measured in {doc}`what-pretraining-adds`.
 
 # %%
 #| name: fig-relu-protocols

@@ -78,7 +78,8 @@ LIBRARY = {
 # What their chapters compute from runs and from formulas of their own, which they test themselves.
 OF_THE_CHAPTER = {
     *("fig-explore-laziness", "fig-explore-time", "fig-explore-ablated"),
-    *("fig-relu-explore", "fig-explore-students", "fig-explore-choices"),
+    *("fig-explore-turning", "fig-explore-students"),
+    *("fig-relu-explore", "fig-explore-choices"),
 }
 
 
