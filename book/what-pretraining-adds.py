@@ -1,8 +1,8 @@
 # %% [markdown]
 # # What pretraining adds
 #
-# A network learned a task, and we fit a new last layer on its neurons. It works: but was it the pretraining? Random neurons are features, too. So is a student that has found
-# its teacher, as the short ones of {doc}`relu-students` do, worth more for the next task than one that stayed where it started? In this chapter you will
+# A network learned a task, and we fit a new last layer on its neurons. It works: but was it the pretraining? Random neurons are features, too. Is a student that has found
+# its teacher, like the short ones of {doc}`relu-students`, worth more for the next task than one that stayed where it started, or than one that was never trained? In this chapter you will
 #
 # - count the features that pretrained students really hold, from rich to lazy, next to their teacher's and to the **control**: the neurons before any training,
 # - measure what a last layer makes of each, and predict it from the neurons alone,
