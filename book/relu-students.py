@@ -402,7 +402,7 @@ family = xr.DataArray(
     coords={
         "s": scales,
         "step": shown,
-        "with": ["a teacher neuron", "the opposite of one"],
+        "nearest": ["teacher neuron", "opposite of one"],
         "share": (np.arange(m)[every] + 0.5) / m,
     },
     name="cosine",
@@ -411,7 +411,9 @@ names = {"s": "initial scale", "step": "steps", "share": "share of neurons"}
 for name, long_name in names.items():
     family[name].attrs["long_name"] = long_name
 where = {"s": rich, "step": 60, "share": 0.25}
-explore(family, x="share", lines="with", sliders=["step", "s"], at=where, limit=1)
+explore(
+    family, x="share", lines="nearest", sliders=["step", "s"], at=where, limit=1
+)
 
 # %% [markdown]
 # ## Exercises
