@@ -285,8 +285,8 @@ assert ((far.mean("instance") < 1) == hurt).all()
 # - **A distant source helps** in most rows, by {glue:text}`far-before:.2f` ± {glue:text}`far-before-error:.2f` as before and hardly at length 10 ({glue:text}`far-lazy:.2f` ± {glue:text}`far-lazy-error:.2f`), and hurts at length 0.1: {glue:text}`far-short:.2f` ± {glue:text}`far-short-error:.2f`.
 # - **Random features beat training anew with few samples**: it does not survive. It holds in {glue:text}`control-wins` of {glue:text}`all-choices` rows, and the opposite holds beyond two standard errors in: {glue:text}`control-loses`.
 #
-# The crosses are the *prediction* of {prf:ref}`prop-relu-curve` at $n = 30$, with the covariance of the inputs. Here it is held against all fits, at $n = 30$, 120 and 500, but those within a factor of 1.5 of $n$ = rank, and those on inputs of signs, for which it is not meant.
-# A repetition is a data set, {glue:text}`repetitions` of them for every cell, eight for each student: if each student's fits scatter about its own prediction, then so does their ratio about 1. The tolerance is what chance alone exceeds in one of a hundred such tables. (Random neurons without training recur where only the students change.)
+# The crosses are the *prediction* of {prf:ref}`prop-relu-curve` with the covariance of the inputs. Here it is held against all fits at $n = 30$, 120 and 500, but those within a factor of 1.5 of $n$ = rank, and those on inputs of signs, for which it is not meant.
+# Each cell has {glue:text}`repetitions` data sets, eight for each student; the tolerance is what chance alone exceeds in one of a hundred such tables.
 
 # %%
 #| tags: [hide-input]
@@ -315,7 +315,7 @@ for name, choice in [("short", "neurons of length 0.1"), ("narrow", "50 neurons"
 #
 # ## Inputs: covariance, lengths, and what is left
 #
-# All our formulas are for standard normal inputs, through the kernel $K$. How much of that is needed? Less than it seems.
+# All our formulas are for standard normal inputs, through the kernel $K$. Less of that is needed than it seems.
 #
 # :::{prf:proposition} What the inputs do
 # :label: prop-inputs
@@ -409,16 +409,16 @@ glue("apart-most", float(apart.max()), display=False)
 glue("skew", float((by_kernel[1, 1] / by_kernel[0, 1]).mean()), display=False)
 
 # %% [markdown]
-# The same directions with three kinds of lengths (normal, sphere, bursts) gave up to $n = 120$ the same risks, data set by data set: to {glue:text}`apart:.3f`% in the median, {glue:text}`apart-most:.1f`% at most. That is (3), but for the solver's cutoff, which treats what the shortest inputs say as rounding. Beyond $n = k$ bursts cost: {glue:text}`bursts:.0f` ± {glue:text}`bursts-error:.0f`% at $n = 500$,
-# predicted {glue:text}`burst-line:.0f`%. A covariance changes the risk itself (that of random neurons at $n = 120$ is {glue:text}`skew:.2f` times that of isotropic inputs, both as shares) but the prediction follows it, if made with that covariance. Signs have no formula here; at $n = 500$ their risk is {glue:text}`signs-below:.1f` ± {glue:text}`signs-below-error:.1f`% below the prediction
-# for normal inputs. A sum of $d$ signs is normal but for corrections of order $1/d$, if no input dominates a neuron; {ref}`ex-axes` is about neurons for which one does.
+# The same directions with three kinds of lengths (normal, sphere, bursts) gave up to $n = 120$ the same risks, data set by data set: to {glue:text}`apart:.3f`% in the median, {glue:text}`apart-most:.1f`% at most. That is (3), but for the solver's cutoff. Beyond $n = k$ bursts cost: {glue:text}`bursts:.0f` ± {glue:text}`bursts-error:.0f`% at $n = 500$,
+# predicted {glue:text}`burst-line:.0f`%. A covariance changes the risk itself ({glue:text}`skew:.2f` times that of isotropic inputs for random neurons at $n = 120$, both as shares), and the prediction with it. Signs have no formula here; at $n = 500$ their risk is {glue:text}`signs-below:.1f` ± {glue:text}`signs-below-error:.1f`% below the prediction
+# for normal inputs. A sum of $d$ signs is normal but for corrections of order $1/d$, if no input dominates a neuron ({ref}`ex-axes`).
 #
-# *So:* of pretraining, too, inputs change little. Students of three kinds of inputs, pretrained alike, gain from the near source {glue:text}`near-normal:.1f` ± {glue:text}`near-normal-error:.1f` (normal inputs), {glue:text}`near-skewed:.1f` ± {glue:text}`near-skewed-error:.1f` (power law) and {glue:text}`near-odd:.1f` ± {glue:text}`near-odd-error:.1f` (signs) at $n = 30$, from the distant one
-# {glue:text}`far-normal:.2f` ± {glue:text}`far-normal-error:.2f`, {glue:text}`far-skewed:.2f` ± {glue:text}`far-skewed-error:.2f` and {glue:text}`far-odd:.2f` ± {glue:text}`far-odd-error:.2f`. For the sphere and for bursts nothing is left to train: by (2) their students on the population are those of normal inputs, and by (3) so are their risks below $n = k$.
+# *So:* of pretraining, too, inputs change little. Students of three kinds of inputs gain from the near source {glue:text}`near-normal:.1f` ± {glue:text}`near-normal-error:.1f` (normal inputs), {glue:text}`near-skewed:.1f` ± {glue:text}`near-skewed-error:.1f` (power law) and {glue:text}`near-odd:.1f` ± {glue:text}`near-odd-error:.1f` (signs) at $n = 30$, from the distant one
+# {glue:text}`far-normal:.2f` ± {glue:text}`far-normal-error:.2f`, {glue:text}`far-skewed:.2f` ± {glue:text}`far-skewed-error:.2f` and {glue:text}`far-odd:.2f` ± {glue:text}`far-odd-error:.2f`. For the sphere and bursts there is nothing to train: by (2) their students are those of normal inputs, and by (3) so are their risks below $n = k$.
 #
 # ## Initial scale: few samples see the spectrum, many the span
 #
-# {doc}`relu-students` derived why short neurons turn and long ones stay, {doc}`what-pretraining-adds` counted what features they hold. What does a target sample make of it? With $n \ll k$ the predicted risk hangs on the strengths of features, as strong ones are used first. With $n > k$ only the span is left, {eq}`lengths`, and in it
+# {doc}`relu-students` derived why short neurons turn and long ones stay, {doc}`what-pretraining-adds` counted what features they hold. With $n \ll k$ samples of the target the predicted risk hangs on the strengths of features, as strong ones are used first. With $n > k$ only the span is left, {eq}`lengths`, and in it
 # a faint feature counts as much as a strong one.
 
 # %%
@@ -462,14 +462,13 @@ glue("short-rank-high", int(rank.sel(short).max()), display=False)
 glue("short-peak", float(ratio.sel(short).sel(few=120).mean()), display=False)
 
 # %% [markdown]
-# *So:* at $n = 30$, of all choices here only short initial neurons, trained to the end of their 1,000 steps, make the distant source a liability (gain {glue:text}`short-30:.2f`; {glue:text}`short-120:.2f` at 120); at $n = 500$, where only the span counts
-# (and with it the cutoff), the gain is {glue:text}`short-500:.2f`, from the same student. Stopped at the loss that lazy students reach, such students did no harm in {doc}`what-pretraining-adds`. The longest are nearly the control.
+# *So:* of all choices here only short initial neurons, trained to the end of their 1,000 steps, make the distant source a liability (gain {glue:text}`short-30:.2f` at $n = 30$, {glue:text}`short-120:.2f` at 120); at $n = 500$, where only the span counts
+# (and with it the cutoff), the same student gains {glue:text}`short-500:.2f`. Stopped early, or with random neurons beside them, such students do no harm in {doc}`what-pretraining-adds`. The longest are nearly the control.
 #
 # Length also moves the *first* verdict: training anew from length 0.1 has {glue:text}`first-short:.1f` ± {glue:text}`first-short-error:.1f` times the control's risk, from length 10 {glue:text}`first-lazy:.3f` ± {glue:text}`first-lazy-error:.3f` times. Part of what random features won in
 # {doc}`relu-transfer` was the start of their opponent.
 #
-# (What the table leaves out near $n$ = rank hits the shortest neurons: the numerical rank of such a student at $\mu = 0.5$ is {glue:text}`short-rank-low` to {glue:text}`short-rank-high`, a matter of the cutoff, and so is the prediction near there. At $n = 120$ the measured risk
-# is {glue:text}`short-peak:.1f` times the predicted one.)
+# (The rank of the shortest neurons at $\mu = 0.5$ is {glue:text}`short-rank-low` to {glue:text}`short-rank-high`, a matter of the cutoff, and so is the prediction near there, which the table leaves out: at $n = 120$ the measured risk is {glue:text}`short-peak:.1f` times the predicted one.)
 #
 # ## Teachers: what is easy about them
 #
@@ -566,13 +565,12 @@ glue("easy-signs", 100 * float(single[0] / 0.5), display=False)
 
 # %% [markdown]
 # *So:* the exponent belongs to the convention. From $n = 30$ to 240 it is {glue:text}`nu-ones:.2f` (95% from {glue:text}`nu-ones-low:.2f` to {glue:text}`nu-ones-high:.2f`) for weights 1, {glue:text}`nu-signs:.2f` ({glue:text}`nu-signs-low:.2f` to {glue:text}`nu-signs-high:.2f`) for signs and {glue:text}`nu-normal:.2f`
-# ({glue:text}`nu-normal-low:.2f` to {glue:text}`nu-normal-high:.2f`) for Gaussian weights. The boundary of the distant source moves little, from $n$ = {glue:text}`meets-ones-distant` to {glue:text}`meets-signs-distant` and {glue:text}`meets-normal-distant`: numerator and denominator of the comparison change together.
-# That of the *control* does: random neurons are overtaken at $n$ = {glue:text}`meets-ones-random` for weights 1, and are behind from the first size on for the others. What random features are quick
-# to learn first is the constant.
+# ({glue:text}`nu-normal-low:.2f` to {glue:text}`nu-normal-high:.2f`) for Gaussian weights. The boundary of the distant source moves little, from $n$ = {glue:text}`meets-ones-distant` to {glue:text}`meets-signs-distant` and {glue:text}`meets-normal-distant`; that of the *control* does.
+# Random neurons are overtaken at $n$ = {glue:text}`meets-ones-random` for weights 1, and are behind from the first size on for the others: what they are quick to learn is the constant.
 #
 # ## Width: the peak moves, the gain settles
 #
-# A student of $m$ neurons has $m$ features, so the peak of its last layer is at $n = m$ (at its rank, if neurons nearly coincide). As $m$ grows, it moves away, and what remains at a given $n$ is the limit of infinitely many neurons. For *random* neurons the limit is in closed form: the features are spherical harmonics with the eigenvalues of
+# The peak of a last layer is at $n = m$ (at its rank, if neurons nearly coincide). As $m$ grows it moves away, and what remains at a given $n$ is the limit of infinitely many neurons. For *random* neurons it is in closed form: the features are spherical harmonics with the eigenvalues of
 # {prf:ref}`thm-mercer`, and the target's coefficients on them are {eq}`degree-shares`. Degrees from 4 on have so many functions that $n$ samples cannot tell them from noise; together they act as a ridge (and as a residual).
 
 
@@ -707,4 +705,4 @@ for n, expected in zip(ns[1:], curve[1:], strict=True):
 # 1. Inputs enter through their covariance (a change of neurons) and, beyond $n = k$, the spread of their lengths (a closed form). What is not Gaussian beyond that shifts the risk a little, if no input dominates a neuron.
 # 2. A near source helped wherever neurons moved; a distant one hurt from short neurons trained to the end. Report initial length *and* training loss before you credit or blame a source.
 # 3. The exponent of scratch training belongs to the teacher, and who wins between random features and scratch training to the teacher, the width and the initial length: quote them together.
-# 4. In practice: fit one last layer on the pretrained and one on the *initial* neurons; the ratio of their risks is the source's credit. If it is below 1, stop pretraining earlier or start from longer neurons, and use a ridge near $n$ = rank.
+# 4. In practice: fit one last layer on the pretrained and one on the *initial* neurons; the ratio of their risks is the source's credit. If it is below 1, stop pretraining earlier, start from longer neurons or put the initial ones beside ({ref}`ex-both`), and use a ridge near $n$ = rank.
