@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.grid import each, spread
+from fatelib.batch import each
+from fatelib.grid import spread
 from fatelib.linear.bidiagonal import Bidiagonal, chi, reduced_tasks
 from fatelib.linear.network import DeepLinear, truncate
 from fatelib.linear.quadratic import product

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -20,12 +20,10 @@ from jaxtyping import Array
 from tqdm.auto import tqdm
 
 from fatelib.arguments import brief, check_count, check_flag, check_key, check_type
+from fatelib.batch import each, one_by_one
 from fatelib.store import Memory, Store
 
 __all__ = ["sweep"]
-
-# Platforms that do one thing after the other.
-_ONE_BY_ONE = ("cpu",)
 
 
 def sweep(
@@ -40,6 +38,7 @@ def sweep(
     static: Sequence[str] = (),
     common: bool = True,
     chunk: int | None = None,
+    at_once: int = 1,
     store: str | os.PathLike[str] | None = None,
     attrs: Mapping[str, Any] | None = None,
     progress: bool = True,
@@ -52,8 +51,9 @@ def sweep(
     has its own key, whatever the chunks, devices and processes.
 
     A CPU does its share of the instances one after the other: none waits for the slowest. A GPU
-    does all of its share at once (`jax.vmap`), so that a loop in `measure` goes on until the
-    slowest of them stops.
+    does all of its share at once (`jax.vmap`), of several chunks if you like. There a loop in
+    `measure` goes on until the slowest of them stops; the training of fatelib lets those that have
+    finished rest.
 
     Args:
         measure: ``measure(key, prepared, **point)`` returns a dictionary of arrays whose axes are
@@ -73,6 +73,8 @@ def sweep(
         common: Give all points the same random numbers; otherwise independent ones, and then each
             is prepared by itself.
         chunk: The most instances in a chunk; by default all.
+        at_once: The most chunks that a GPU does at once: points that share their static values, of
+            common random numbers.
         store: Directory that the chunks are written to as they finish (zarr). A sweep started anew
             with the same store does only what is missing; another version of fatelib or another
             precision is refused like other parameters. Functions are not compared: after a change
@@ -100,6 +102,7 @@ def sweep(
     check_count("instances", instances)
     if chunk is not None:
         check_count("chunk", chunk)
+    check_count("at_once", at_once)
     check_key("key", key)
     check_flag("common", common)
     check_flag("progress", progress)
@@ -187,35 +190,96 @@ def sweep(
         here = here.isel(instance=rows).transpose("instance", ...)
         return {str(name): jnp.asarray(array.values) for name, array in here.data_vars.items()}
 
+    def compute(group: Sequence[int], width: int) -> list[dict[str, xr.Variable]]:
+        """Do the chunks of a group, at once where there are several."""
+        block = chunks[group[0]][1]
+        points = [
+            {name: outer[name][i] for name, i in chunks[number][0].items()} for number in group
+        ]
+        fixed = {name: points[0][name] for name in static}
+        salt = None if common else _salt(points[0])
+        part, prepared = shared(tuple(fixed.values()), block, salt)
+        # A group that is short repeats its end, for the same reason as the last block.
+        rows = np.minimum(np.arange(width), len(group) - 1)
+        if given is not None:
+            found = [earlier(chunks[group[row]][0], block) for row in rows]
+            prepared = jax.tree.map(lambda *arrays: jnp.stack(arrays, axis=1), *found)
+        varying = {
+            name: jnp.asarray([points[row][name] for row in rows])
+            for name in outer
+            if name not in static
+        }
+        how = {"measure": measure, "fixed": fixed, "varying": varying, "width": width}
+        results = spread(_at_points, (part, prepared), {**how, "given": given is not None})
+        if not isinstance(results, Mapping):
+            raise TypeError(f"measure must return a dictionary; got {type(results).__name__}")
+        results = {name: np.asarray(array)[: len(block)] for name, array in results.items()}
+        values = []
+        for i, point in enumerate(points):
+            own = {name: array[:, i] for name, array in results.items()}
+            values.append(_collect(own, inner, point))
+        return values
+
     finished = target.finished()
     mine = range(jax.process_index(), len(chunks), jax.process_count())
-    todo = [number for number in mine if not finished[number]]
     with tqdm(
         desc="sweep",
         unit="chunk",
         total=len(mine),
-        initial=len(mine) - len(todo),
+        initial=int(finished[mine].sum()),
         disable=not progress,
     ) as bar:
-        for number in todo:
+        most = at_once if common and not one_by_one() else 1
+        alike = [([index[name] for name in static], block.start) for index, block in chunks]
+        for group, width in _groups(mine, alike, most):
+            if finished[group].all():
+                continue
             started = time.perf_counter()
-            index, block = chunks[number]
-            point = {name: outer[name][i] for name, i in index.items()}
-            salt = None if common else _salt(point)
-            part, prepared = shared(tuple(point[name] for name in static), block, salt)
-            if given is not None:
-                prepared = earlier(index, block)
-            named = {name: v if name in static else jnp.asarray(v) for name, v in point.items()}
-            results = spread(measure, (part, prepared), named)
-            values = _collect(results, len(block), inner, point)
-            region = {name: slice(i, i + 1) for name, i in index.items()}
-            region |= {name: slice(0, len(along)) for name, along in inner.items()}
-            region["instance"] = slice(block.start, block.stop)
-            target.write(number, region, values, time.perf_counter() - started)
-            bar.update()
+            # All of them, so that what a group holds does not depend on interruptions.
+            results = compute(group, width)
+            seconds = (time.perf_counter() - started) / len(group)
+            for number, values in zip(group, results, strict=True):
+                if finished[number]:
+                    continue
+                index, block = chunks[number]
+                region = {name: slice(i, i + 1) for name, i in index.items()}
+                region |= {name: slice(0, len(along)) for name, along in inner.items()}
+                region["instance"] = slice(block.start, block.stop)
+                target.write(number, region, values, seconds)
+                bar.update()
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices("fatelib.sweep")
     return target.load()
+
+
+def _groups(
+    numbers: Sequence[int], alike: Sequence[Any], most: int
+) -> Iterator[tuple[list[int], int]]:
+    """Divide chunks that are alike into groups as equal as can be; say how long the longest is."""
+    for _, same in itertools.groupby(numbers, lambda number: alike[number]):
+        run = list(same)
+        parts = np.array_split(run, -(-len(run) // most))
+        for group in parts:
+            yield group.tolist(), len(parts[0])
+
+
+def _at_points(
+    key: Array,
+    prepared: Any,
+    *,
+    measure: Callable[..., Mapping[str, Array]],
+    fixed: Mapping[str, Any],
+    varying: Mapping[str, Array],
+    width: int,
+    given: bool,
+) -> Any:
+    """Measure one instance at some points, for which `given` results differ."""
+
+    def at(row: Array) -> Any:
+        point, own = jax.tree.map(lambda array: array[row], (varying, prepared if given else ()))
+        return measure(key, own if given else prepared, **fixed, **point)
+
+    return each(at, jnp.arange(width))
 
 
 def _salt(point: Mapping[str, Any]) -> bytes:
@@ -237,11 +301,9 @@ def _check_given(given: xr.Dataset, outer: Mapping[str, Sequence[Any]], key: Any
 
 
 def _collect(
-    results: Any, count: int, inner: Mapping[str, Any], point: Mapping[str, Any]
+    results: Mapping[str, np.ndarray], inner: Mapping[str, Any], point: Mapping[str, Any]
 ) -> dict[str, xr.Variable]:
     """Move the axis of instances to the end, add the outer axes and refuse what is no number."""
-    if not isinstance(results, Mapping):
-        raise TypeError(f"measure must return a dictionary; got {type(results).__name__}")
     values = {}
     shape = tuple(len(along) for along in inner.values())
     for name, array in results.items():
@@ -250,7 +312,7 @@ def _collect(
                 f"measure must return {name} as a number or with the shape {shape} of the inner "
                 f"dimensions; got {np.shape(array)[1:]}"
             )
-        part = np.moveaxis(np.asarray(array)[:count], 0, -1)
+        part = np.moveaxis(array, 0, -1)
         if not np.isfinite(part).all():
             where = ", ".join(f"{dim} = {value}" for dim, value in point.items())
             raise FloatingPointError(
@@ -304,29 +366,20 @@ def spread(function: Callable[..., Any], batch: Any, shared: Mapping[str, Any]) 
     return jax.tree.map(lambda array: array[:count], results) if missing else results
 
 
-def each(function: Callable[[Any], Any], batch: Any) -> Any:
-    """Map a function over a leading axis: on a CPU one after the other, elsewhere all at once.
-
-    One after the other, no loop waits for the slowest, and the arrays of each stay in the cache.
-    """
-    if jax.local_devices()[0].platform in _ONE_BY_ONE:
-        return jax.lax.map(function, batch)
-    return jax.vmap(function)(batch)
-
-
-def within(memory: Any, size: float, instances: Any) -> int:
-    """Return how many instances of `size` bytes fit into `memory` gigabytes, at most all.
+def within(memory: Any, size: float, instances: Any) -> dict[str, Any]:
+    """Return the options of `sweep` for instances of `size` bytes in `memory` gigabytes.
 
     Raises:
-        ValueError: Not even one does.
+        ValueError: Not even one fits.
     """
-    fit = int(min(instances, float(memory) * 1e9 / size))
+    fit = int(float(memory) * 1e9 / size)
     if fit < 1:
         raise ValueError(
             f"memory must be at least {1.01e-9 * size:.3g} (gigabytes) for one instance with all "
             f"its cells; got {float(memory):g}"
         )
-    return fit
+    chunk = min(fit, int(instances))
+    return {"chunk": chunk, "at_once": fit // chunk}
 
 
 def _shard_map(function: Any, mesh: Mesh, inputs: Any, outputs: Any) -> Any:

@@ -16,9 +16,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from fatelib.arguments import ABOVE_0, AT_LEAST_0, check, check_count, check_type
+from fatelib.batch import until
 
 # Loss this many times that of the zero network (or of the start, if larger): diverged.
 _GROWTH = 10.0
@@ -112,6 +113,59 @@ class _Progress(NamedTuple):
     series: tuple[Array, Array, Any]  # steps, loss, observed
 
 
+class _Run(eqx.Module):
+    """Training, from one record to the next."""
+
+    iteration: Iteration
+    rate: Array
+    tolerance: Array
+    decay: Array
+    bound: Array
+    steps: int = eqx.field(static=True)
+    record_every: int = eqx.field(static=True)
+    observe: Callable[[Any], Any] | None = eqx.field(static=True)
+
+    def finished(self, progress: _Progress) -> Array:
+        """Whether to stop."""
+        return (progress.step >= self.steps) | progress.converged | progress.diverged
+
+    def turn(self, progress: _Progress) -> _Progress:
+        """Train up to the next record, and make it."""
+        longest = min(self.iteration.block, self.record_every)
+        block = max(k for k in range(1, longest + 1) if self.record_every % k == 0)
+
+        def advance(_: Any, progress: _Progress) -> _Progress:
+            # Steps beyond the last one do nothing, so that every block has one length.
+            left = self.steps - progress.step
+            rates = lambda j: jnp.where(j < left, self.rate, 0)  # noqa: E731
+            state = self.iteration.advance(progress.state, block, rates, self.decay)
+            step = jnp.minimum(progress.step + block, self.steps)
+            return progress._replace(state=state, step=step)
+
+        return self.examine(jax.lax.fori_loop(0, self.record_every // block, advance, progress))
+
+    def examine(self, progress: _Progress) -> _Progress:
+        """Make a record and decide whether to stop."""
+        state = progress.state
+        excess = self.iteration.excess(state)
+        diverged = ~(excess <= self.bound)  # true also where the loss is not a number
+        balanced = self.iteration.stationary(state, self.tolerance, self.decay)
+        converged = jnp.where(self.decay > 0, balanced, excess <= self.tolerance) & ~diverged
+        seen = None if self.observe is None else self.observe(self.iteration.network(state))
+        values = jax.tree.map(
+            lambda value: jnp.where(diverged, jnp.nan, value),
+            (excess + self.iteration.minimum, seen),
+        )
+        series = jax.tree.map(
+            lambda column, value: column.at[progress.record].set(value),
+            progress.series,
+            (progress.step, *values),
+        )
+        return progress._replace(
+            record=progress.record + 1, converged=converged, diverged=diverged, series=series
+        )
+
+
 def descend(
     iteration: Iteration,
     rate: Array,
@@ -135,41 +189,9 @@ def descend(
     Returns:
         The trained network and the history, with NaN for records that were never made.
     """
-    dtype = rate.dtype
-
-    def examine(progress: _Progress, bound: ArrayLike) -> _Progress:
-        """Make a record and decide whether to stop."""
-        state = progress.state
-        excess = iteration.excess(state)
-        diverged = ~(excess <= bound)  # true also where the loss is not a number
-        balanced = iteration.stationary(state, tolerance, decay)
-        converged = jnp.where(decay > 0, balanced, excess <= tolerance) & ~diverged
-        seen = None if observe is None else observe(iteration.network(state))
-        values = jax.tree.map(
-            lambda value: jnp.where(diverged, jnp.nan, value), (excess + iteration.minimum, seen)
-        )
-        series = jax.tree.map(
-            lambda column, value: column.at[progress.record].set(value),
-            progress.series,
-            (progress.step, *values),
-        )
-        return progress._replace(
-            record=progress.record + 1, converged=converged, diverged=diverged, series=series
-        )
-
-    longest = min(iteration.block, record_every)
-    block = max(k for k in range(1, longest + 1) if record_every % k == 0)
-
-    def advance(_: Any, progress: _Progress) -> _Progress:
-        # Steps beyond the last one do nothing, so that every block has one length.
-        left = steps - progress.step
-        rates = lambda j: jnp.where(j < left, rate, 0)  # noqa: E731
-        state = iteration.advance(progress.state, block, rates, decay)
-        return progress._replace(state=state, step=jnp.minimum(progress.step + block, steps))
-
     records = -(-steps // record_every) + 1
     state = iteration.start()
-    count, no, one = jnp.zeros((), int), jnp.zeros((), bool), jnp.ones((), dtype)
+    one = jnp.ones((), rate.dtype)
     kinds = (
         one,
         one,
@@ -178,16 +200,17 @@ def descend(
         else jax.eval_shape(lambda state: observe(iteration.network(state)), state),
     )
     series = jax.tree.map(
-        lambda value: jnp.full((records, *value.shape), jnp.nan, jnp.result_type(value, dtype)),
+        lambda value: jnp.full((records, *value.shape), jnp.nan, jnp.result_type(value, one)),
         kinds,
     )
     bound = _GROWTH * jnp.maximum(iteration.excess(state), iteration.worst)
-    progress = examine(_Progress(state, count, count, no, no, series), bound)
-    progress = jax.lax.while_loop(
-        lambda p: (p.step < steps) & ~p.converged & ~p.diverged,
-        lambda p: examine(jax.lax.fori_loop(0, record_every // block, advance, p), bound),
-        progress,
-    )
+    run = _Run(iteration, rate, tolerance, decay, bound, steps, record_every, observe)
+    count, no = jnp.zeros((), int), jnp.zeros((), bool)
+    progress = run.examine(_Progress(state, count, count, no, no, series))
+    if observe is None:
+        progress = until(_Run.finished, _Run.turn, run, progress)
+    else:  # may refer to arrays of its own, which `until` would not see
+        progress = jax.lax.while_loop(lambda p: ~run.finished(p), lambda p: run.turn(p), progress)
     network = jax.tree.map(
         lambda weight: jnp.where(progress.diverged, jnp.nan, weight),
         iteration.network(progress.state),

@@ -94,7 +94,7 @@ def relu_phase_diagram(
             whose loss on the population falls slowly when it is small.
         precision: Of the matrix products in training on samples, as in `fatelib.relu.train`.
         memory: Gigabytes that the networks trained at one time may take, roughly, in this process;
-            enough for one instance.
+            enough for one instance. On a GPU as many instances and cells are trained at once.
         store: Directory to which finished chunks are written (zarr); an interrupted sweep goes on
             where it was, with bit-identical results.
         progress: Show a progress bar.
@@ -190,7 +190,7 @@ def relu_phase_diagram(
             "instances": instances,
             "key": key,
             "progress": progress,
-            "chunk": within(memory, size(n), instances),
+            **within(memory, size(n), instances),
             "store": None if store is None else Path(store) / f"{name}.zarr",
             "attrs": {**network, "outputs": outputs, "scale": float(scale), **attrs},
         }

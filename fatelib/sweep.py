@@ -84,9 +84,8 @@ def phase_diagram(
     may be a million. With ``flow`` and ``limit`` linear transfer solves for the last layer;
     otherwise it trains it by gradient descent.
 
-    On a GPU the instances of a chunk and their inner cells (noise, decay, angle) train together,
-    and take the time of the one with the most steps: cells near gamma = 1 cost their `steps` for
-    all.
+    On a GPU as many instances and cells train at once as `memory` holds; whenever only half of them
+    go on, that half goes on alone.
 
     Args:
         method: "linear_transfer" (a new last layer on frozen features) or "fine_tuning" (all
@@ -232,7 +231,7 @@ def phase_diagram(
         prepare=experiment.prepare,
         static=("depth",) if kind is ReducedNetworks else ("depth", "source_gamma"),
         common=common,
-        chunk=within(memory, experiment.bytes(max(grids["depth"])), instances),
+        **within(memory, experiment.bytes(max(grids["depth"])), instances),
         store=store,
         attrs={
             "method": method,

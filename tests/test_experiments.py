@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from fatelib.batch import each
 from fatelib.experiments import FullNetworks, _square_sample, _turn
-from fatelib.grid import each
 from fatelib.linear import DeepLinear, pretrain
 from fatelib.tasks import LinearTasks
 

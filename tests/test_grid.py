@@ -381,26 +381,33 @@ def test_kills_lose_no_finished_chunk(tmp_path):
     xr.testing.assert_identical(killed.drop_vars("chunk_seconds"), whole.drop_vars("chunk_seconds"))
 
 
-def test_all_instances_at_once_give_what_one_after_the_other_does(monkeypatch):
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+def test_all_at_once_give_what_one_after_the_other_does(at_once, monkeypatch, tmp_path):
     """The form for accelerators, on the CPU."""
 
     def measure(key, prepared, n, sides):
         draws = jax.random.normal(key, (4,)) * jnp.arange(1, 5)
         return {"mean": jnp.sum(draws**n) / sides + prepared}
 
-    def run():
+    def run(**options):
         # A function of its own each time: programs are kept by function.
         return sweep(
             lambda *args, **point: measure(*args, **point),
-            {"n": [1, 2], "sides": [2.0, 6.0]},
+            {"n": [1, 2], "sides": [2.0, 6.0, 20.0]},
             {},
             instances=5,
             key=jax.random.key(0),
             prepare=lambda keys, n: n * jnp.arange(len(keys)),
             static=("n",),
             progress=False,
+            **options,
         )
 
     one_by_one = run()
-    monkeypatch.setattr("fatelib.grid._ONE_BY_ONE", ())
-    np.testing.assert_allclose(run()["mean"], one_by_one["mean"], rtol=1e-6)
+    monkeypatch.setattr("fatelib.batch._ONE_BY_ONE", ())
+    store = tmp_path / "results.zarr"
+    data = run(at_once=at_once, store=store)
+    np.testing.assert_allclose(data["mean"], one_by_one["mean"], rtol=1e-6)
+    # Interrupted between two chunks of one group.
+    (store / "chunk_seconds" / "1").unlink()
+    np.testing.assert_array_equal(run(at_once=at_once, store=store)["mean"], data["mean"])

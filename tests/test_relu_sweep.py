@@ -60,6 +60,19 @@ def test_cells_are_the_protocols(grid):
 
 
 @pytest.mark.slow
+def test_cells_at_once_are_cells_one_by_one(grid, monkeypatch):
+    """The form for accelerators, on the CPU."""
+    monkeypatch.setattr("fatelib.batch._ONE_BY_ONE", ())
+    jax.clear_caches()  # programs are kept by function
+    data = relu_phase_diagram([0.2, 0.6], [40], **SMALL)
+    alone = grid[0].sel(n=[40])
+    for name in ("risk", "risk_scratch", "source_loss"):
+        np.testing.assert_allclose(data[name], alone[name], rtol=1e-3, err_msg=name)
+    for name in ("steps", "steps_scratch", "converged", "source_steps"):
+        np.testing.assert_array_equal(data[name], alone[name], err_msg=name)
+
+
+@pytest.mark.slow
 def test_a_part_has_the_values_of_the_whole_and_a_store_is_kept(grid):
     data, store = grid
     again = relu_phase_diagram([0.2, 0.6], [10, 40], store=store, **SMALL)

@@ -142,10 +142,10 @@ def test_cells_at_once_are_cells_one_by_one(monkeypatch):
 
     def run():
         jax.clear_caches()  # programs are kept by function
-        return phase_diagram("fine_tuning", [0.4, 1.2], [0.5], **options)
+        return phase_diagram("fine_tuning", [0.4, 1.2], [0.5, 1.5], **options)
 
     alone = run()
-    monkeypatch.setattr("fatelib.grid._ONE_BY_ONE", ())
+    monkeypatch.setattr("fatelib.batch._ONE_BY_ONE", ())
     at_once = run()
     for name in ("risk", "risk_scratch", "steps", "steps_scratch", "converged"):
         np.testing.assert_allclose(at_once[name], alone[name], rtol=1e-10, err_msg=name)

@@ -87,8 +87,9 @@ def train(
         precision: "highest", "high" or "default": of the matrix products in the steps of both
             layers, as in `jax.lax.Precision`. On a CPU all are exact in float32. Recent NVIDIA
             GPUs round the factors to 10 bits (TF32) by default, for speed; with more samples than
-            inputs that changes risks by about 1e-4 of themselves (`benchmarks/relu.py`, with the
-            rounding done on a CPU). The recorded losses are exact always.
+            inputs that changes risks by about 1e-4 of themselves
+            (`benchmarks/relu_precision.py`, with the rounding done on a CPU). The recorded losses
+            are exact always.
         record_every: Steps between two records; stopping is decided at records only.
         observe: A function of the network, recorded along with the loss. Pass the same function
             object to later calls: each new one compiles anew.
