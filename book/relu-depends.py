@@ -418,7 +418,7 @@ glue("skew", float((by_kernel[1, 1] / by_kernel[0, 1]).mean()), display=False)
 #
 # ## Initial scale: few samples see the spectrum, many the span
 #
-# {doc}`relu-students` derived why short neurons turn and long ones stay, {doc}`what-pretraining-adds` counted what features they hold. With $n \ll k$ samples of the target the predicted risk hangs on the strengths of features, as strong ones are used first. With $n > k$ only the span is left, {eq}`lengths`, and in it
+# {doc}`relu-students` derived why short neurons turn and long ones stay; {doc}`what-pretraining-adds` measured what features they hold. With $n \ll k$ samples of the target the predicted risk hangs on the strengths of features, as strong ones are used first. With $n > k$ only the span is left, {eq}`lengths`, and in it
 # a faint feature counts as much as a strong one.
 
 # %%

@@ -32,7 +32,7 @@ early, steps = 60, 1500
 
 
 def rate(scale):
-    """About half the largest stable step: the curvature is of order scale^2 + 1."""
+    """Half the largest stable step or less: the curvature is of order scale^2 + 1."""
     return 1 / (0.5 + scale**2)
 
 
@@ -65,7 +65,7 @@ def learn(key, scale):
 
 
 time = np.concatenate([np.arange(0, early, 2), np.arange(early, steps + 1, 30)])
-keys = jax.random.split(jax.random.key(0), 6)
+keys = jax.random.split(jax.random.key(0), 4)
 runs = {(s, i): learn(key, s) for s in scales for i, key in enumerate(keys)}
 
 # %%
@@ -119,7 +119,9 @@ note(on_top=100 * (cosine.max(1) > 0.99).mean())
 # %% [markdown]
 # Nothing told the student how many neurons its teacher has, or where they are. Yet from short initial neurons {glue:text}`turned:.0f`% of its own end up within
 # 26° (a cosine of 0.9) of one of the teacher's, {glue:text}`on-top:.0f`% within 8° (0.99). Some others are deep red, *opposite* to a teacher neuron; we come back to them in {ref}`ex-opposite`. From long
-# initial neurons nothing of the kind happens, though that network learns its task, too.
+# initial neurons nothing of the kind happens, though such a network, too, learns all but {glue:text}`lazy-left:.1f`% of its task.
+#
+# The **source teacher**, $f_s$, is the target's teacher of $m^* = 20$ unit neurons with output weight 1, as in {doc}`from-lines-to-kernels`, without half of them. Students have $m = 200$ neurons, inputs $d = 30$ dimensions.
 #
 # ## What moves a neuron
 #
@@ -164,9 +166,9 @@ note(on_top=100 * (cosine.max(1) > 0.99).mean())
 #
 # It is the conservation law of {doc}`deep-linear-dynamics`, neuron by neuron {cite:p}`du2018`. The student must build an $f$ of a given size, which takes $c_i \lvert w_i \rvert$ of order
 # one. If $s \ll 1$, then $\lvert c_i \rvert \approx \lvert w_i \rvert$: the neuron turns as fast as it is pushed. If $s \gg 1$, then $c_i$ of order $1/s$ is enough, a neuron turns with $1/s^2$ of
-# the push, and not for long, because $c_i$ learns at a rate of $s^2$. One number leads from **rich** to **lazy** {cite:p}`chizat2019`. The paper has $s = 1$, in between.
+# the push, and not for long, because $c_i$ learns at a rate of $s^2$. One number leads from **rich**, where neurons turn, to **lazy**, where nearly only the output weights learn, as in {doc}`feature-sparsification` {cite:p}`chizat2019`. The paper has $s = 1$, in between.
 #
-# We take steps of $\eta = 1/(s^2 + \frac12)$, about half the largest stable size (the curvature is of order $s^2 + 1$). So equal numbers of *steps* are not equal *times* $\eta\, \times$ steps: our {glue:text}`steps` steps are a time
+# We take steps of $\eta = 1/(s^2 + \frac12)$, which we took as half the largest stable size or less. So equal numbers of *steps* are not equal *times* $\eta\, \times$ steps: our {glue:text}`steps` steps are a time
 # of {glue:text}`time-rich:.0f` for $s = 0.1$ and of {glue:text}`time-lazy:.0f` for $s = 5$, and to give the second as much time as the first would take {glue:text}`time-steps` steps. Where that matters ({doc}`what-pretraining-adds`) we compare at equal training loss, too.
 #
 # Steps break {eq}`neuron-balance`, by $\eta^2 (c_i^2 \lvert M_i \rvert^2 - (w_i \cdot M_i)^2)$ each. That is at most $\eta^2$ times the squared gradient, and steps of up to half the largest stable size lower the loss by at
@@ -186,166 +188,11 @@ fatelib.agreement_table(
 )
 
 # %% [markdown]
-# ## Kernels before and after
-#
-# Which functions a last layer can learn easily depends on the neurons through their kernel $\Theta(x, x') = \frac1m \sum_i \operatorname{relu}(w_i \cdot x) \operatorname{relu}(w_i \cdot x')$. The
-# paper compares students and teachers by this kernel on a set of inputs, its Gram matrix. We sort the inputs by the teacher neuron that they excite most.
-
-# %%
-#| name: fig-3ab
-#| caption: >-
-#|   Gram matrices on the same 200 random inputs, sorted by the source neuron they excite most, with the mean of every feature removed: student before pretraining; after it, from
-#|   initial scale $s = 5$, 2, 1 and 0.1; and source teacher (10 neurons). $d = 30$, $m = 200$, one instance. Colours are scaled panel by panel.
-#| alt: >-
-#|   Six square matrices. The student before training and after training from large scale shows a diagonal and noise. From scale two to one, ten blue blocks emerge along the
-#|   diagonal from the noise. From scale 0.1 the matrix cannot be told from that of the teacher.
-X = jax.random.normal(jax.random.key(1), (200, d))
-X = X[jnp.argsort(jnp.argmax(X @ source.T, axis=1))]
-
-
-def centred(gram):
-    rows, columns = gram.mean(1, keepdims=True), gram.mean(0, keepdims=True)
-    return gram - rows - columns + gram.mean()
-
-
-panels = {"before": start.W}
-panels |= {f"s = {s:g}": runs[s, 0][2].W for s in (5.0, 2.0, 1.0, 0.1)}
-panels["teacher"] = source
-fig, axes = plt.subplots(2, 3, figsize=(6.4, 4.6))
-for ax, (title, W) in zip(axes.flat, panels.items(), strict=True):
-    gram = centred(np.asarray(relu.feature_gram(W, X)))
-    limit = np.quantile(abs(gram), 0.98)
-    ax.imshow(gram, vmin=-limit, vmax=limit, cmap="RdBu", interpolation="none")
-    ax.set(title=title, xticks=[], yticks=[])
-    ax.grid(False)
-
-# %% [markdown]
-# A measure of how alike two kernels are is the cosine between them, with the mean of every feature removed, the **centred alignment** {cite:p}`cortes2012,kornblith2019`. For neurons $w_1, \dots, w_m$ and $v_1, \dots, v_k$
-#
-# $$
-# \begin{aligned}
-# A(W, V) &= \frac{\langle \Theta_W, \Theta_V \rangle}{\lVert \Theta_W \rVert\, \lVert \Theta_V \rVert}, \\
-# \langle \Theta_W, \Theta_V \rangle &= \frac{1}{mk} \sum_{ij} \Big( K(w_i, v_j) - \tfrac{1}{2\pi} \lvert w_i \rvert \lvert v_j \rvert \Big)^2 .
-# \end{aligned}
-# $$ (alignment)
-#
-# The right-hand side is exact for the whole input distribution, no inputs needed: {py:func}`fatelib.relu.feature_alignment`. We check it against Gram matrices between two independent sets of 500 inputs, twenty times. (A square
-# Gram matrix would be biased by its diagonal, which is why small samples make any two networks look alike.) The closed form of the risk is checked against $10^6$ fresh inputs, in twenty batches. (Tolerance: what chance alone exceeds in one of a hundred such tables.)
-
-# %%
-networks = [start, *(runs[s, 0][2] for s in (0.1, 1))]
-coords = {"network": ["before", "s = 0.1", "s = 1"]}
-
-
-@jax.jit
-def sampled(network, key):
-    """Alignment on 1,000 inputs, and risk on 50,000."""
-    keys = jax.random.split(key)
-    inputs = jax.random.normal(keys[0], (1000, d))
-    grams = [relu.feature_gram(W, inputs)[:500, 500:] for W in (network.W, source)]
-    A, B = (centred(gram) for gram in grams)
-    alignment = jnp.vdot(A, B) / jnp.linalg.norm(A) / jnp.linalg.norm(B)
-    inputs = jax.random.normal(keys[1], (50_000, d))
-
-    def error2(x):
-        return (network(x) - tasks.target(x)) ** 2
-
-    return alignment, jax.lax.map(error2, inputs, batch_size=2500).mean()
-
-
-batches = jax.random.split(jax.random.key(2), 20)
-found = np.array([[sampled(f, key) for key in batches] for f in networks])
-aligned, risks = (
-    xr.DataArray(values, coords, ("network", "batch"))
-    for values in found.T.swapaxes(1, 2)
-)
-exact = [(relu.feature_alignment(f.W, source), tasks.risk(f)) for f in networks]
-alignments, exact_risks = np.array(exact).T
-pairs = {"alignment, closed form": (aligned, alignments)}
-pairs |= {"risk by the kernel": (risks, exact_risks)}
-fatelib.agreement_table(pairs, over="batch", tolerance=tolerance(6, len(batches)))
-
-# %% [markdown]
-# ## Turned neurons come last
-
-# %%
-#| name: fig-features-last
-#| caption: >-
-#|   Pretraining from step 0 on: loss as a share of the initial one; median cosine of the student's neurons with the sum of the teacher's; alignment of the kernels; share of neurons with a cosine above 0.9 with some teacher
-#|   neuron. Linear axis up to step 2, logarithmic beyond. Six instances each; $d = 30$, $m = 200$, half of the target's 20 neurons in the source.
-#| alt: >-
-#|   Four panels against the step. For short initial neurons the cosine with the common direction has a peak at about eight steps, the loss falls below one per cent within fifty, the alignment rises from 0.35
-#|   from the first steps on, and the share of turned neurons leaves zero only after a hundred. For the longest neurons only the loss changes.
-#| tags: [hide-input]
-titles = {
-    "loss": "share of the task left",
-    "mean direction": "cosine with the common direction",
-    "alignment": "alignment $A$",
-    "turned": "share of neurons turned",
-}
-fig, axes = plt.subplots(2, 2, figsize=(7.5, 5), sharex=True)
-for ax, (name, title) in zip(axes.flat, titles.items(), strict=True):
-    for k, scale in enumerate(scales):
-        for i in range(len(keys)):
-            series = runs[scale, i][-1][name]
-            unit = series[0] if name == "loss" else 1
-            label = None if i else f"s = {scale:g}"
-            ax.plot(time, series / unit, f"C{k}", linewidth=0.8, label=label)
-    ax.set(title=title)
-axes[0, 0].set(yscale="log")
-axes[1, 1].legend(fontsize="small")
-for ax in axes[1]:
-    ax.set_xscale("symlog", linthresh=2)
-    ax.set(xlabel="steps", xlim=(0, steps), xticks=[0, 10, 100, 1000])
-
-# %%
-#| tags: [build-only]
-thousands = round(steps * rate(rich) / rate(lazy) / 1000)
-note(steps=steps, time_steps=f"{thousands},000")
-note(time_rich=steps * rate(rich), time_lazy=steps * rate(lazy))
-
-
-def seen(name, scale):
-    """A record of all instances at half the neurons, (instance, time)."""
-    return np.array([runs[scale, i][-1][name] for i in range(len(keys))])
-
-
-def shares(scale):
-    loss = seen("loss", scale)
-    return loss / loss[:, :1]
-
-
-learned = (shares(rich) > 0.01).sum(1)  # the first record below one per cent
-at = range(len(keys)), learned
-aligned, turned = seen("alignment", rich), 100 * seen("turned", rich)
-direction = seen("mean direction", rich).mean(0)
-peak = int(direction.argmax())
-assert direction[peak] > 1.5 * direction[time == early]
-assert (turned[at] < 10).all()
-assert (turned[:, -1] > 50).all()
-note(early_step=int(time[learned].max()), common_step=int(time[peak]))
-note(common_peak=direction[peak], common_end=direction[-1])
-note(start_alignment=aligned[:, 0].mean(), early_alignment=aligned[at].mean())
-note(final_alignment=aligned[:, -1].mean(), early_turned=turned[at].mean())
-note(final_turned=turned[:, -1].mean(), lazy_left=100 * shares(lazy)[:, -1].mean())
-note(final_loss=1e6 * seen("loss", rich)[:, -1].mean())
-note(final_left=100 * shares(rich)[:, -1].mean())
-
-# %% [markdown]
-# From short neurons, $s = 0.1$, the panels show an order. First, within {glue:text}`common-step` steps, the neurons turn towards one common direction, the sum of the teacher's neurons {cite:p}`maennel2018`: their median cosine with it
-# rises from 0 to {glue:text}`common-peak:.2f`, and later settles at {glue:text}`common-end:.2f`. Next the loss falls: after {glue:text}`early-step` steps less than 1% of the task is left in every instance. Much of the alignment comes in this time, from {glue:text}`start-alignment:.2f` to
-# {glue:text}`early-alignment:.2f`. But only {glue:text}`early-turned:.2f`% of the neurons have turned to a neuron of the teacher. That happens in the
-# remaining steps, which bring the share of turned neurons to {glue:text}`final-turned:.0f`% and the alignment to {glue:text}`final-alignment:.3f`. The reason is in {doc}`from-lines-to-kernels`: most of a teacher with positive output weights is of degree 0 and 1, which *any* collection
-# of neurons can make. Only degree 2 and higher tell one teacher neuron from another, and they are what is left when the loss is small.
-#
-# So a tolerance on the loss decides what features a pretrained network has. The paper stops at a loss of $10^{-6}$. Ours have {glue:text}`final-loss:.1f` $\cdot\, 10^{-6}$ in the end from $s = 0.1$, on average, which is
-# {glue:text}`final-left:.3f`% of that at the start; from $s = 5$ they still have {glue:text}`lazy-left:.1f`% of it, and have not converged. Whether turned neurons are *better* ones is the question of {doc}`what-pretraining-adds`.
-#
-# Exact population training is what training on many samples tends to. On a smaller network ($d = 10$, $m = 60$, $s = 1$, 6 teacher neurons, 3 of them in the source) we train on $n$ samples of the source and on the population, and look at the
+# Is the population a fair stand-in for many samples? On a smaller network ($d = 10$, $m = 60$, $s = 1$, 6 teacher neurons, 3 of them in the source) we train on $n$ samples of the source and on the population, and look at the
 # squared distance $D_n$ of the two functions at several steps. It should vanish like $1/n$, so that $\frac13 (D_n - 6 D_{2n} + 8 D_{4n})$, free of the first two powers of $1/n$, should be zero:
 
 # %%
-sizes, checked = np.array([1000, 2000, 4000]), np.array([60, 240, 480])
+sizes, checked = np.array([500, 1000, 2000]), np.array([60, 240, 480])
 
 
 @jax.jit
@@ -381,9 +228,180 @@ limit = xr.DataArray(
 fatelib.agreement_table({"many samples against the population": (limit, 0.0)})
 
 # %% [markdown]
+# ## Kernels before and after
+#
+# Which functions a last layer can learn easily depends on the neurons through their kernel $\Theta(x, x') = \frac1m \sum_i \operatorname{relu}(w_i \cdot x) \operatorname{relu}(w_i \cdot x')$. The
+# paper compares students and teachers by this kernel on a set of inputs, its Gram matrix. We sort the inputs by the teacher neuron that they excite most.
+
+# %%
+#| name: fig-3ab
+#| caption: >-
+#|   Gram matrices on the same 200 random inputs, sorted by the source neuron they excite most, with the mean of every feature removed: student before pretraining; after it, from
+#|   initial scale $s = 5$, 2, 1 and 0.1; and source teacher (10 neurons). $d = 30$, $m = 200$, one instance. Colours are scaled panel by panel.
+#| alt: >-
+#|   Six square matrices. The student before training and after training from large scale shows a diagonal and noise. From scale two to one, ten blue blocks emerge along the
+#|   diagonal from the noise. From scale 0.1 the matrix cannot be told from that of the teacher.
+X = jax.random.normal(jax.random.key(1), (200, d))
+X = X[jnp.argsort(jnp.argmax(X @ source.T, axis=1))]
+
+
+def centred(gram):
+    rows, columns = gram.mean(1, keepdims=True), gram.mean(0, keepdims=True)
+    return gram - rows - columns + gram.mean()
+
+
+panels = {"before": start.W}
+panels |= {f"s = {s:g}": runs[s, 0][2].W for s in (5.0, 2.0, 1.0, 0.1)}
+panels["teacher"] = source
+fig, axes = plt.subplots(2, 3, figsize=(6.4, 4.6))
+grams = {t: centred(np.asarray(relu.feature_gram(W, X))) for t, W in panels.items()}
+for ax, (title, gram) in zip(axes.flat, grams.items(), strict=True):
+    limit = np.quantile(abs(gram), 0.98)
+    ax.imshow(gram, vmin=-limit, vmax=limit, cmap="RdBu", interpolation="none")
+    ax.set(title=title, xticks=[], yticks=[])
+    ax.grid(False)
+
+# %%
+#| tags: [build-only]
+alike = np.corrcoef([gram.ravel() for gram in grams.values()])
+assert alike[0, 1] > 0.95  # before, s = 5
+assert alike[-1, -2] > 0.95  # teacher, s = 0.1
+assert (np.diff(alike[-1]) > 0).all()
+most = np.argmax(X @ source.T, axis=1)
+for k in range(len(source)):
+    rows = grams["s = 0.1"][most == k]
+    assert rows[:, most == k].mean() > 5 * abs(rows[:, most != k].mean())
+
+# %% [markdown]
+# From $s = 5$ the matrix looks as before training. From $s = 0.1$ it looks like the teacher's, with a block for each of its ten neurons; $s = 2$ and 1 are in between.
+#
+# A measure of how alike two kernels are is the cosine between them, with the mean of every feature removed, the **centred alignment** {cite:p}`cortes2012,kornblith2019`. For neurons $w_1, \dots, w_m$ and $v_1, \dots, v_k$
+#
+# $$
+# \begin{aligned}
+# A(W, V) &= \frac{\langle \Theta_W, \Theta_V \rangle}{\lVert \Theta_W \rVert\, \lVert \Theta_V \rVert}, \\
+# \langle \Theta_W, \Theta_V \rangle &= \frac{1}{mk} \sum_{ij} \Big( K(w_i, v_j) - \tfrac{1}{2\pi} \lvert w_i \rvert \lvert v_j \rvert \Big)^2 .
+# \end{aligned}
+# $$ (alignment)
+#
+# The right-hand side is exact for the whole input distribution, no inputs needed: {py:func}`fatelib.relu.feature_alignment`. We check it against Gram matrices between two independent sets of 500 inputs, twenty times. (A square
+# Gram matrix would be biased by its diagonal, which is why small samples make any two networks look alike.) (Tolerance: what chance alone exceeds in one of a hundred such tables.)
+
+# %%
+networks = [start, *(runs[s, 0][2] for s in (0.1, 1))]
+coords = {"network": ["before", "s = 0.1", "s = 1"]}
+
+
+@jax.jit
+def sampled(network, key):
+    """Alignment on 1,000 inputs."""
+    inputs = jax.random.normal(key, (1000, d))
+    grams = [relu.feature_gram(W, inputs)[:500, 500:] for W in (network.W, source)]
+    A, B = (centred(gram) for gram in grams)
+    return jnp.vdot(A, B) / jnp.linalg.norm(A) / jnp.linalg.norm(B)
+
+
+batches = jax.random.split(jax.random.key(2), 20)
+found = np.array([[sampled(f, key) for key in batches] for f in networks])
+aligned = xr.DataArray(found, coords, ("network", "batch"))
+exact = np.array([relu.feature_alignment(f.W, source) for f in networks])
+fatelib.agreement_table(
+    {"alignment, closed form": (aligned, exact)},
+    over="batch",
+    tolerance=tolerance(len(networks), len(batches)),
+)
+
+# %% [markdown]
+# ## Turned neurons come last
+#
+# When do neurons turn: while the task is learned, or after?
+
+# %%
+#| name: fig-features-last
+#| caption: >-
+#|   Pretraining from step 0 on: loss as a share of the initial one; median cosine of the student's neurons with the sum of the teacher's; alignment of the kernels; share of neurons with a cosine above 0.9 with some teacher
+#|   neuron. Linear axis up to step 2, logarithmic beyond. Four instances each; $d = 30$, $m = 200$, half of the target's 20 neurons in the source.
+#| alt: >-
+#|   Four panels against the step. For short initial neurons the cosine with the common direction has a peak at about eight steps, the loss falls below one per cent within fifty, the alignment rises from 0.35
+#|   from the first steps on, and the share of turned neurons leaves zero only after a hundred. For the longest neurons only the loss changes.
+#| tags: [hide-input]
+titles = {
+    "loss": "share of the task left",
+    "mean direction": "cosine with the common direction",
+    "alignment": "alignment $A$",
+    "turned": "share of neurons turned",
+}
+fig, axes = plt.subplots(2, 2, figsize=(7.5, 5), sharex=True)
+for ax, (name, title) in zip(axes.flat, titles.items(), strict=True):
+    for k, scale in enumerate(scales):
+        for i in range(len(keys)):
+            series = runs[scale, i][-1][name]
+            unit = series[0] if name == "loss" else 1
+            label = None if i else f"s = {scale:g}"
+            ax.plot(time, series / unit, f"C{k}", linewidth=0.8, label=label)
+    ax.set(title=title)
+axes[0, 0].set(yscale="log")
+axes[1, 1].legend(fontsize="small")
+for ax in axes[1]:
+    ax.set_xscale("symlog", linthresh=2)
+    ax.set(xlabel="steps", xlim=(0, steps), xticks=[0, 10, 100, 1000])
+
+# %%
+#| tags: [build-only]
+thousands = round(steps * rate(rich) / rate(lazy) / 1000)
+note(steps=steps, time_steps=f"{thousands},000")
+note(time_rich=steps * rate(rich), time_lazy=steps * rate(lazy))
+
+
+def seen(name, scale):
+    """A record of all instances, (instance, time)."""
+    return np.array([runs[scale, i][-1][name] for i in range(len(keys))])
+
+
+def shares(scale):
+    loss = seen("loss", scale)
+    return loss / loss[:, :1]
+
+
+learned = (shares(rich) > 0.01).sum(1)  # the first record below one per cent
+at = range(len(keys)), learned
+aligned, turned = seen("alignment", rich), 100 * seen("turned", rich)
+direction = seen("mean direction", rich).mean(0)
+peak = int(direction.argmax())
+assert direction[peak] > 1.5 * direction[time == early]
+assert (turned[at] < 10).all()
+assert (turned[:, -1] > 50).all()
+note(early_step=int(time[learned].max()), common_step=int(time[peak]))
+note(common_peak=direction[peak], common_end=direction[-1])
+note(start_alignment=aligned[:, 0].mean(), early_alignment=aligned[at].mean())
+note(final_alignment=aligned[:, -1].mean(), early_turned=turned[at].mean())
+note(final_turned=turned[:, -1].mean(), lazy_left=100 * shares(lazy)[:, -1].mean())
+note(final_loss=1e6 * seen("loss", rich)[:, -1].mean())
+note(final_left=100 * shares(rich)[:, -1].mean())
+initial = [runs[rich, i][1].W for i in at[0]]
+teachers = [runs[rich, i][0].source for i in at[0]]
+splits = [
+    relu.projection(W, f.W, f.c / teacher_neurons)
+    for W, f in zip(initial, teachers, strict=True)
+]
+spanned = np.mean([s.inside / (s.inside + s.outside) for s in splits])
+assert spanned > 0.9
+note(spanned=100 * spanned)
+
+# %% [markdown]
+# From short neurons, $s = 0.1$, the panels show an order. First, within {glue:text}`common-step` steps, the neurons turn towards one common direction, the sum of the teacher's neurons {cite:p}`maennel2018`: their median cosine with it
+# rises from 0 to {glue:text}`common-peak:.2f`, and later settles at {glue:text}`common-end:.2f`. Next the loss falls: after {glue:text}`early-step` steps less than 1% of the task is left in every instance. Much of the alignment comes in this time, from {glue:text}`start-alignment:.2f` to
+# {glue:text}`early-alignment:.2f`. But only {glue:text}`early-turned:.2f`% of the neurons have turned to a neuron of the teacher. That happens in the
+# remaining steps, which bring the share of turned neurons to {glue:text}`final-turned:.0f`% and the alignment to {glue:text}`final-alignment:.3f`. {doc}`from-lines-to-kernels` suggests why: most of a teacher with positive output weights is of degree 0 and 1, which many neurons
+# can nearly make wherever they point. ({glue:text}`spanned:.0f`% of the source is in the span of the student's 200 initial neurons.) Only degree 2 and higher tell one teacher neuron from another, and they are what is left when the loss is small.
+#
+# So when training stops decides what features a pretrained network has. The paper stops at a loss of $10^{-6}$ or at a time of 1,000, whichever comes first; at its size it is the time ({doc}`relu-transfer`). Ours from $s = 0.1$, after a time of {glue:text}`time-rich:.0f`, have a loss of {glue:text}`final-loss:.1f` $\cdot\, 10^{-6}$ on average, which is
+# {glue:text}`final-left:.3f`% of that at the start; from $s = 5$ they still have {glue:text}`lazy-left:.1f`% of it, and have not converged. Whether turned neurons are *better* ones is the question of {doc}`what-pretraining-adds`.
+
+# %% [markdown]
 # ## Turn it yourself
 #
-# Move the steps and see the neurons of one student turn. Find the step at which the first of them arrive; then raise the initial scale until none ever does.
+# Move the steps and see the neurons of one student turn. Find the step at which the first of them arrive (a cosine of 0.9); then raise the initial scale until none ever does.
 
 # %%
 #| name: fig-explore-turning
@@ -415,6 +433,12 @@ explore(
     family, x="share", lines="nearest", sliders=["step", "s"], at=where, limit=1
 )
 
+# %%
+#| tags: [build-only]
+arrived = family.sel(nearest="teacher neuron").max(["step", "share"]) > 0.9
+assert arrived.sel(s=rich)
+assert not arrived.sel(s=lazy)
+
 # %% [markdown]
 # ## Exercises
 #
@@ -430,7 +454,7 @@ explore(
 # :class: dropdown
 # :::
 #
-# At $f = 0$, $-M_i = \frac{2}{m^*} \sum_j \nabla_w K(w_i, w_j^*)$. What is orthogonal to $w_i$ is the part of $\sum_j (\pi - \theta_{ij})\, w_j^*$. A random neuron is nearly orthogonal to all of them, $\pi - \theta_{ij} \approx \frac{\pi}{2} + \cos\theta_{ij}$
+# At $f = 0$, $-M_i = \frac{2}{m^*} \sum_j \nabla_w K(w_i, w_j^*)$ (the sum is over the neurons of the source). What is orthogonal to $w_i$ is the part of $\sum_j (\pi - \theta_{ij})\, w_j^*$. A random neuron is nearly orthogonal to all of them, $\pi - \theta_{ij} \approx \frac{\pi}{2} + \cos\theta_{ij}$
 # with $\cos \theta_{ij}$ of order $1/\sqrt d$: every teacher neuron pulls with nearly the same force, on every neuron alike, so all go to the sum. The nearest one pulls harder by a factor of only $1 + \frac{2}{\pi} \cos\theta_{ij}$.
 # With small and equal output weights the gradient of the exact loss is $M_i$ but for a factor:
 
@@ -489,6 +513,7 @@ between = (abs(cosine) < 0.9).all(axis=1)
 rest = weight[between].sum() / len(source)
 print(f"{between.sum()} neurons in between: {rest:.2f}")
 assert off < 0.01
+assert (weight[(cosine < -0.9).any(axis=1)] > 0).all()
 
 # %%
 #| tags: [build-only]
@@ -503,4 +528,4 @@ note(together_low=together.min(), together_high=together.max())
 #
 # 1. Short neurons turn to their teacher's, long ones stay: $\lvert w \rvert^2 - c^2 = s^2$ is conserved, and a neuron turns with $c / \lvert w \rvert$ of the force on it.
 # 2. Turned neurons come last. A source task can be learned to within a per cent, and the kernels aligned to a good part, before more than a few neurons have turned.
-# 3. So two numbers that are rarely reported, the initial length and the loss at which training stops, decide what features a pretrained network has.
+# 3. Report two numbers: the initial length, and when training stopped. They decide what features a pretrained network has.
