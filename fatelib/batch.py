@@ -11,8 +11,8 @@ from jaxtyping import Array
 
 # Platforms that do one thing after the other.
 _ONE_BY_ONE = ("cpu",)
-# Of so few networks nobody goes on alone: a device has room for them anyway.
-_FEW = 8
+# Smaller batches are not divided: every division compiles the turn again.
+_FEW = 32
 
 
 def one_by_one() -> bool:
@@ -45,8 +45,11 @@ def until(
 
     Under `jax.vmap` a `jax.lax.while_loop` goes on for all until the last has finished. Here, once
     no more than half of a batch goes on, that half goes on alone, and so on: of many, at most twice
-    the turns that are needed are taken. Batches within batches count as one. (On a CPU nobody goes
-    on alone: compiling a loop for each half takes longer than they save there.)
+    the turns that are needed are taken, with at most about twice the memory. Batches within batches
+    count as one. JAX has no forward-mode derivatives of all this in a batch.
+
+    On a CPU it is the `while_loop`: there compiling a loop for each half takes longer than they
+    save.
 
     Args:
         finished: Whether to stop; a truth value.
@@ -64,6 +67,8 @@ def until(
         >>> jax.vmap(lambda x: until(far, lambda step, x: x + step, step, x))(start).tolist()
         [12, 13, 10]
     """
+    if one_by_one():
+        return jax.lax.while_loop(lambda now: ~finished(fixed, now), partial(turn, fixed), state)
     return _nested(finished, turn, ())(fixed, state)
 
 
@@ -96,7 +101,7 @@ def _loop(finished: Any, turn: Any, levels: Sequence[_Level], fixed: Any, state:
 
     shape = tuple(level.size for level in reversed(levels))
     size = int(np.prod(shape))
-    rest = 0 if size < _FEW or one_by_one() else size // 2
+    rest = 0 if size < _FEW else size // 2
     state = jax.lax.while_loop(
         lambda state: jnp.sum(~done(fixed, state)) > rest, partial(move, fixed), state
     )

@@ -52,8 +52,8 @@ def sweep(
 
     A CPU does its share of the instances one after the other: none waits for the slowest. A GPU
     does all of its share at once (`jax.vmap`), of several chunks if you like. There a loop in
-    `measure` goes on until the slowest of them stops; the training of fatelib lets those that have
-    finished rest.
+    `measure` goes on until the slowest of them stops; the gradient descent of fatelib lets those
+    that have finished rest.
 
     Args:
         measure: ``measure(key, prepared, **point)`` returns a dictionary of arrays whose axes are
@@ -73,8 +73,9 @@ def sweep(
         common: Give all points the same random numbers; otherwise independent ones, and then each
             is prepared by itself.
         chunk: The most instances in a chunk; by default all.
-        at_once: The most chunks that a GPU does at once: points that share their static values, of
-            common random numbers.
+        at_once: The most chunks of the same instances and static values that a GPU does at once,
+            but an eighth of all at most: an interruption costs those under way. With independent
+            random numbers it is 1. Another number gives the same results up to rounding.
         store: Directory that the chunks are written to as they finish (zarr). A sweep started anew
             with the same store does only what is missing; another version of fatelib or another
             precision is refused like other parameters. Functions are not compared: after a change
@@ -190,8 +191,8 @@ def sweep(
         here = here.isel(instance=rows).transpose("instance", ...)
         return {str(name): jnp.asarray(array.values) for name, array in here.data_vars.items()}
 
-    def compute(group: Sequence[int], width: int) -> list[dict[str, xr.Variable]]:
-        """Do the chunks of a group, at once where there are several."""
+    def compute(group: Sequence[int], width: int) -> Iterator[dict[str, xr.Variable]]:
+        """Do the chunks of a group, at once where there are several; return them one by one."""
         block = chunks[group[0]][1]
         points = [
             {name: outer[name][i] for name, i in chunks[number][0].items()} for number in group
@@ -201,11 +202,12 @@ def sweep(
         part, prepared = shared(tuple(fixed.values()), block, salt)
         # A group that is short repeats its end, for the same reason as the last block.
         rows = np.minimum(np.arange(width), len(group) - 1)
+        places = [chunks[group[row]][0] for row in rows]
         if given is not None:
-            found = [earlier(chunks[group[row]][0], block) for row in rows]
+            found = [earlier(index, block) for index in places]
             prepared = jax.tree.map(lambda *arrays: jnp.stack(arrays, axis=1), *found)
         varying = {
-            name: jnp.asarray([points[row][name] for row in rows])
+            name: jnp.asarray(coords[name][[index[name] for index in places]])
             for name in outer
             if name not in static
         }
@@ -214,11 +216,8 @@ def sweep(
         if not isinstance(results, Mapping):
             raise TypeError(f"measure must return a dictionary; got {type(results).__name__}")
         results = {name: np.asarray(array)[: len(block)] for name, array in results.items()}
-        values = []
         for i, point in enumerate(points):
-            own = {name: array[:, i] for name, array in results.items()}
-            values.append(_collect(own, inner, point))
-        return values
+            yield _collect({name: array[:, i] for name, array in results.items()}, inner, point)
 
     finished = target.finished()
     mine = range(jax.process_index(), len(chunks), jax.process_count())
@@ -229,23 +228,23 @@ def sweep(
         initial=int(finished[mine].sum()),
         disable=not progress,
     ) as bar:
-        most = at_once if common and not one_by_one() else 1
+        most = min(at_once, max(1, len(chunks) // 8)) if common and not one_by_one() else 1
         alike = [([index[name] for name in static], block.start) for index, block in chunks]
         for group, width in _groups(mine, alike, most):
             if finished[group].all():
                 continue
             started = time.perf_counter()
             # All of them, so that what a group holds does not depend on interruptions.
-            results = compute(group, width)
-            seconds = (time.perf_counter() - started) / len(group)
-            for number, values in zip(group, results, strict=True):
+            for number, values in zip(group, compute(group, width), strict=True):
                 if finished[number]:
                     continue
                 index, block = chunks[number]
                 region = {name: slice(i, i + 1) for name, i in index.items()}
                 region |= {name: slice(0, len(along)) for name, along in inner.items()}
                 region["instance"] = slice(block.start, block.stop)
-                target.write(number, region, values, seconds)
+                now = time.perf_counter()
+                target.write(number, region, values, now - started)
+                started = now
                 bar.update()
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices("fatelib.sweep")
@@ -372,6 +371,8 @@ def within(memory: Any, size: float, instances: Any) -> dict[str, Any]:
     Raises:
         ValueError: Not even one fits.
     """
+    if not one_by_one():
+        size *= 2  # the half of a batch that goes on alone is a copy
     fit = int(float(memory) * 1e9 / size)
     if fit < 1:
         raise ValueError(
@@ -379,7 +380,7 @@ def within(memory: Any, size: float, instances: Any) -> dict[str, Any]:
             f"its cells; got {float(memory):g}"
         )
     chunk = min(fit, int(instances))
-    return {"chunk": chunk, "at_once": fit // chunk}
+    return {"chunk": chunk, "at_once": min(fit // chunk, 2**31 - 1)}
 
 
 def _shard_map(function: Any, mesh: Mesh, inputs: Any, outputs: Any) -> Any:

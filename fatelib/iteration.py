@@ -3,9 +3,8 @@
 An `Iteration` says what a block of steps does to its state. This loop makes records, decides when
 to stop and notices divergence.
 
-It stands still only at records, every `record_every` steps: in a batch, where a `while_loop` must
-select between old and new for the networks that have finished, the selection then costs nothing
-beside the steps.
+It stands still only at records, every `record_every` steps: in a batch, where the old is kept for
+the networks that have finished, choosing between old and new then costs nothing beside the steps.
 """
 
 from abc import abstractmethod

@@ -84,8 +84,9 @@ def phase_diagram(
     may be a million. With ``flow`` and ``limit`` linear transfer solves for the last layer;
     otherwise it trains it by gradient descent.
 
-    On a GPU as many instances and cells train at once as `memory` holds; whenever only half of them
-    go on, that half goes on alone.
+    On a GPU as many instances and cells train at once as `memory` holds (but an eighth of the
+    diagram at most); in gradient descent, whenever only half of many go on, that half goes on
+    alone.
 
     Args:
         method: "linear_transfer" (a new last layer on frozen features) or "fine_tuning" (all

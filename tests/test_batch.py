@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fatelib.batch import each, until
+from fatelib.linear import DeepLinear, train
 
 ROWS, COLUMNS = 6, 10
 
@@ -53,25 +54,38 @@ def run(counts, seen):
     np.testing.assert_array_equal(sums, 2 * vectors[:, None] * counts[:, :, None])
 
 
+@pytest.fixture
+def accelerator(monkeypatch):
+    """Do as an accelerator does, with small batches; programs are kept by function."""
+
+    def start():
+        monkeypatch.setattr("fatelib.batch._ONE_BY_ONE", ())
+        monkeypatch.setattr("fatelib.batch._FEW", 8)
+        jax.clear_caches()
+
+    monkeypatch.setattr("fatelib.batch._ONE_BY_ONE", ("cpu", "gpu"))
+    yield start
+    jax.clear_caches()
+
+
+@pytest.mark.usefixtures("accelerator")
 def test_on_a_cpu_a_batch_stays_together(counts):
     seen = Seen()
     run(counts, seen)
     assert len(seen) == counts.size * counts.max()
 
 
-def test_elsewhere_those_that_go_on_go_alone(counts, monkeypatch):
+def test_elsewhere_those_that_go_on_go_alone(counts, accelerator):
     """While more than half go on, at most twice the turns that are needed; at last few go on."""
-    monkeypatch.setattr("fatelib.batch._ONE_BY_ONE", ())
+    accelerator()
     seen = Seen()
     run(counts, seen)
     assert counts.sum() <= len(seen) <= 2 * counts.sum() + 7 * counts.max()
     assert len(seen) < counts.size * counts.max() / 2
 
 
-def test_a_batch_of_networks_that_stop_at_different_times(monkeypatch):
+def test_a_batch_of_networks_that_stop_at_different_times(accelerator):
     """Training on an accelerator, on the CPU: the same steps."""
-    from fatelib.linear import DeepLinear, train
-
     keys = jax.random.split(jax.random.key(0), 3)
     network = DeepLinear.init(keys[0], 6, scale=0.1)
     X = jax.random.normal(keys[1], (14, 9, 6)) * jnp.linspace(0.5, 1.5, 14)[:, None, None]
@@ -85,13 +99,25 @@ def test_a_batch_of_networks_that_stop_at_different_times(monkeypatch):
         return jax.jit(jax.vmap(one))(X, y)
 
     together, history = run()
-    monkeypatch.setattr("fatelib.batch._ONE_BY_ONE", ())
+    accelerator()
     apart, same = run()
     assert len(set(history.steps_taken.tolist())) > 4
     for name in ("steps_taken", "converged", "steps"):
         np.testing.assert_array_equal(getattr(same, name), getattr(history, name), err_msg=name)
     np.testing.assert_allclose(same.loss, history.loss, rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(apart, together, atol=1e-5)
+
+
+def test_derivatives_in_a_batch():
+    """Of gradient descent, on a CPU: those of the minimum-norm interpolator."""
+    X = jnp.eye(3)[:2]
+
+    def end(y):
+        start = DeepLinear((jnp.zeros((3, 1)),))
+        return train(start, X, y, tolerance=0.0, steps=500, engine="descent")[0].end_to_end()
+
+    slopes = jax.jacfwd(jax.jit(end))(jnp.ones(2))
+    np.testing.assert_allclose(slopes, X.T, atol=1e-5)
 
 
 @pytest.mark.parametrize("platforms", [("cpu",), ()])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fatelib.grid import sweep
+from fatelib.grid import spread, sweep
 
 KEY = jax.random.key(0)
 QUIET = {"progress": False}
@@ -305,7 +305,7 @@ def test_two_processes_share_a_store(alone, tmp_path):
 
 KILLED = """
 import os, sys, jax, zarr
-from fatelib.grid import sweep
+from fatelib.grid import spread, sweep
 
 def measure(key, prepared, *, x):
     return {"value": x + jax.random.normal(key, (50_000,))}
@@ -381,21 +381,27 @@ def test_kills_lose_no_finished_chunk(tmp_path):
     xr.testing.assert_identical(killed.drop_vars("chunk_seconds"), whole.drop_vars("chunk_seconds"))
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 5])
-def test_all_at_once_give_what_one_after_the_other_does(at_once, monkeypatch, tmp_path):
-    """The form for accelerators, on the CPU."""
+@pytest.mark.parametrize(("at_once", "sizes"), [(1, [1] * 5), (2, [2, 2, 1]), (9, [2, 2, 1])])
+def test_points_at_once_give_what_one_after_the_other_does(at_once, sizes, monkeypatch, tmp_path):
+    """The form for accelerators, on the CPU: here two, an eighth of the chunks, at most."""
+    groups = []
 
     def measure(key, prepared, n, sides):
         draws = jax.random.normal(key, (4,)) * jnp.arange(1, 5)
-        return {"mean": jnp.sum(draws**n) / sides + prepared}
+        return {"mean": jnp.sum(draws ** (2 * n)) / sides + prepared}
+
+    def counted(function, batch, shared):
+        groups.append(shared["varying"]["sides"].tolist())
+        return spread(function, batch, shared)
 
     def run(**options):
         # A function of its own each time: programs are kept by function.
         return sweep(
             lambda *args, **point: measure(*args, **point),
-            {"n": [1, 2], "sides": [2.0, 6.0, 20.0]},
+            {"n": [1, 2], "sides": [2.0, 6.0, 8.0, 12.0, 20.0]},
             {},
-            instances=5,
+            instances=3,
+            chunk=2,
             key=jax.random.key(0),
             prepare=lambda keys, n: n * jnp.arange(len(keys)),
             static=("n",),
@@ -403,11 +409,22 @@ def test_all_at_once_give_what_one_after_the_other_does(at_once, monkeypatch, tm
             **options,
         )
 
-    one_by_one = run()
+    monkeypatch.setattr("fatelib.batch._ONE_BY_ONE", ("cpu", "gpu"))
+    one_by_one = run(at_once=at_once)
     monkeypatch.setattr("fatelib.batch._ONE_BY_ONE", ())
-    store = tmp_path / "results.zarr"
-    data = run(at_once=at_once, store=store)
+    monkeypatch.setattr("fatelib.grid.spread", counted)
+    options = {"at_once": at_once, "store": tmp_path / "results.zarr"}
+    data = run(**options)
     np.testing.assert_allclose(data["mean"], one_by_one["mean"], rtol=1e-6)
-    # Interrupted between two chunks of one group.
-    (store / "chunk_seconds" / "1").unlink()
-    np.testing.assert_array_equal(run(at_once=at_once, store=store)["mean"], data["mean"])
+    # For both n and both blocks of instances. A group that is short repeats its end.
+    assert [len(set(group)) for group in groups] == 4 * sizes
+    assert {len(group) for group in groups} == {max(sizes)}
+    # Interrupted between two chunks of one group: it is done again, but only the second is written.
+    marks = options["store"] / "chunk_seconds"
+    first = (marks / "0").stat().st_mtime_ns
+    (marks / "1").unlink()
+    again = run(**options)
+    assert len(groups) == 4 * len(sizes) + 1
+    assert groups[-1] == next(group for group in groups if 6.0 in group)
+    assert (marks / "0").stat().st_mtime_ns == first
+    np.testing.assert_array_equal(again["mean"], data["mean"])

@@ -57,7 +57,7 @@ TINY = {
         "ns": (60, 120),
         "instances": 3,
         "tolerance": 1e-3,
-        "source_steps": 300,
+        "source_options": {"steps": 300, "tolerance": 1e-6},
     },
     "fig-curve": {
         "d": 12,
