@@ -119,7 +119,7 @@ fatelib.agreement_table(
 # | {doc}`distances-do-not-decide` | Is a distance between data sets enough to know? | No: one pair of tasks changes its sign with the number of samples. |
 # | {doc}`from-lines-to-kernels` | And if features are not lines but ReLU neurons? | What their span misses of the target takes the place of $\sin^2\theta$; a kernel measures it. |
 # | {doc}`relu-students` | Does a ReLU network find its teacher's features? | Short neurons turn to the teacher's, but only once the task is all but learned; long ones stay. |
-# | {doc}`what-pretraining-adds` | And is it good to have found them? | Measured against neurons never trained: for a near target very; for a distant one the richest features can be worse than random. |
+# | {doc}`what-pretraining-adds` | And is it good to have found them? | Measured against neurons never trained: from a near source very; from a distant one the richest features can be worse than random. |
 # | {doc}`relu-transfer` | Keep, tune or start over, for ReLU networks? | The neurons alone predict what keeping them is worth; part of that untrained neurons have as well. |
 # | {doc}`relu-depends` | Which of this depends on choices nobody argued for? | A near source helps unless neurons are too long to move; a distant one hurts short neurons trained long; exponents belong to the teacher, and whether random features beat scratch training to teacher, width and initial length. |
 #

@@ -1,11 +1,11 @@
 """Compute a ReLU figure at the size of the paper, and store what its chapter draws beside this script.
 
     python book/data/paper_scale.py fig-3c --store DIR
-    python book/data/paper_scale.py fig-3e --store DIR [--instances 5] [--samples 3000]
+    python book/data/paper_scale.py fig-3e --store DIR [--instances 5]
 
-Stopped and started again it goes on where it was. fig-3c is stored at the paper's size. On a CPU the
-stored fig-3e has two instances and up to 1,797 samples; the paper's size (five instances, up to
-3,000 samples) is meant for a GPU (JAX for it: benchmarks/README.md). The attribute `seconds` says how long each took.
+Stopped and started again it goes on where it was. fig-3c is stored with five instances, fig-3e with
+two: the paper's five are meant for a GPU (JAX for it: benchmarks/README.md). The attribute `seconds`
+says how long each took.
 """
 
 import argparse
@@ -18,15 +18,14 @@ import numpy as np
 from fatelib.figures import FIGURES
 
 HERE = Path(__file__).parent
-# File and variables of each figure, and how many instances and samples are stored.
+# File and variables of each figure, and how many instances are stored.
 STORED = {
-    "fig-3c": ("relu_scratch.nc", "risk steps converged", 5, 3000),
+    "fig-3c": ("relu_scratch.nc", "risk steps converged", 5),
     "fig-3e": (
         "relu_transfer.nc",
         "risk risk_theory risk_scratch outside rank norm2 steps steps_scratch converged "
         "converged_scratch source_loss",
         2,
-        2000,
     ),
 }
 
@@ -39,13 +38,11 @@ def main() -> None:
         "--store", required=True, help="directory of the resumable sweep"
     )
     parser.add_argument("--instances", type=int)
-    parser.add_argument("--samples", type=int, help="the most samples")
     options = parser.parse_args()
-    name, kept, instances, samples = STORED[options.figure]
-    instances, samples = options.instances or instances, options.samples or samples
+    name, kept, instances = STORED[options.figure]
+    instances = options.instances or instances
     figure = FIGURES[options.figure]
-    ns = tuple(n for n in figure.scales["paper"]["ns"] if n <= samples)
-    data = figure.compute("paper", instances=instances, ns=ns, store=options.store)
+    data = figure.compute("paper", instances=instances, store=options.store)
     small = data[kept.split()].astype(np.float32)
     if "protocol" in small.dims:
         small["protocol"] = small.protocol.astype("S")
