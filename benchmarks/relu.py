@@ -129,11 +129,13 @@ def main() -> None:
     runs, steps = sweep()
 
     def total(per_step: np.ndarray) -> float:
-        per_run = np.exp(np.interp(np.log(steps.n), np.log(sizes), np.log(per_step)))
-        return float(steps.values @ per_run)
+        each = np.exp(np.interp(np.log(steps.n), np.log(sizes), np.log(per_step)))
+        return float(steps.values @ each)
 
-    floor = total(floors[:alone])
-    rows.append(row("phase diagram, total", 1, floor, np.apply_along_axis(total, 0, times[:alone])))
+    if not options.quick:  # whose networks are not those of the diagram
+        floor = sum(steps.values * [operations(int(n)) / rate for n in steps.n])
+        whole = np.apply_along_axis(total, 0, times[:alone])
+        rows.append(row("phase diagram, total", 1, floor, whole))
     print(
         f"Both layers, m = {m}, d = {d}, learning rate {RATE}, float32; seconds per step of all "
         f"networks, in ours with records every {RECORD} steps. {version}. The floor is 4 n m d "
@@ -145,9 +147,10 @@ def main() -> None:
         f"closed form; the products of m + m* = {neurons:,} samples "
         f"({operations(neurons) / 1e6:.3g} million operations), and for each pair of neurons an "
         f"angle with its sine ({m * neurons / 1e6:.3g} million), which the floor leaves out. Phase "
-        f"diagram: the whole of the stored one, {steps.sum():,.0f} steps of {runs} runs (scratch "
-        "and fine-tuning, at the size of the paper), extrapolated for all columns alike from the "
-        "seconds per step of each turn, interpolated in n.\n"
+        f"diagram: training on samples in the stored one, {steps.sum():,.0f} steps of {runs} runs "
+        "(scratch and fine-tuning at the size of the paper, without pretraining and the last "
+        "layers), extrapolated for all columns alike from the seconds per step of each turn, "
+        "interpolated in n.\n"
     )
     head = ["samples", "networks", "floor", "PyTorch, autograd", "torch.compile", "`relu.train`"]
     table([*head, "faster than autograd", "than torch.compile", "differences"], rows)
