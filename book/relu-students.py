@@ -168,7 +168,7 @@ note(on_top=100 * (cosine.max(1) > 0.99).mean())
 # one. If $s \ll 1$, then $\lvert c_i \rvert \approx \lvert w_i \rvert$: the neuron turns as fast as it is pushed. If $s \gg 1$, then $c_i$ of order $1/s$ is enough, a neuron turns with $1/s^2$ of
 # the push, and not for long, because $c_i$ learns at a rate of $s^2$. One number leads from **rich**, where neurons turn, to **lazy**, where nearly only the output weights learn, as in {doc}`feature-sparsification` {cite:p}`chizat2019`. The paper has $s = 1$, in between.
 #
-# We take steps of $\eta = 1/(s^2 + \frac12)$, which we took as half the largest stable size or less. So equal numbers of *steps* are not equal *times* $\eta\, \times$ steps: our {glue:text}`steps` steps are a time
+# We take steps of $\eta = 1/(s^2 + \frac12)$, meant to be half the largest stable size or less. So equal numbers of *steps* are not equal *times* $\eta\, \times$ steps: our {glue:text}`steps` steps are a time
 # of {glue:text}`time-rich:.0f` for $s = 0.1$ and of {glue:text}`time-lazy:.0f` for $s = 5$, and to give the second as much time as the first would take {glue:text}`time-steps` steps. Where that matters ({doc}`what-pretraining-adds`) we compare at equal training loss, too.
 #
 # Steps break {eq}`neuron-balance`, by $\eta^2 (c_i^2 \lvert M_i \rvert^2 - (w_i \cdot M_i)^2)$ each. That is at most $\eta^2$ times the squared gradient, and steps of up to half the largest stable size lower the loss by at
