@@ -201,18 +201,15 @@ def sweep(
         salt = None if common else _salt(points[0])
         part, prepared = shared(tuple(fixed.values()), block, salt)
         # A group that is short repeats its end, for the same reason as the last block.
-        rows = np.minimum(np.arange(width), len(group) - 1)
-        places = [chunks[group[row]][0] for row in rows]
+        places = [chunks[group[min(row, len(group) - 1)]][0] for row in range(width)]
         if given is not None:
-            found = [earlier(index, block) for index in places]
-            prepared = jax.tree.map(lambda *arrays: jnp.stack(arrays, axis=1), *found)
-        varying = {
-            name: jnp.asarray(coords[name][[index[name] for index in places]])
-            for name in outer
-            if name not in static
-        }
-        how = {"measure": measure, "fixed": fixed, "varying": varying, "width": width}
-        results = spread(_at_points, (part, prepared), {**how, "given": given is not None})
+            prepared = tuple(earlier(index, block) for index in places)
+        traced = tuple(
+            {n: jnp.asarray(coords[n][i]) for n, i in index.items() if n not in static}
+            for index in places
+        )
+        how = {"measure": measure, "fixed": fixed, "points": traced, "given": given is not None}
+        results = spread(_at_points, (part, prepared), how)
         if not isinstance(results, Mapping):
             raise TypeError(f"measure must return a dictionary; got {type(results).__name__}")
         results = {name: np.asarray(array)[: len(block)] for name, array in results.items()}
@@ -268,17 +265,19 @@ def _at_points(
     *,
     measure: Callable[..., Mapping[str, Array]],
     fixed: Mapping[str, Any],
-    varying: Mapping[str, Array],
-    width: int,
+    points: Sequence[Mapping[str, Array]],
     given: bool,
 ) -> Any:
-    """Measure one instance at some points, for which `given` results differ."""
+    """Measure one instance at some points; what was `given` for each of them differs."""
 
-    def at(row: Array) -> Any:
-        point, own = jax.tree.map(lambda array: array[row], (varying, prepared if given else ()))
+    def at(cell: Any) -> Any:
+        point, own = cell
         return measure(key, own if given else prepared, **fixed, **point)
 
-    return each(at, jnp.arange(width))
+    cells = [*zip(points, prepared if given else [None] * len(points), strict=True)]
+    if len(cells) == 1:
+        return jax.tree.map(lambda result: jnp.asarray(result)[None], at(cells[0]))
+    return each(at, jax.tree.map(lambda *values: jnp.stack(values), *cells))
 
 
 def _salt(point: Mapping[str, Any]) -> bytes:

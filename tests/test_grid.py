@@ -391,7 +391,7 @@ def test_points_at_once_give_what_one_after_the_other_does(at_once, sizes, monke
         return {"mean": jnp.sum(draws ** (2 * n)) / sides + prepared}
 
     def counted(function, batch, shared):
-        groups.append(shared["varying"]["sides"].tolist())
+        groups.append([float(point["sides"]) for point in shared["points"]])
         return spread(function, batch, shared)
 
     def run(**options):
