@@ -1,12 +1,17 @@
-"""Batches: one after the other on a CPU, all at once elsewhere, where who has finished may rest."""
+"""Batches: divided among devices; on a CPU one after the other, elsewhere all at once.
 
-from collections.abc import Callable, Sequence
+Where all are trained at once, those that have finished may rest.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array
 
 # Platforms that do one thing after the other.
@@ -26,6 +31,48 @@ def each(function: Callable[[Any], Any], batch: Any) -> Any:
     One after the other, no loop waits for the slowest, and the arrays of each stay in the cache.
     """
     return jax.lax.map(function, batch) if one_by_one() else jax.vmap(function)(batch)
+
+
+@eqx.filter_jit
+def spread(function: Callable[..., Any], batch: Any, shared: Mapping[str, Any]) -> Any:
+    """Map a function over a batch of instances, divided among the devices of this host.
+
+    Args:
+        function: ``function(*instance, **shared)``.
+        batch: A tuple of pytrees of arrays with a leading axis of instances.
+        shared: What all instances take; arrays are traced, so that other values of them share one
+            compiled program.
+
+    Returns:
+        The results, with a leading axis of instances.
+
+    Example:
+        >>> spread(lambda x, factor: factor * x, (jnp.arange(3.0),), {"factor": 2}).tolist()
+        [0.0, 2.0, 4.0]
+    """
+    devices = jax.local_devices()
+    # As many for each device: the end is repeated, where need be. (Nothing else travels from one
+    # device to another.)
+    count = len(jax.tree.leaves(batch)[0])
+    if missing := -count % len(devices):
+        padded = jnp.minimum(jnp.arange(count + missing), count - 1)
+        batch = jax.tree.map(lambda array: array[padded], batch)
+    traced, fixed = eqx.partition((function, shared), eqx.is_array)
+
+    def on_one_device(batch: Any, traced: Any) -> Any:
+        function, shared = eqx.combine(traced, fixed)
+
+        def one(instance: Any) -> Any:
+            return function(*instance, **shared)
+
+        return each(one, batch)
+
+    if len(devices) > 1:
+        mesh = Mesh(np.array(devices), ("device",))
+        split, same = PartitionSpec("device"), PartitionSpec()
+        on_one_device = _shard_map(on_one_device, mesh, (split, same), split)
+    results = on_one_device(batch, traced)
+    return jax.tree.map(lambda array: array[:count], results) if missing else results
 
 
 class _Level(NamedTuple):
@@ -118,3 +165,14 @@ def _loop(finished: Any, turn: Any, levels: Sequence[_Level], fixed: Any, state:
     flags = jax.tree.map(lambda *batched: any(batched), *(level.batched for level in levels))
     ends = _loop(finished, turn, [_Level(rest, flags)], some, jax.tree.map(lambda x: x[at], state))
     return jax.tree.map(lambda x, end: x.at[at].set(end), state, ends)
+
+
+def _shard_map(function: Any, mesh: Mesh, inputs: Any, outputs: Any) -> Any:
+    """`jax.shard_map`, under its name before JAX 0.6 too; without its check of replication."""
+    if hasattr(jax, "shard_map"):
+        return jax.shard_map(
+            function, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False
+        )
+    from jax.experimental.shard_map import shard_map
+
+    return shard_map(function, mesh=mesh, in_specs=inputs, out_specs=outputs, check_rep=False)

@@ -14,8 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.batch import each
-from fatelib.grid import spread
+from fatelib.batch import each, spread
 from fatelib.linear.bidiagonal import Bidiagonal, chi, reduced_tasks
 from fatelib.linear.network import DeepLinear, truncate
 from fatelib.linear.quadratic import product

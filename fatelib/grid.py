@@ -9,18 +9,16 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array
 from tqdm.auto import tqdm
 
 from fatelib.arguments import brief, check_count, check_flag, check_key, check_type
-from fatelib.batch import each, one_by_one
+from fatelib.batch import each, one_by_one, spread
 from fatelib.store import Memory, Store
 
 __all__ = ["sweep"]
@@ -322,48 +320,6 @@ def _collect(
     return values
 
 
-@eqx.filter_jit
-def spread(function: Callable[..., Any], batch: Any, shared: Mapping[str, Any]) -> Any:
-    """Map a function over a batch of instances, divided among the devices of this host.
-
-    Args:
-        function: ``function(*instance, **shared)``.
-        batch: A tuple of pytrees of arrays with a leading axis of instances.
-        shared: What all instances take; arrays are traced, so that other values of them share one
-            compiled program.
-
-    Returns:
-        The results, with a leading axis of instances.
-
-    Example:
-        >>> spread(lambda x, factor: factor * x, (jnp.arange(3.0),), {"factor": 2}).tolist()
-        [0.0, 2.0, 4.0]
-    """
-    devices = jax.local_devices()
-    # As many for each device: the end is repeated, where need be. (Nothing else travels from one
-    # device to another.)
-    count = len(jax.tree.leaves(batch)[0])
-    if missing := -count % len(devices):
-        padded = jnp.minimum(jnp.arange(count + missing), count - 1)
-        batch = jax.tree.map(lambda array: array[padded], batch)
-    traced, fixed = eqx.partition((function, shared), eqx.is_array)
-
-    def on_one_device(batch: Any, traced: Any) -> Any:
-        function, shared = eqx.combine(traced, fixed)
-
-        def one(instance: Any) -> Any:
-            return function(*instance, **shared)
-
-        return each(one, batch)
-
-    if len(devices) > 1:
-        mesh = Mesh(np.array(devices), ("device",))
-        split, same = PartitionSpec("device"), PartitionSpec()
-        on_one_device = _shard_map(on_one_device, mesh, (split, same), split)
-    results = on_one_device(batch, traced)
-    return jax.tree.map(lambda array: array[:count], results) if missing else results
-
-
 def within(memory: Any, size: float, instances: Any) -> dict[str, Any]:
     """Return the options of `sweep` for instances of `size` bytes in `memory` gigabytes.
 
@@ -380,14 +336,3 @@ def within(memory: Any, size: float, instances: Any) -> dict[str, Any]:
         )
     chunk = min(fit, int(instances))
     return {"chunk": chunk, "at_once": min(fit // chunk, 2**31 - 1)}
-
-
-def _shard_map(function: Any, mesh: Mesh, inputs: Any, outputs: Any) -> Any:
-    """`jax.shard_map`, under its name before JAX 0.6 too; without its check of replication."""
-    if hasattr(jax, "shard_map"):
-        return jax.shard_map(
-            function, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False
-        )
-    from jax.experimental.shard_map import shard_map
-
-    return shard_map(function, mesh=mesh, in_specs=inputs, out_specs=outputs, check_rep=False)

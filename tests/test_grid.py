@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fatelib.grid import spread, sweep
+from fatelib.batch import spread
+from fatelib.grid import sweep
 
 KEY = jax.random.key(0)
 QUIET = {"progress": False}
@@ -305,7 +306,8 @@ def test_two_processes_share_a_store(alone, tmp_path):
 
 KILLED = """
 import os, sys, jax, zarr
-from fatelib.grid import spread, sweep
+from fatelib.batch import spread
+from fatelib.grid import sweep
 
 def measure(key, prepared, *, x):
     return {"value": x + jax.random.normal(key, (50_000,))}
