@@ -414,7 +414,7 @@ FIGURES["fig-3e"].compare(grid)
 #| caption: >-
 #|   {numref}`fig-relu-diagram` at the size of the paper: $d = 100$, students of 1,000 neurons, teachers of 100. Stored data, not trained while this page was built.
 #| alt: >-
-#|   Two maps over the fraction removed and the number of samples. Linear transfer is blue below a line that falls with the fraction and red above it, but for a blue corner at many samples and small fractions; fine-tuning is blue and fades towards large fractions.
+#|   Two maps over the fraction removed and the number of samples. Linear transfer is blue below a line that falls with the fraction and red above it, but for a blue corner at many samples and small fractions; fine-tuning is blue at small fractions and fades to white at the largest.
 #| tags: [page-only, hide-input]
 paper = xr.load_dataset("data/relu_transfer.nc", engine="scipy")
 paper["protocol"] = paper.protocol.astype(str)
@@ -481,7 +481,7 @@ assert (transferred < last.risk_scratch).sel(fraction=0.1).all()
 # %% [markdown]
 # - The **prediction** is close: linear transfer on pretrained and on random features is off by {glue:text}`paper-off-mean:.1f`% on average and by {glue:text}`paper-off:.0f`% at most, without the cells next to $n$ = rank; on the source teacher's own features, far fewer, by {glue:text}`paper-off-own:.0f`% at most. {glue:text}`paper-instances` instances are too few for an error bar.
 # - The **control** is stronger: at $n$ = {glue:text}`paper-few` random features have {glue:text}`paper-control:.0f` times less risk than scratch training, and they beat it up to $n$ = {glue:text}`paper-beaten`.
-# - **Fine-tuning** from the most distant source, $\mu = 0.9$, is *worse* than scratch training here: by {glue:text}`paper-tuned` on average over $n$, one number for each instance.
+# - **Fine-tuning** from the most distant source, $\mu = 0.9$, is slightly *worse* than scratch training here: by {glue:text}`paper-tuned` on average over $n$, one number for each instance.
 # - **Linear transfer wins again** from the nearest source at the largest $n$, where there are more samples than features.
 #
 # **The exponent at that size.** Scratch training at the paper's full range of $n$, {glue:text}`scratch-instances` instances, took {glue:text}`scratch-minutes:.0f` minutes of one core (`python book/data/paper_scale.py fig-3c --store DIR`).
