@@ -445,8 +445,11 @@ assert not arrived.sel(s=lazy)
 # :::{exercise} First a common direction
 # :label: ex-common
 #
-# Short neurons first turn to the *sum* of the teacher's. Use $\nabla_w K(w, v) = \frac{\lvert v \rvert}{2\pi} \big( \sin \theta\; \hat w + (\pi - \theta)\, \hat v \big)$ to find the direction of $-M_i^\perp$ at the start, when $f = 0$, in high dimension.
-# Which part of it tells the teacher's neurons apart, and how large is it?
+# Short neurons first turn to the *sum* of the teacher's. Use
+#
+# $$ \nabla_w K(w, v) = \frac{\lvert v \rvert}{2\pi} \big( \sin \theta\; \hat w + (\pi - \theta)\, \hat v \big) $$
+#
+# to find the direction of $-M_i^\perp$ at the start, when $f = 0$, in high dimension. Which part of it tells the teacher's neurons apart, and how large is it?
 # :::
 #
 # :::{solution-start} ex-common

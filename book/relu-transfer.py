@@ -406,8 +406,8 @@ FIGURES["fig-3e"].compare(grid)
 #
 # The map above is small: it is trained while this page is built. The paper has $d = 100$, students of 1,000 and teachers of 100 neurons. At that size we computed {glue:text}`paper-mus` fractions and {glue:text}`paper-ns` sample sizes up to {glue:text}`paper-n`, for
 # {glue:text}`paper-instances` instances, to a loss of $10^{-6}$ on the target (all of them reached it). Pretraining followed the paper's rule: it stops at a loss of $10^{-6}$ on the population or after a time (rate × steps) of 1,000, whichever comes first. The paper takes that time in 100,000 steps of 0.01, we in {glue:text}`paper-source-steps` of {glue:text}`paper-source-rate`. (Steps of both sizes should follow one path, that of gradient flow: for the first student of the map above, at $\mu = 0.35$, the losses after a time of 100 differ by {glue:text}`rates-apart:.1f`%.) For every student the time came first, at mean losses from {glue:text}`paper-source-low:.1f` to {glue:text}`paper-source-high:.1f` $\cdot\, 10^{-5}$.
-# The whole diagram took {glue:text}`paper-minutes:.0f` minutes on two cores of a CPU that had other work; the result is stored with the book. `python book/data/paper_scale.py fig-3e --store DIR` computes it again,
-# goes on where it was stopped, with `--instances 5` for as many instances, which is meant for a GPU.
+# The whole diagram took {glue:text}`paper-minutes:.0f` minutes on two cores of a CPU that had other work; the result is stored with the book. `python book/data/paper_scale.py fig-3e --store DIR` computes it again and
+# goes on where it was stopped; `--instances 5` computes five instances, which is meant for a GPU.
 
 # %%
 #| name: fig-relu-paper
