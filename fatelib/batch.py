@@ -138,6 +138,8 @@ def _nested(finished: Any, turn: Any, levels: Sequence[_Level]) -> Callable[[Any
 
 
 def _loop(finished: Any, turn: Any, levels: Sequence[_Level], fixed: Any, state: Any) -> Any:
+    """Run the loop for all, and as soon as no more than half go on for that half alone."""
+
     def turn_or_rest(fixed: Any, state: Any) -> Any:
         return jax.lax.cond(finished(fixed, state), lambda s: s, partial(turn, fixed), state)
 

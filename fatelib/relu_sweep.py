@@ -94,7 +94,7 @@ def relu_phase_diagram(
             whose loss on the population falls slowly when it is small.
         precision: Of the matrix products in training on samples, as in `fatelib.relu.train`.
         memory: Gigabytes that the networks trained at one time may take, roughly, in this process;
-            enough for one instance. On a GPU as many are trained at once, of all cells of one n.
+            enough for one instance. On a GPU as many instances and cells of one n train at once.
         store: Directory to which finished chunks are written (zarr); an interrupted sweep goes on
             where it was, with bit-identical results.
         progress: Show a progress bar.

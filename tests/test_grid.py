@@ -430,3 +430,21 @@ def test_points_at_once_give_what_one_after_the_other_does(at_once, sizes, monke
     assert groups[-1] == next(group for group in groups if 6.0 in group)
     assert (marks / "0").stat().st_mtime_ns == first
     np.testing.assert_array_equal(again["mean"], data["mean"])
+
+
+def test_given_points_at_once_find_their_own(monkeypatch):
+    """The form for accelerators, on the CPU, two points at a time."""
+
+    def first(key, prepared, *, x):
+        return {"draw": jax.random.uniform(key) + x}
+
+    def second(key, prepared, *, x, y):
+        return {"off": prepared["draw"] - jax.random.uniform(key) - x, "twice": 2 * y}
+
+    options = {"instances": 3, "key": KEY, "progress": False}
+    xs, ys = [float(x) for x in range(8)], [1.0, 2.0]
+    given = sweep(first, {"x": xs}, {}, **options)
+    monkeypatch.setattr("fatelib.batch._ONE_BY_ONE", ())
+    data = sweep(second, {"y": ys, "x": xs}, {}, given=given, at_once=2, **options)
+    np.testing.assert_allclose(data.off, 0, atol=1e-6)  # the rounding of 8
+    assert (data.twice == 2 * data["y"]).all()
