@@ -1,6 +1,9 @@
 # Two commands do everything, from any state of the checkout:
 #   make book    set up, execute and build the book
 #   make test    set up, check and test everything
+# Between two edits:
+#   make check   format, types and the tests that compile next to nothing
+#   make page CHAPTER=one-formula    one chapter alone, in _build/page
 # Slower, before a release:
 #   make notebooks   run every exported notebook in fresh environments: the lock's versions, the
 #                    newest JAX, Colab's (Python 3.11, 3.12 and 3.13); prints a table
@@ -12,18 +15,39 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-# Tests run side by side: threads of their own would only wait for one another.
+# Chapters and tests run side by side: threads of their own would only wait for one another.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 XLA_FLAGS="$$XLA_FLAGS --xla_cpu_multi_thread_eigen=false"
 
 # JAX takes all cores of a CPU for one device; sweeps use them as one device each.
 EACH_CORE := JAX_NUM_CPU_DEVICES=$$($(BIN)/python -c 'import os; print(os.cpu_count())')
 
-.PHONY: book test links notebooks notebooks-gpu test-gpu clean
+# Tests that compile nothing, or next to nothing.
+QUICK := $(addprefix tests/,test_agreement.py test_arguments.py test_docstrings.py test_package.py \
+  test_rooms.py sweep/test_keys.py sweep/test_values.py book/test_address.py \
+  book/test_freshness.py book/test_notebooks.py book/test_plain_markdown.py book/test_reader.py \
+  book/test_results.py book/test_used_in.py)
+
+.PHONY: book page check test links notebooks notebooks-gpu test-gpu clean
 
 book: $(READY)
-	$(EACH_CORE) $(BIN)/jupyter-book build . -W -n --keep-going
+	$(ONE_THREAD) $(BIN)/jupyter-book build . -W -n --keep-going
 	@echo
 	@echo "The book is ready: open file://$(CURDIR)/_build/html/index.html"
+
+# References to other chapters lead nowhere here, so warnings are none of its errors.
+page: $(READY)
+	@test -e "book/$(CHAPTER).py" || { echo "Name a chapter: make page CHAPTER=one-formula"; exit 1; }
+	mkdir -p _build/page
+	printf 'format: jb-book\nroot: book/%s\n' $(CHAPTER) > _build/page/_toc.yml
+	$(EACH_CORE) $(BIN)/jupyter-book build . --toc _build/page/_toc.yml --path-output _build/page
+	@echo
+	@echo "The page is ready: open file://$(CURDIR)/_build/page/_build/html/book/$(CHAPTER).html"
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -n 2 -m "not slow" $(QUICK)
 
 test: $(READY)
 	$(BIN)/ruff check .
@@ -33,7 +57,7 @@ test: $(READY)
 
 # With the settings of `book`: with others every chapter would run anew.
 links: book
-	$(EACH_CORE) $(BIN)/jupyter-book build . --builder linkcheck
+	$(ONE_THREAD) $(BIN)/jupyter-book build . --builder linkcheck
 
 notebooks notebooks-gpu: book
 	rm -rf _build/wheel

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from timing import RATE, iteration, per_step, pretrained, seconds, table, unit
 
-from fatelib.iteration import descend
+from fatelib.descent.loop import descend
 from fatelib.linear.training import loss_of
 
 ENGINES = ("descent", "gram", "spectral")

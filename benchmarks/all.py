@@ -44,9 +44,10 @@ def main() -> None:
     for name, title in TITLES.items():
         print(f"{name} ...", file=sys.stderr, flush=True)
         command = [sys.executable, str(HERE / f"{name}.py"), *shared, *own.get(name, [])]
-        answer = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        answer = subprocess.run(command, capture_output=True, text=True)
         if answer.returncode:
-            sys.exit(f"{name} failed")
+            sys.exit(f"{name} failed:\n{(answer.stdout + answer.stderr).strip()}")
+        print(answer.stderr, end="", file=sys.stderr, flush=True)
         paragraphs = answer.stdout.strip().split("\n\n")
         if [text.startswith("|") for text in paragraphs] != [False, True]:
             sys.exit(f"{name} did not print a paragraph and one table")

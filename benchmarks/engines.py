@@ -22,10 +22,12 @@ from unittest import mock
 import diffrax
 import jax
 import jax.numpy as jnp
+import numpy as np
 from timing import BLOCK, RATE, matrix_rate, per_step, per_turn, pretrained, seconds, table, unit
 
+from fatelib.descent.options import Options
+from fatelib.descent.quadratic import Loss, Quadratic
 from fatelib.linear.flow import flow
-from fatelib.linear.quadratic import Loss, Quadratic
 from fatelib.linear.spectral import RankOne
 from fatelib.linear.training import loss_of
 
@@ -58,11 +60,10 @@ def bandwidth(size: float) -> float:
 
 def per_solver_step(losses: Loss, initial: RankOne) -> float:
     """Seconds per step of flow's solver, which steps for all of a batch of equal networks."""
-    zero, steps = jnp.float32(0), 1000
+    options = Options.read(steps=1000, record_every=1000, tolerance=0.0)
     run = partial(
-        flow, initial=initial, rate=jnp.float32(RATE), tolerance=zero, decay=zero, steps=steps,
-        record_every=steps, observe=None,
-    )  # fmt: skip
+        flow, initial=initial, rate=jnp.float32(RATE), options=options.as_arrays(np.float32)
+    )
     # `flow` does not hand on how many steps the solver took: read it where it returns.
     solve, taken = diffrax.diffeqsolve, []
 
@@ -109,7 +110,7 @@ def main() -> None:
                 networks *= 20  # a column of a phase diagram
             # The loss in its own basis, as after the decomposition.
             curvature = jnp.linspace(0.1, 4.0, d) * jnp.ones((networks, 1))
-            losses = Quadratic(None, curvature, 0.05 * curvature, jnp.zeros(networks))
+            losses = Quadratic(None, curvature, 0.05 * curvature, *2 * [jnp.zeros(networks)])
             if engine == "flow":
                 taken = per_solver_step(losses, RankOne.of(pretrained(d)))
             else:
@@ -132,14 +133,16 @@ def main() -> None:
                 )
             )
     instances = 2 if quick else 20
-    for n in (d // 2, 2 * d):
+    for n in (d // 2, d, 2 * d):
         X = jax.random.normal(jax.random.key(0), (instances, n, d))
         y = X[..., 0]
         # On a CPU the sweeps decompose one after the other.
         over = jax.vmap if gpu else lambda f: lambda *data: jax.lax.map(lambda a: f(*a), data)
         taken = seconds(partial(jax.jit(over(loss_of)), X, y), 2)
         r = min(n, d)
-        operations = instances * (4 * n * d * r + 14 / 3 * r**3 + 2 * (n < d) * d * r * r)
+        # QR with its factor, the singular value decomposition of a square, and their product.
+        square = 22 * r**3
+        operations = instances * (square + (n != d) * (6 * n * d * r - 4 / 3 * r**3))
         rows.append(
             (
                 f"decomposition, n = {n}",

@@ -24,17 +24,18 @@ def main() -> None:
 
     gammas, tuning = np.linspace(2 / points, 2, points), 5000
 
-    def ours(engine: str):
+    def ours(engine: str, **options):
         start = time.perf_counter()
         data = phase_diagram(
             "fine_tuning", np.linspace(1 / points, 1, points) * np.pi / 2, gammas, engine=engine,
             d=d, sigma=authors.SIGMA, instances=instances, key=jax.random.key(0),
-            learning_rate=RATE, steps=tuning, tolerance=0.0, progress=False,
-            scratch_options={"learning_rate": 0.1, "steps": 10_000, "tolerance": 1e-6},
+            progress=False, **options,
         )  # fmt: skip
         return data, time.perf_counter() - start
 
-    (data, spectral), (_, limit) = ours("spectral"), ours("limit")
+    anew = {"learning_rate": 0.1, "steps": 10_000, "absolute_tolerance": 1e-6}
+    steps_of = {"learning_rate": RATE, "steps": tuning, "tolerance": 0.0, "scratch_options": anew}
+    (data, spectral), (_, limit) = ours("spectral", **steps_of), ours("limit")
     # Their batch of instances trains until the last of them has finished.
     scratch = data.steps_scratch.max("instance").isel(theta=0).values
     costs = np.interp(gammas * d, sizes, measured)

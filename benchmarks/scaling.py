@@ -19,9 +19,9 @@ from engines import bandwidth, held
 from timing import per_step, pretrained, table, unit
 
 from fatelib import phase_diagram
+from fatelib.descent.quadratic import Quadratic
 from fatelib.linear import Bidiagonal, DeepLinear
 from fatelib.linear.bidiagonal import BidiagonalLoss
-from fatelib.linear.quadratic import Quadratic
 
 
 def full(engine: str, d: int, n: int, instances: int = 1, depth: int = 2) -> float:
@@ -29,7 +29,7 @@ def full(engine: str, d: int, n: int, instances: int = 1, depth: int = 2) -> flo
     r = min(n, d)
     curvature = jnp.linspace(0.1, 4.0, r) * jnp.ones((instances, 1))
     basis = None if r == d else jnp.broadcast_to(jnp.eye(r, d), (instances, r, d))
-    losses = Quadratic(basis, curvature, 0.05 * curvature, jnp.zeros(instances))
+    losses = Quadratic(basis, curvature, 0.05 * curvature, *2 * [jnp.zeros(instances)])
     return per_step(engine, losses, pretrained(d, depth))
 
 

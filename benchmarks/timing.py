@@ -10,11 +10,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fatelib.descent.precision import matmul
+from fatelib.descent.quadratic import Loss
 from fatelib.linear import DeepLinear
 from fatelib.linear.descent import Descent
 from fatelib.linear.gram import Gram
 from fatelib.linear.iteration import LinearIteration
-from fatelib.linear.quadratic import Loss, product
 from fatelib.linear.spectral import RankOne, Spectral
 
 # Steps that `fatelib.train` takes at once with its default of a record every 100 steps.
@@ -47,7 +48,7 @@ def per_turn(loop: Callable[[int], Any], at_least: float = 0.1, repeats: int = 4
 def matrix_rate(size: int) -> float:
     """Floating-point operations per second of a large matrix product."""
     a = jnp.ones((size, size))
-    return 2 * size**3 / seconds(partial(jax.jit(product), a, a))
+    return 2 * size**3 / seconds(partial(jax.jit(matmul), a, a))
 
 
 def iteration(engine: str, loss: Loss, network: DeepLinear) -> LinearIteration:

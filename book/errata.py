@@ -2,7 +2,7 @@
 # # Errata to the paper
 #
 # Rebuilding every linear figure of {cite:t}`tahir2025` from scratch, with the equations laid over trained networks, turned up four corrections, two of them to theorems, and some settings that
-# matter. None of them touches what the paper is about: features decide, distances between data sets do not. Its equations for scratch training and
+# matter. None of them touches what the paper is about: features decide, distances between data sets alone do not. Its equations for scratch training and
 # linear transfer (8, 10, 11 and 13) hold within the statistical error wherever we compare them, see the {doc}`gallery`. Each entry says what the paper or its released code says, what we find, how much it
 # matters, and where to check. All numbers of ours are computed by this book. If we are mistaken, please tell us.
 
@@ -101,7 +101,7 @@ glue("ramp", ramp, display=False)
 # **We find** that this distance says nothing about the tasks at $d = 500$. Samples of *one* task are {glue:text}`distances-do-not-decide.py::w1-same:s` apart; the angle between two tasks
 # changes that by less than it scatters from draw to draw, while the true distance of any two unit tasks is at most {glue:text}`distances-do-not-decide.py::w1-bound:s`.
 #
-# **How much.** All of the axis: ten draws at five angles from 0° to 180° span {glue:text}`distances-do-not-decide.py::w1-range:s`. That distances do not decide is true for a
+# **How much.** All of the axis: ten draws at five angles from 0° to 180° span {glue:text}`distances-do-not-decide.py::w1-range:s`. That distances alone do not decide is true for a
 # better reason: one pair of tasks changes the sign of its transferability three times as samples are added ({prf:ref}`prop-no-distance`).
 #
 # **Check.** {doc}`distances-do-not-decide`, {numref}`fig-4b`.
@@ -131,7 +131,11 @@ stopped = fatelib.phase_diagram(
     learning_rate=0.01,
     steps=5_000,
     tolerance=0.0,
-    scratch_options={"learning_rate": 0.1, "steps": 10_000, "tolerance": 1e-6},
+    scratch_options={
+        "learning_rate": 0.1,
+        "steps": 10_000,
+        "absolute_tolerance": 1e-6,
+    },
     progress=False,
 ).transferability
 early = stopped.mean("instance")
@@ -195,7 +199,7 @@ assert tiny < 1e-5, "as the text says"
 #
 # **How much.** Nothing in the means. Standard errors, which say how well a mean is known, are {glue:text}`root:.1f` times smaller than standard deviations. Our instances each draw tasks, weights and data, and our bars are standard errors.
 #
-# **Check.** {doc}`when-does-transfer-help`, {py:func}`fatelib.sweep.phase_diagram`.
+# **Check.** {doc}`when-does-transfer-help`, {py:func}`fatelib.linear.phase_diagram`.
 
 # %%
 #| tags: [build-only]
@@ -240,7 +244,7 @@ glue("root", float(np.sqrt(20)), display=False)
 # | $k$ source tasks leave $k$ features | {prf:ref}`thm-many-tasks` |
 # | From rich to lazy: features left at any initial scale, and what they are worth | {doc}`feature-sparsification` |
 # | Linear transfer from a finite source | {prf:ref}`prop-finite-linear` |
-# | The theory of Figure 5, and regularised fine-tuning that, with the best strength and for large $d$, never loses | {doc}`the-baseline-matters` |
+# | The theory of Figure 5, and regularised fine-tuning that, with the best strength and for large $d$, never loses; the same with strengths chosen by leave-one-out | {doc}`the-baseline-matters` |
 # | What steps, batches and early stopping change | {doc}`steps-and-batches` |
 # | A Dudley bound that works for every pair of tasks | {doc}`distances-do-not-decide` |
 # | What a ReLU teacher loses with some of its neurons, in closed form | {prf:ref}`prop-ablated` |

@@ -6,7 +6,7 @@
 #
 # - see a network of width 500 reduce itself to a single feature, and prove that it must,
 # - turn one knob, the initial scale, to go from this *rich* regime to the *lazy* one that keeps everything,
-# - predict from the spectrum of the features alone what transfer will cost, and find that a little laziness can pay.
+# - predict from features and target what transfer will cost, and see what a faint memory of the start is worth.
 
 # %%
 #| tags: [hide-input]
@@ -32,7 +32,7 @@ tasks = fatelib.LinearTasks.at_angle(
 
 def spectrum(network):
     """Singular values of the map to the last hidden layer."""
-    return jnp.linalg.svd(network.features(), compute_uv=False)
+    return jnp.linalg.svd(network.feature_map(), compute_uv=False)
 
 
 start = fatelib.DeepLinear.init(jax.random.key(1), d, depth=2, scale=1e-5)
@@ -73,7 +73,7 @@ ax.legend(loc="center right")
 # %%
 for name, net in {"before": start, "after": network}.items():
     print(
-        f"{name:7} effective rank {effective_rank(net.features()):6.2f}   "
+        f"{name:7} effective rank {effective_rank(net.feature_map()):6.2f}   "
         f"share along beta_s {alignment(net, tasks.beta_source):.6f}"
     )
 
@@ -137,11 +137,25 @@ tasks = fatelib.LinearTasks.at_angle(
 scales = np.geomspace(1e-4, 3, 12)
 
 
-def predicted_risk(features):
-    """Risk of linear transfer on given features, read off their spectrum."""
+relative = jnp.geomspace(1e-3, 1e2, 26)  # ridges in units of the squared scale
+
+
+def predicted_risk(features, ridges):
+    """Risk of linear transfer on given features, for each ridge."""
     U, S, _ = jnp.linalg.svd(features)
     shares = (tasks.beta_target @ U) ** 2
-    return theory.ridge_risk(n, S**2, shares, noise=tasks.sigma, ridge=ridge)
+    return theory.ridge_risk(n, S**2, shares, noise=tasks.sigma, ridge=ridges)
+
+
+def ridge_path(features, X, y, ridges):
+    """Risk and leave-one-out error of linear transfer, for each ridge."""
+    U, S, V = jnp.linalg.svd(X @ features, full_matrices=False)
+    kept = S**2 / (S**2 + n * ridges[:, None])
+    fitted = kept * (U.T @ y)
+    beta = (fitted / S) @ V @ features.T
+    left_out = (y - fitted @ U.T) / (1 - kept @ U.T**2)
+    risk = jnp.sum((beta - tasks.beta_target) ** 2, axis=1)
+    return risk, jnp.mean(left_out**2, axis=1)
 
 
 def learned_strength2(alpha):
@@ -159,6 +173,16 @@ def ideal_features(unit, alpha):
     return learned + alpha * (W - jnp.outer(W @ w, w))
 
 
+def isotropic_risk(alpha, width):
+    """Predicted risks if the remainder had the strength alpha in all directions."""
+    l = np.full(width, alpha**2)
+    l[0] += learned_strength2(alpha)
+    t = np.full(width, 0.5 / (width - 1))
+    t[0] = 0.5
+    ridges = alpha**2 * relative
+    return theory.ridge_risk(n / d * width, l, t, noise=0.2, ridge=ridges)
+
+
 def experiment(scale, key):
     """Pretrain from one scale; return what was measured and what theory predicts."""
     init_key, data_key = jax.random.split(key)
@@ -173,12 +197,20 @@ def experiment(scale, key):
     transfer = fatelib.linear_transfer(
         network, tasks, X, y, ridge=ridge, cutoff=0.0
     )
+    ridges = scale**2 * relative
+    predicted = predicted_risk(network.feature_map(), jnp.append(ridges, ridge))
+    best = predicted[:-1].argmin()
+    risks, left_out = ridge_path(network.feature_map(), X, y, ridges)
     return {
         "strength2": 1 / jnp.sum(network.weights[1] ** 2),
-        "rank": effective_rank(network.features()),
+        "rank": effective_rank(network.feature_map()),
         "ideal_rank": effective_rank(ideal_features(unit, scale)),
-        "risk": transfer.risk,
-        "predicted": predicted_risk(network.features()),
+        "one": transfer.risk,
+        "one_predicted": predicted[-1],
+        "best": risks[best],
+        "best_predicted": predicted[best],
+        "best_ridge": relative[best],
+        "chosen": risks[left_out.argmin()],
         "converged": history.converged,
     }
 
@@ -246,12 +278,12 @@ allowed = ratio.mean("instance").clip(1 - 3 / d, 1 + 3 / d)
 fatelib.agreement_table({"learned feature, ratio": (ratio, allowed)})
 
 # %% [markdown]
-# ## What laziness costs, and what it buys
+# ## What laziness costs, and what a faint memory buys
 #
 # Is one feature the best that pretraining can leave? Take the features of each of these networks, freeze them, and fit a new
 # last layer to $n = d/2$ samples of a target at 45°, with a small ridge $\lambda$ (a penalty $\lambda \lVert b \rVert^2$ on the mean squared loss, $b$ the last layer). The general form of the one formula, for
-# features of any covariance and ridge regression {cite:p}`canatar2021,hastie2022,simon2023`, predicts the
-# outcome from two things that can be read off the weights: the squared singular values $\ell_i$ of the features and the squared
+# features of any second moment and ridge regression {cite:p}`canatar2021,hastie2022,simon2023`, predicts the
+# outcome from the weights and the target: from the squared singular values $\ell_i$ of the features and the squared
 # coefficients $t_i$ of the target on their left singular vectors ($\rho$, the part outside their span, is zero here),
 #
 # $$
@@ -261,46 +293,78 @@ fatelib.agreement_table({"learned feature, ratio": (ratio, allowed)})
 #
 # where the effective ridge $\tilde\lambda$ solves $\sum_i a_i + n \lambda / \tilde\lambda = n$. Read $a_i$ as the share of the $i$th coefficient that $n$ samples
 # reveal: features with $\ell_i$ above $\tilde\lambda$ are learned, fainter ones are not. The function is {py:func}`fatelib.theory.ridge_risk`.
+#
+# We fit with one ridge for all networks, $\lambda = 10^{-3}$, and with a ridge for each: of 26 values from $10^{-3} \alpha^2$ to $10^2 \alpha^2$ the one with the least true risk by {eq}`general-risk`,
+# or, without knowing the target, the one with the least leave-one-out error on the $n$ samples (`ridge_path` in the folded cell above).
 
 # %%
 #| tags: [hide-input]
 #| name: fig-laziness
 #| caption: >-
-#|   Risk of linear transfer against the initial scale of the pretrained network: measured (points: mean of 20 instances, bars: one standard
-#|   error) and predicted from the spectrum of the features by {eq}`general-risk` (line). Dashed: a single ideal feature. Dotted: scratch
-#|   training with optimal regularisation. $\theta = 45°$, $d = 200$, $n = 100$, $\sigma = 0.2$, ridge $10^{-3}$.
-#| alt: The risk starts on the dashed line of a single feature, dips below it at intermediate scales, then climbs far above both
-#|   reference lines. The points lie on the line of the prediction.
-risk = sweep["risk"].mean("instance")
-error = sweep["risk"].std("instance", ddof=1) / np.sqrt(20)
+#|   Risk of linear transfer against the initial scale of the pretrained network. One ridge for all networks, $\lambda = 10^{-3}$, and the best of 26 for each: measured (points: mean of 20 instances, bars: one standard
+#|   error) and predicted from weights and target by {eq}`general-risk` (lines); open: the ridge chosen by leave-one-out. Green: {eq}`general-risk` at the best ridge if the remainder were isotropic. Dashed: a single ideal feature. Dotted: scratch
+#|   training with optimal regularisation. $\theta = 45°$, $d = 200$, $n = 100$, $\sigma = 0.2$.
+#| alt: >-
+#|   With one ridge the risk starts on the dashed line of a single feature, dips at intermediate scales, then climbs far above both
+#|   reference lines. With the best ridge it is flat, at the depth of the dip, over all small scales, and rises at large ones; so it does a little higher with leave-one-out. The green line is flat far below and ends on that of regularised scratch training.
+fig, ax = plt.subplots(figsize=(6.8, 4.2))
+labels = {
+    "one": r"one ridge, $10^{-3}$",
+    "best": "best ridge",
+    "chosen": "leave-one-out",
+}
+for i, (name, label) in enumerate(labels.items()):
+    risk = sweep[name].mean("instance")
+    error = sweep[name].std("instance", ddof=1) / np.sqrt(20)
+    options = {"color": f"C{min(i, 1)}", "label": label}
+    if name == "chosen":
+        options["markerfacecolor"] = "w"
+    else:
+        ax.plot(scales, sweep[f"{name}_predicted"].mean("instance"), f"C{i}")
+    ax.errorbar(scales, risk, error, fmt="o", **options)
+isotropic = [isotropic_risk(a, d).min() for a in scales]
+ax.plot(scales, isotropic, "C2", label="best ridge, isotropic")
 one_feature = theory.linear_transfer_risk(jnp.pi / 4, n=n, sigma=0.2, ridge=ridge)
-fig, ax = plt.subplots()
-ax.plot(scales, sweep["predicted"].mean("instance"))
-ax.errorbar(scales, risk, error, fmt="o", color="C0")
-ax.axhline(
-    one_feature, color="black", linestyle="--", linewidth=1, label="one feature"
-)
-ax.axhline(
-    theory.optimal_scratch_risk(n / d, 0.2),
-    color="black",
-    linestyle=":",
-    linewidth=1,
-    label="regularised scratch",
-)
+scratch = theory.optimal_scratch_risk(n / d, 0.2)
+for value, style, label in (
+    (one_feature, "k--", "one feature"),
+    (scratch, "k:", "regularised scratch"),
+):
+    ax.plot(scales[[0, -1]], [value, value], style, linewidth=1, label=label)
 ax.set(
     xscale="log", xlabel=r"initial scale $\alpha$", ylabel="risk of linear transfer"
 )
-ax.legend()
+ax.legend(fontsize="small")
+
 # %% [markdown]
 # Each prediction uses the weights of one network, so it is compared with the risk of that network. Below it, the means
-# against a prediction that has seen no network at all, from the ideal features {eq}`ideal-features`:
+# against a prediction that has seen no network at all, from the ideal features {eq}`ideal-features`, and fits on features with an isotropic remainder:
+
 
 # %%
-ideal_risk = [predicted_risk(ideal_features(fresh, a)) for a in scales]
+#| tags: [hide-input]
+def isotropic_fit(key):
+    """Risk on one feature and an isotropic remainder, at the best ridge."""
+    start = jax.random.normal(key, (d, d)).at[:, 0].set(tasks.beta_source)
+    features = jnp.linalg.qr(start)[0] * jnp.full(d, 0.01).at[0].set(1.0)
+    X, y = tasks.sample(jax.random.fold_in(key, 0), n)
+    best = isotropic_risk(0.01, d).argmin()
+    return ridge_path(features, X, y, 0.01**2 * relative)[0][best]
+
+
+ideal_risk = [predicted_risk(ideal_features(fresh, a), ridge) for a in scales]
 fatelib.agreement_table(
     {
-        "measured minus predicted risk": (sweep["risk"] - sweep["predicted"], 0.0),
-        "measured risk, ideal features": (sweep["risk"], np.array(ideal_risk)),
+        "measured minus predicted, one ridge": (
+            sweep.one - sweep.one_predicted,
+            0.0,
+        ),
+        "the same, best ridge": (sweep.best - sweep.best_predicted, 0.0),
+        "one ridge, ideal features": (sweep.one, np.array(ideal_risk)),
+        "best ridge, isotropic": (
+            xr.DataArray(jax.vmap(isotropic_fit)(keys), dims="instance"),
+            isotropic_risk(0.01, d).min(),
+        ),
     }
 )
 
@@ -308,20 +372,56 @@ fatelib.agreement_table(
 #| tags: [build-only]
 from myst_nb import glue
 
-best = int(risk.values.argmin())
-# As the text says:
-assert risk[best] < min(risk[0], risk[-1])
-assert risk[-1] > 1
-glue("best-scale", float(scales[best]), display=False)
-glue("best-risk", float(risk[best]), display=False)
-glue("rich-risk", float(risk[0]), display=False)
-glue("lazy-risk", float(risk[-1]), display=False)
+mean = sweep.mean("instance")
+at_dip = int(mean.one.values.argmin())
+small = sweep.scale < 0.1
+flat = mean.best.where(small, drop=True)
+# As the text says: one ridge has a dip, the best ridge for each network has none,
+assert mean.one[at_dip] < 0.9 * min(mean.one[0], mean.one[-1])
+assert mean.one[-1] > 1
+apart = float(flat.max() - flat.min())
+error = float(sweep.best[0].std("instance", ddof=1)) / 20**0.5
+close = 1e-3
+assert apart < close
+chosen = mean.chosen.where(small, drop=True)
+assert float(chosen.max() - chosen.min()) < error
+# it is proportional to the square of the scale, and only the lazy end is worse.
+unit = sweep.best_ridge.where(small, drop=True)
+assert abs(unit.mean("instance") / unit.mean() - 1).max() < 0.05
+assert abs(mean.one[at_dip] - flat.mean()) < 2 * error
+assert mean.best[-1] > flat.mean() + 10 * error
+assert float(chosen.max()) < one_feature < scratch < mean.best[-1]
+# An isotropic remainder is the prior of the chapter on baselines, or scratch training.
+assert abs(isotropic[-1] / scratch - 1) < 0.01
+closed = float(theory.regularised_risk(n / d, 0.2, 0.5))
+assert abs(isotropic_risk(1e-3, 100 * d).min() / closed - 1) < 1e-3
+for name, value in {
+    "dip-scale": scales[at_dip],
+    "dip-risk": mean.one[at_dip],
+    "rich-risk": mean.one[0],
+    "lazy-risk": mean.one[-1],
+    "best-risk": flat.mean(),
+    "best-error": error,
+    "best-apart": close,
+    "best-up-to": small.scale[small][-1],
+    "best-lazy": mean.best[-1],
+    "chosen-risk": chosen.mean(),
+    "unit-ridge": unit.mean(),
+    "isotropic": isotropic_risk(1e-3, d).min(),
+    "isotropic-limit": closed,
+}.items():
+    glue(name, float(value), display=False)
 
 # %% [markdown]
-# The rich end pays $\sin^2\theta$ for what its one feature cannot express: {glue:text}`rich-risk:.2f`. The lazy end pays for fitting $d$
-# numbers with $d/2$ samples: {glue:text}`lazy-risk:.2f`, worse than predicting nothing. In between, at $\alpha \approx$
-# {glue:text}`best-scale:.2f`, the network has its feature *and* a faint memory of all other directions, enough to correct the
-# direction, too weak to fit the noise: {glue:text}`best-risk:.2f`, better than either end.
+# With **one ridge** for all, a little laziness seems to pay. The rich end has the risk {glue:text}`rich-risk:.2f` of its one feature, $\sin^2\theta$; the lazy end fits $d$
+# numbers with $d/2$ samples, {glue:text}`lazy-risk:.2f`, worse than predicting nothing; and at $\alpha \approx$ {glue:text}`dip-scale:.2f` it is {glue:text}`dip-risk:.2f`.
+#
+# But a ridge is large or small only next to the squared strengths of the features, here $\alpha^2$ for all but one. With the **best ridge** for each network, on average {glue:text}`unit-ridge:.2f` $\alpha^2$, *every* small scale has the risk of the dip,
+# {glue:text}`best-risk:.3f` ± {glue:text}`best-error:.3f`, from $\alpha = 10^{-4}$ to {glue:text}`best-up-to:.2f`; the networks and samples are the same at all scales, and the means differ by less than {glue:text}`best-apart:.3f`. Leave-one-out finds {glue:text}`chosen-risk:.2f`, at all of these scales, too. However faint, the remainder is worth the same:
+# it is a prior that leaves the direction of the source free and shrinks the rest. Only the lazy end, where the learned feature is no longer stronger than the others, is worse at its best ridge: {glue:text}`best-lazy:.2f`.
+#
+# If the remainder were isotropic, this prior would be that of {doc}`the-baseline-matters`, $\Delta = \sin^2\theta$ in {eq}`best-risk`: for large $d$ a risk of {glue:text}`isotropic-limit:.2f`, and {glue:text}`isotropic:.2f` at $d = 200$. The rest of the {glue:text}`best-risk:.2f`
+# is the price of the unequal singular values of a square Gaussian matrix. And its lazy end would be regularised scratch training.
 
 # %% [markdown]
 # ## Turn it yourself
@@ -331,7 +431,8 @@ glue("lazy-risk", float(risk[-1]), display=False)
 #| name: fig-explore-laziness
 #| caption: What the faint remainder is worth, namely the risk of linear transfer with one ideal feature minus that with the
 #|   ideal features {eq}`ideal-features`, over initial scale and samples per dimension
-#|   ($d = 200$, $\sigma = 0.2$). Blue, the remainder helps. The sliders set the angle between the tasks and the ridge.
+#|   ($d = 200$, $\sigma = 0.2$). Blue, the remainder helps. The sliders set the angle between the tasks and the ridge. One ridge acts at
+#|   all scales; divided by ten, it moves the blue valley to scales smaller by $\sqrt{10}$.
 from fatelib.widgets import explore
 
 alphas, ratios = np.geomspace(1e-4, 3, 28), np.linspace(0.1, 2, 39)
@@ -364,6 +465,12 @@ gain = xr.DataArray(
 start = {"theta": np.pi / 4, "log10_ridge": -3.0, "log10_scale": -1.5, "gamma": 0.5}
 explore(gain, x="log10_scale", y="gamma", at=start, limit=0.5)
 
+# %%
+#| tags: [build-only]
+valley = np.asarray(gain.sel(theta=np.pi / 4, gamma=0.5, method="nearest"))
+moved = np.diff(np.log10(alphas)[valley.argmax(axis=1)])
+assert (abs(moved[:2] - 0.5) < np.log10(alphas[1] / alphas[0])).all()
+
 # %% [markdown]
 # ## Exercises
 #
@@ -386,7 +493,7 @@ explore(gain, x="log10_scale", y="gamma", at=start, limit=0.5)
 for depth in (2, 3):
     net = fatelib.DeepLinear.init(jax.random.key(4), d, depth=depth, scale=0.02)
     net, _ = fatelib.pretrain(net, tasks.beta_source, learning_rate=0.02)
-    print(f"depth {depth}: effective rank {effective_rank(net.features()):.2f}")
+    print(f"depth {depth}: effective rank {effective_rank(net.feature_map()):.2f}")
 
 # %% [markdown]
 # :::{solution-end}
@@ -427,4 +534,4 @@ for cutoff in (1e-2, 1e-3, 0.0):
 #
 # 1. A balanced start, which small weights are, plus zero loss leave one feature, the task itself, whatever the width and depth.
 # 2. The initial scale decides: from rich (one feature) to lazy (all of the initial ones), along a curve in closed form.
-# 3. The spectrum of the features and the target's share in each predict transfer; a network between rich and lazy can beat both.
+# 3. The spectrum of the features and the target's share in each predict transfer. What is left of the start is worth the same at every small scale, if the ridge goes with its square; one ridge for all makes one scale look best.

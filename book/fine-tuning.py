@@ -202,10 +202,10 @@ unseen = tasks.beta_source - jnp.linalg.pinv(X) @ (X @ tasks.beta_source)
 for depth, scale in {2: 1e-5, 3: 0.01, 4: 0.03}.items():
     network = fatelib.DeepLinear.init(jax.random.key(2), d, depth, scale=scale)
     network, history = fatelib.pretrain(
-        network, tasks.beta_source, learning_rate=0.02, tolerance=1e-10
+        network, tasks.beta_source, learning_rate=0.02, absolute_tolerance=1e-10
     )
     result = fatelib.fine_tune(
-        network, tasks, X, y, learning_rate=0.005, tolerance=1e-8
+        network, tasks, X, y, learning_rate=0.005, absolute_tolerance=1e-8
     )
     assert history.converged
     assert result.converged
@@ -442,7 +442,7 @@ def risks(key, theta, pretrained):
         steps=20_000,
         tolerance=0.0,
         record_every=every,
-        observe=lambda network: tasks.risk(network.end_to_end()),
+        observe=lambda network: tasks.risk(network),
     )
     return history.observed
 
@@ -553,7 +553,13 @@ X, y = tasks.sample(jax.random.key(1), n)
 for eta in (0.01, 0.005, 0.0025):
     network = fatelib.DeepLinear.balanced(tasks.beta_source)
     result = fatelib.fine_tune(
-        network, tasks, X, y, learning_rate=eta, tolerance=1e-10, engine="spectral"
+        network,
+        tasks,
+        X,
+        y,
+        learning_rate=eta,
+        absolute_tolerance=1e-10,
+        engine="spectral",
     )
     beta = result.network.end_to_end()
     off = jnp.linalg.norm(beta - interpolator - kappa * unseen)

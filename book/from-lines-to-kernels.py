@@ -266,13 +266,13 @@ def lost(tasks, key):
     return outside(tasks.source, tasks.target), risk
 
 
-keys = jax.random.split(jax.random.key(3), instances)
+keys, data_keys = jax.random.split(jax.random.key(3), (2, instances))
 draw = relu.ReluTasks.ablated
 found = [
-    lost(draw(key, d, width, mu, outputs=name), jax.random.fold_in(key, j))
+    lost(draw(key, d, width, mu, outputs=name), jax.random.fold_in(data_key, j))
     for name in conventions
     for j, mu in enumerate(mus)
-    for key in keys
+    for key, data_key in zip(keys, data_keys, strict=True)
 ]
 coords = {"outputs": conventions, "mu": mus, "instance": range(instances)}
 shape = [len(values) for values in coords.values()]
@@ -424,7 +424,7 @@ assert shares.sel(outputs=["sign", "gaussian"], mu=0.2).min() > axis
 # $$ (last-layer)
 #
 # ReLU features are not Gaussian, and what they cannot express is uncorrelated with them but not independent; {prf:ref}`prop-leverage` says what that does. For $n < k$ it also matters how strong each feature is. The eigenvalues $\ell_i$
-# of $K(W, W)$ and the target's coefficients $t_i$ on them go into {eq}`general-risk`, and {py:func}`fatelib.relu.feature_spectrum` reads all of them off the weights of *any* neurons:
+# of $K(W, W)$ and the target's coefficients $t_i$ on them go into {eq}`general-risk`, and {py:func}`fatelib.relu.feature_spectrum` reads all of them off the weights of *any* neurons and of the target:
 
 # %%
 fractions, ns = [0.3, 0.6, 0.9], [5, 20, 60, 120, 250, 500, 1000, 2000]
@@ -490,7 +490,7 @@ ax.legend()
 # :::{prf:proposition} What acts as noise
 # :label: prop-leverage
 #
-# Let $h(x)$ be the features, with covariance $K$, and $e(x) = P_\perp f_t(x)$. The excess risk $R - \rho$ of least squares without label noise is, for $n \gg k$, that of {eq}`last-layer` times
+# Let $h(x)$ be the features, with second moments $K$, and $e(x) = P_\perp f_t(x)$. The excess risk $R - \rho$ of least squares without label noise is, for $n \gg k$, that of {eq}`last-layer` times
 #
 # $$
 # \chi = \frac{\mathbb E \big[ h^\top K^{-1} h \; e^2 \big]}{k \, \rho} .

@@ -371,7 +371,8 @@ def pretrain_on(B, key, learning_rate=0.05, steps=600):
 task_counts = [1, 8, 64]
 networks = {}
 for count in task_counts:
-    W, V = pretrain_on(basis[:, :count], jax.random.key(count))
+    own = jax.random.fold_in(jax.random.key(2), count)
+    W, V = pretrain_on(basis[:, :count], own)
     networks[count] = np.asarray(W)
     loss = jnp.sum((W @ V - basis[:, :count]) ** 2)
     rank = fatelib.linear.effective_rank(W)
@@ -547,7 +548,7 @@ phi = 0.3
 pair = jnp.stack(
     [basis[:, 0], np.cos(phi) * basis[:, 0] + np.sin(phi) * basis[:, 1]], axis=1
 )
-W, _ = pretrain_on(pair, jax.random.key(2), steps=3000)
+W, _ = pretrain_on(pair, jax.random.key(3), steps=3000)
 seen = jnp.linalg.svd(W, compute_uv=False)[:3]
 predicted = (1 + np.cos(phi) * np.array([1, -1])) ** 0.25
 print("measured ", seen.round(4), " predicted", predicted.round(4))

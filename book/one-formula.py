@@ -155,7 +155,9 @@ key = jax.random.key(2)
 print("scale    |beta - X^+ y|   |(I - P) W_1(0) w|")
 for scale in (1e-1, 1e-2, 1e-3, 1e-4):
     start = fatelib.DeepLinear.init(key, small, depth=2, scale=scale)
-    result = fatelib.scratch(key, tasks, X, y, scale=scale, tolerance=1e-10)
+    result = fatelib.scratch(
+        key, tasks, X, y, scale=scale, absolute_tolerance=1e-10
+    )
     distance = jnp.linalg.norm(result.network.end_to_end() - minimum_norm)
     remainder = unseen @ start.weights[0] @ result.network.weights[1][:, 0]
     print(f"{scale:.0e}    {distance:10.2e}   {jnp.linalg.norm(remainder):16.2e}")

@@ -29,7 +29,7 @@ from fatelib.relu import ReluNetwork, ReluTasks
 plt.style.use("fatelib.style")
 
 # %% [markdown]
-# Every row below is, with one change, the experiment of {doc}`relu-transfer` ($d = 30$, 200 neurons, teacher of 20), with three differences. Pretraining takes 1,000 steps of $\eta = 1/(s^2 + \frac12)$, as in {doc}`relu-students`; the distant source lacks half of the neurons; training anew stops at $2 \cdot 10^{-4}$ of the mean squared label. The three rows of inputs are compared among themselves: only for normal inputs we can pretrain on the exact population,
+# Every row below is, with one change, the experiment of {doc}`relu-transfer` ($d = 30$, 200 neurons, teacher of 20), with three differences. Pretraining takes 1,000 steps of $\eta = 1/(s^2 + \frac12)$, as in {doc}`relu-students`; the sources are the near and the distant one of {doc}`what-pretraining-adds`, $\mu = 0.1$ and 0.5; training anew stops at $2 \cdot 10^{-4}$ of the mean squared label. The three rows of inputs are compared among themselves: only for normal inputs we can pretrain on the exact population,
 # so these students, normal ones included, all learn from 30,000 inputs of their kind, 150 in every step, for the same time.
 
 # %%
@@ -59,11 +59,13 @@ def inputs_of(kind, key, n):
     """Draw inputs of one of five kinds."""
     if kind == "signs":
         return jax.random.rademacher(key, (n, d), float)
+    if kind == "bursts":
+        key, length_key = jax.random.split(key)
     X = jax.random.normal(key, (n, d))
     if kind in ("sphere", "bursts"):
         X *= d**0.5 / jnp.linalg.norm(X, axis=1, keepdims=True)
     if kind == "bursts":
-        squares = jax.random.exponential(jax.random.fold_in(key, 0), (n, 1))
+        squares = jax.random.exponential(length_key, (n, 1))
         X *= jnp.sqrt(squares)
     return X * skewed if kind == "power law" else X
 
@@ -116,8 +118,7 @@ def risks(learn, start, tasks, X, root, test):
 
 def anew(start, tasks, X, y):
     """Train both layers."""
-    stop = 2e-4 * jnp.mean(y**2)
-    return fatelib.fine_tune(start, tasks, X, y, tolerance=stop)
+    return fatelib.fine_tune(start, tasks, X, y, tolerance=2e-4)
 
 
 def learning_curve(W, target, root, lengths, n):
@@ -153,7 +154,7 @@ def draw_sets(kind, key):
 
 def start_of(key, width=200, scale=1.0, outputs="ones"):
     """The two tasks of an instance, the start of its students, keys for its data."""
-    keys = jax.random.split(key, 5)
+    keys = jax.random.split(key, 7)
     size = d, teacher_neurons
     tasks = [ReluTasks.ablated(keys[0], *size, mu, outputs=outputs) for mu in mus]
     return tasks, ReluNetwork.init(keys[1], d, width, scale=scale), keys[2:]
@@ -207,8 +208,8 @@ results = xr.concat(
 #| name: fig-choices
 #| caption: >-
 #|   Three verdicts at $n = 30$ samples, for the experiment as before (top) and with one choice changed. Left: risk of training anew over that of a last layer on random neurons.
-#|   Middle and right: risk on random over risk on pretrained neurons, what pretraining adds, from a source that lacks a tenth and half of the target's neurons. Right of the line at 1
-#|   the features win. Points: measured, mean of six students, eight data sets each (three of them for training anew), with standard errors over the students; crosses: predicted from the neurons alone.
+#|   Middle and right: credit of pretraining, the risk on random over that on pretrained neurons, from a source that lacks a tenth and half of the target's neurons. Right of the line at 1
+#|   the features win, or pretraining helped. Points: measured, mean of six students, eight data sets each (three of them for training anew), with standard errors over the students; crosses: predicted from the neurons and the target.
 #|   Black: as before; blue: inputs; orange: length; green: teacher; pink: width.
 #| alt: >-
 #|   Three columns of points with error bars, one row for each choice. Left, points lie right of one for all inputs and left of it for teachers with signs or Gaussian weights and for 50 neurons.
@@ -218,8 +219,8 @@ at30 = results.measured.sel(few=30).mean("draw")
 control = at30.sel(fit="random", drop=True)
 verdicts = {
     "control against scratch": results.scratch.mean("first") / control,
-    r"gain, $\mu$ = 0.1": control / at30.sel(fit="near"),
-    r"gain, $\mu$ = 0.5": control / at30.sel(fit="distant"),
+    r"credit, $\mu$ = 0.1": control / at30.sel(fit="near"),
+    r"credit, $\mu$ = 0.5": control / at30.sel(fit="distant"),
 }
 lines = results.predicted.sel(n=30)
 colors = ["k"] + 3 * ["C0"] + 2 * ["C1"] + 2 * ["C2"] + 2 * ["C3"]
@@ -279,10 +280,10 @@ hurt = far.choice == "neurons of length 0.1"
 assert ((far.mean("instance") < 1) == hurt).all()
 
 # %% [markdown]
-# Each verdict fares differently.
+# Each verdict fares differently. (Credit is that of {prf:ref}`def-credit`, without ridge.)
 #
-# - **A near source helps** as long as neurons move: by a factor of up to {glue:text}`near-narrow:.1f` (50 neurons). At length 10, where they hardly move, {glue:text}`near-lazy:.2f` ± {glue:text}`near-lazy-error:.2f` is left.
-# - **A distant source helps** in most rows, by {glue:text}`far-before:.2f` ± {glue:text}`far-before-error:.2f` as before and hardly at length 10 ({glue:text}`far-lazy:.2f` ± {glue:text}`far-lazy-error:.2f`), and hurts at length 0.1: {glue:text}`far-short:.2f` ± {glue:text}`far-short-error:.2f`.
+# - **A near source helps** as long as neurons move: its credit is up to {glue:text}`near-narrow:.1f` (50 neurons). At length 10, where they hardly move, {glue:text}`near-lazy:.2f` ± {glue:text}`near-lazy-error:.2f` is left.
+# - **A distant source helps** in most rows, with a credit of {glue:text}`far-before:.2f` ± {glue:text}`far-before-error:.2f` as before and hardly at length 10 ({glue:text}`far-lazy:.2f` ± {glue:text}`far-lazy-error:.2f`), and hurts at length 0.1: {glue:text}`far-short:.2f` ± {glue:text}`far-short-error:.2f`.
 # - **Random features beat training anew with few samples**: it does not survive. It holds in {glue:text}`control-wins` of {glue:text}`all-choices` rows, and the opposite holds beyond two standard errors in: {glue:text}`control-loses`.
 #
 # The crosses are the *prediction* of {prf:ref}`prop-relu-curve` with the covariance of the inputs. Here it is held against all fits at $n = 30$, 120 and 500, but those within a factor of 1.5 of $n$ = rank, and those on inputs of signs, for which it is not meant.
@@ -355,7 +356,7 @@ for j, key in enumerate(keys):
     (tasks, _), start, own = start_of(key)
     for i, kind in enumerate(kinds):
         root = skewed if kind == "power law" else np.ones(d, np.float32)
-        X = draw_sets(kind, jax.random.fold_in(own[2], 1))
+        X = draw_sets(kind, own[3])
         test = inputs_of(kind, own[1], 10_000) if kind == "signs" else None
         for k, n in enumerate(sizes):
             data = X[:, :n], root, test
@@ -413,7 +414,7 @@ glue("skew", float((by_kernel[1, 1] / by_kernel[0, 1]).mean()), display=False)
 # predicted {glue:text}`burst-line:.0f`%. A covariance changes the risk itself ({glue:text}`skew:.2f` times that of isotropic inputs for random neurons at $n = 120$, both as shares), and the prediction with it. Signs have no formula here; at $n = 500$ their risk is {glue:text}`signs-below:.1f` ± {glue:text}`signs-below-error:.1f`% below the prediction
 # for normal inputs. A sum of $d$ signs is normal but for corrections of order $1/d$, if no input dominates a neuron ({ref}`ex-axes`).
 #
-# *So:* of pretraining, too, inputs change little. Students of three kinds of inputs gain from the near source {glue:text}`near-normal:.1f` ± {glue:text}`near-normal-error:.1f` (normal inputs), {glue:text}`near-skewed:.1f` ± {glue:text}`near-skewed-error:.1f` (power law) and {glue:text}`near-odd:.1f` ± {glue:text}`near-odd-error:.1f` (signs) at $n = 30$, from the distant one
+# *So:* of pretraining, too, inputs change little. Students of three kinds of inputs have from the near source the credits {glue:text}`near-normal:.1f` ± {glue:text}`near-normal-error:.1f` (normal inputs), {glue:text}`near-skewed:.1f` ± {glue:text}`near-skewed-error:.1f` (power law) and {glue:text}`near-odd:.1f` ± {glue:text}`near-odd-error:.1f` (signs) at $n = 30$, from the distant one
 # {glue:text}`far-normal:.2f` ± {glue:text}`far-normal-error:.2f`, {glue:text}`far-skewed:.2f` ± {glue:text}`far-skewed-error:.2f` and {glue:text}`far-odd:.2f` ± {glue:text}`far-odd-error:.2f`. For the sphere and bursts there is nothing to train: by (2) their students are those of normal inputs, and by (3) so are their risks below $n = k$.
 #
 # ## Initial scale: few samples see the spectrum, many the span
@@ -452,18 +453,18 @@ axes[0].legend(fontsize="small")
 #| tags: [build-only]
 short = {"choice": "neurons of length 0.1"}
 mean = results.measured.sel(short).mean(["draw", "instance"])
-gain = mean.sel(fit="random") / mean.sel(fit="distant")
+credit = mean.sel(fit="random") / mean.sel(fit="distant")
 for n in ns:
-    glue(f"short-{n}", float(gain.sel(few=n)), display=False)
-assert gain.sel(few=120) < 0.6
+    glue(f"short-{n}", float(credit.sel(few=n)), display=False)
+assert credit.sel(few=120) < 0.6
 short["fit"] = "distant"
 glue("short-rank-low", int(rank.sel(short).min()), display=False)
 glue("short-rank-high", int(rank.sel(short).max()), display=False)
 glue("short-peak", float(ratio.sel(short).sel(few=120).mean()), display=False)
 
 # %% [markdown]
-# *So:* of all choices here only short initial neurons, trained to the end of their 1,000 steps, make the distant source a liability (gain {glue:text}`short-30:.2f` at $n = 30$, {glue:text}`short-120:.2f` at 120); at $n = 500$, where only the span counts
-# (and with it the cutoff), the same student gains {glue:text}`short-500:.2f`. Stopped early, or with random neurons beside them, such students do no harm in {doc}`what-pretraining-adds`. The longest are nearly the control.
+# *So:* of all choices here only short initial neurons, trained to the end of their 1,000 steps, make the distant source a liability (credit {glue:text}`short-30:.2f` at $n = 30$, {glue:text}`short-120:.2f` at 120); at $n = 500$, where only the span counts
+# (and with it the cutoff), the same student's credit is {glue:text}`short-500:.2f`. Stopped early, or with random neurons beside them, such students do no harm in {doc}`what-pretraining-adds`. The longest are nearly the control.
 #
 # Length also moves the *first* verdict: training anew from length 0.1 has {glue:text}`first-short:.1f` ± {glue:text}`first-short-error:.1f` times the control's risk, from length 10 {glue:text}`first-lazy:.3f` ± {glue:text}`first-lazy-error:.3f` times. Part of what random features won in
 # {doc}`relu-transfer` was the start of their opponent.
@@ -507,7 +508,7 @@ for i, (name, outputs) in enumerate(teachers.items()):
     fresh[i, :, 0] = results.scratch.sel(choice=name).mean("first")
     for j, key in enumerate(keys):
         (tasks, _), start, own = start_of(key, outputs=outputs)
-        X = inputs_of("normal", jax.random.fold_in(own[2], 0), 240)[None]
+        X = inputs_of("normal", own[4], 240)[None]
         for k, n in enumerate(scratch_ns[1:], 1):
             data = X[:, :n], np.ones(d, np.float32), None
             (fresh[i, j, k],), converged = risks(anew, start, tasks, *data)
@@ -568,7 +569,7 @@ glue("easy-signs", 100 * float(single[0] / 0.5), display=False)
 # ({glue:text}`nu-normal-low:.2f` to {glue:text}`nu-normal-high:.2f`) for Gaussian weights. The boundary of the distant source moves little, from $n$ = {glue:text}`meets-ones-distant` to {glue:text}`meets-signs-distant` and {glue:text}`meets-normal-distant`; that of the *control* does.
 # Random neurons are overtaken at $n$ = {glue:text}`meets-ones-random` for weights 1, and are behind from the first size on for the others: what they are quick to learn is the constant.
 #
-# ## Width: the peak moves, the gain settles
+# ## Width: the peak moves, the credit settles
 #
 # The peak of a last layer is at $n = m$ (at its rank, if neurons nearly coincide). As $m$ grows it moves away, and what remains at a given $n$ is the limit of infinitely many neurons. For *random* neurons it is in closed form: the features are spherical harmonics with the eigenvalues of
 # {prf:ref}`thm-mercer`, and the target's coefficients on them are {eq}`degree-shares`. Degrees from 4 on have so many functions that $n$ samples cannot tell them from noise; together they act as a ridge (and as a residual).
@@ -622,7 +623,7 @@ excess = (before / limit).sel(n=30) - 1
 glue("width-excess", 100 * float(excess.mean()), display=False)
 
 # %% [markdown]
-# *So:* at $n = 30$ 200 random neurons have {glue:text}`width-excess:.0f`% more risk than infinitely many. What *pretraining* adds from the near source settles: {glue:text}`near-narrow:.1f` ± {glue:text}`near-narrow-error:.1f` with 50 neurons,
+# *So:* at $n = 30$ 200 random neurons have {glue:text}`width-excess:.0f`% more risk than infinitely many. The credit of *pretraining* on the near source settles: {glue:text}`near-narrow:.1f` ± {glue:text}`near-narrow-error:.1f` with 50 neurons,
 # {glue:text}`near-before:.1f` ± {glue:text}`near-before-error:.1f` with 200, {glue:text}`near-wide:.1f` ± {glue:text}`near-wide-error:.1f` with 400. The last two differ by {glue:text}`wider:.1f` ± {glue:text}`wider-error:.1f`, teacher by teacher,
 # as expected if both are near the mean-field limit {cite:p}`rotskoff2018`, in which the distribution of neurons no longer depends on their number. (Two widths at one $n$ do not prove it.) The control loses to scratch training with 50 neurons, as $n = 30$ is then close to its peak.
 #
@@ -686,7 +687,8 @@ for n in (3000, 6000):
 axis = ReluNetwork(jnp.eye(teacher_neurons, d), jnp.ones(teacher_neurons))
 tasks = ReluTasks(axis, axis, jnp.zeros(()))
 start, root = start_of(keys[0])[1], np.ones(d, np.float32)
-X, test = draw_sets("signs", keys[0]), inputs_of("signs", keys[1], 10_000)
+set_key, test_key = jax.random.split(jax.random.key(1))
+X, test = draw_sets("signs", set_key), inputs_of("signs", test_key, 10_000)
 curve, _ = learning_curve(start.W, axis, root, np.ones_like, ns)
 for n, expected in zip(ns[1:], curve[1:], strict=True):
     data = X[:, :n], root, test
@@ -705,4 +707,4 @@ for n, expected in zip(ns[1:], curve[1:], strict=True):
 # 1. Inputs enter through their covariance (a change of neurons) and, beyond $n = k$, the spread of their lengths (a closed form). What is not Gaussian beyond that shifts the risk a little, if no input dominates a neuron.
 # 2. A near source helped wherever neurons moved; a distant one hurt from short neurons trained to the end. Report initial length *and* training loss before you credit or blame a source.
 # 3. The exponent of scratch training belongs to the teacher, and who wins between random features and scratch training to the teacher, the width and the initial length: quote them together.
-# 4. In practice: fit one last layer on the pretrained and one on the *initial* neurons; the ratio of their risks is the source's credit. If it is below 1, stop pretraining earlier, start from longer neurons or put the initial ones beside ({ref}`ex-both`), and use a ridge near $n$ = rank.
+# 4. In practice: fit one last layer on the pretrained and one on the *initial* neurons; the risk on the initial ones over that on the pretrained ones is the source's credit. If it is below 1, pretraining harmed: stop pretraining earlier, start from longer neurons or put the initial ones beside ({ref}`ex-both`), and use a ridge near $n$ = rank.

@@ -4,7 +4,7 @@
 # Keep the features, tune all weights, or start anew: the question of {doc}`when-does-transfer-help`, for networks that are not linear. In this chapter you will
 #
 # - train ReLU networks in all three ways, over the share of the teacher that the source lacks and the number of samples,
-# - predict the whole learning curve of linear transfer from the neurons alone, and with it the boundary of positive transfer,
+# - predict the whole learning curve of linear transfer from the neurons of student and target, and with it the boundary of positive transfer,
 # - measure how much of what looks like transfer is there *without* any pretraining.
 
 # %%
@@ -22,6 +22,7 @@ import fatelib
 from fatelib import relu, theory
 from fatelib.figures import FIGURES
 from fatelib.figures.relu_transfer import LABELS, exponent
+from fatelib.sweep import instance_keys, stream
 
 plt.style.use("fatelib.style")
 
@@ -37,8 +38,8 @@ with tempfile.TemporaryDirectory() as store:
         teacher_width=20,
         instances=6,
         key=key,
-        tolerance=3e-5,
-        source_options={"steps": 1500, "tolerance": 1e-6},
+        absolute_tolerance=3e-5,
+        source_options={"steps": 1500, "absolute_tolerance": 1e-6},
         store=store,  # where we find the pretrained students again
     )
     students = xr.load_dataset(
@@ -74,11 +75,10 @@ protocols = ["source_features", "linear_transfer", "random_features"]
 mus = grid.fraction.values
 lines = {(protocol, mu): [] for protocol in protocols for mu in mus}
 held = []
-for i in range(grid.sizes["instance"]):
-    own = jax.random.fold_in(key, i)  # the draws of relu_phase_diagram
-    start = relu.ReluNetwork.init(jax.random.fold_in(own, 2), 30, 200)
+for i, own in enumerate(instance_keys(key, grid.sizes["instance"])):
+    start = relu.ReluNetwork.init(stream(own, "start"), 30, 200)
     for mu in mus:
-        tasks = relu.ReluTasks.ablated(jax.random.fold_in(own, 0), 30, 20, mu)
+        tasks = relu.ReluTasks.ablated(stream(own, "tasks"), 30, 20, mu)
         trained = students.weights.sel(fraction=mu, instance=i).values[:, :-1]
         sets = [tasks.source.W, trained, start.W]
         for protocol, W in zip(protocols, sets, strict=True):
@@ -119,10 +119,10 @@ held.round({"turned": 2, "numerical rank": 0, "participation": 1, "outside": 4})
 # %%
 #| name: fig-relu-protocols
 #| caption: >-
-#|   Risk of all five, against the number of samples, at a near and at a distant source (same data as {numref}`fig-relu-diagram`; points with standard errors over 6 instances). Solid lines: the prediction {eq}`relu-curve` for the three last layers,
+#|   Risk of all five, against the number of samples, at the nearest and at the farthest source (same data as {numref}`fig-relu-diagram`; points with standard errors over 6 instances). Solid lines: the prediction {eq}`relu-curve` for the three last layers,
 #|   mean over the same instances, with its pole where there are as many samples as the 200 features of a student; dashed lines join the points of scratch and fine-tuning, for which there is no prediction.
 #| alt: >-
-#|   Two panels. At the near source the source teacher's features and fine-tuning have risks far below scratch. At the distant source the source teacher's own features have the largest risk by far, fine-tuning coincides with
+#|   Two panels. At the nearest source the source teacher's features and fine-tuning have risks far below scratch. At the farthest source the source teacher's own features have the largest risk by far, fine-tuning coincides with
 #|   scratch, and pretrained features are close to random ones. The lines of pretrained and random features have a pole at 200 samples, between two points.
 #| tags: [hide-input]
 labels = {name: LABELS[name] for name in LABELS}
@@ -228,13 +228,13 @@ glue("tuned-best", -100 * float(excess.mean("instance").min()), display=False)
 # Three observations, before any theory. (Factors are means over the instances, with standard errors.)
 #
 # 1. **The control wins, too.** At $n = 30$ a last layer on *random* neurons has {glue:text}`control:.2f` ± {glue:text}`control-error:.2f` times less risk than training both layers anew. Nothing was transferred: for this teacher, width and initial length,
-#    training all weights is the worse way to use 30 samples ({doc}`relu-depends` has others for which it is not). What pretraining adds to the control is a factor of {glue:text}`credit-0.1:.1f` ± {glue:text}`credit-0.1-error:.1f` from the near source ($\mu = 0.1$) and of {glue:text}`credit-0.9:.2f` ± {glue:text}`credit-0.9-error:.2f`
-#    from the distant one ($\mu = 0.9$). Only that is the merit of the features.
+#    training all weights is the worse way to use 30 samples ({doc}`relu-depends` has others for which it is not). The credit of pretraining ({prf:ref}`def-credit`: the control's risk over that of pretrained features) is {glue:text}`credit-0.1:.1f` ± {glue:text}`credit-0.1-error:.1f` from the nearest source ($\mu = 0.1$) and {glue:text}`credit-0.9:.2f` ± {glue:text}`credit-0.9-error:.2f`
+#    from the farthest ($\mu = 0.9$). Only that is the merit of the features.
 # 2. **A pretrained student can be better than its teacher**, by the number of its features. At $\mu = 0.9$ the source teacher has at most {glue:text}`rank-teacher` neurons left; the student still spans {glue:text}`rank-student` dimensions, and at $n = 360$ its features, like random ones, have
 #    {glue:text}`kept:.1f` ± {glue:text}`kept-error:.1f` times less risk.
 # 3. **Fine-tuning does no measurable harm here.** On average over the fractions it lowers the risk by up to {glue:text}`tuned-best:.0f`%; even at $\mu = 0.9$ the largest mean excess over scratch training at any $n$ is {glue:text}`tuned-worst:.1f` ± {glue:text}`tuned-worst-error:.1f`%. (At the size of the paper it does, see below.)
 #
-# ## The learning curve, from the neurons alone
+# ## The learning curve, from the neurons of student and target
 #
 # For given features the last layer is a linear regression, and {doc}`one-formula` knows its risk. For ReLU neurons all that it takes is the kernel.
 #
@@ -257,10 +257,10 @@ glue("tuned-best", -100 * float(excess.mean("instance").min()), display=False)
 # $$ (relu-curve)
 # :::
 #
-# This is a prediction, not a theorem, because one step is assumed: that ReLU features lead to the same risk as Gaussian features of the same covariance (*Gaussian equivalence*). For Gaussian features {eq}`relu-curve` holds when $n$ and the number of features grow together; for ReLU
+# This is a prediction, not a theorem, because one step is assumed: that ReLU features lead to the same risk as Gaussian features of the same second moments (*Gaussian equivalence*). For Gaussian features {eq}`relu-curve` holds when $n$ and the number of features grow together; for ReLU
 # features the tables of this chapter check it. It is not exact in general: what the features miss is not independent of them, which for $n \gg k$ multiplies the excess risk by the $\chi$ of {prf:ref}`prop-leverage`, close to 1 when there are many features at many angles.
 #
-# It takes no training, no test set and no free parameter: {py:func}`fatelib.relu.feature_spectrum` gives $\ell$, $t$ and $\rho$, {py:func}`fatelib.theory.ridge_risk` the risk.
+# It takes no training of the last layer, no test set and no free parameter, but it takes the target: its neurons and output weights, which outside of such experiments nobody has. (On the neurons below, the predicted risk at $n = 100$, as a share of the target's square, is {glue:text}`other-target:.0f` times as large if the target's output weights are random signs.) {py:func}`fatelib.relu.feature_spectrum` gives $\ell$, $t$ and $\rho$, {py:func}`fatelib.theory.ridge_risk` the risk.
 
 # %%
 tasks = relu.ReluTasks.ablated(jax.random.key(1), 30, 20, 0.5)
@@ -280,6 +280,20 @@ fitted = [
 print("predicted", np.round(predicted, 5))
 print("one fit  ", np.round(fitted, 5))
 
+# %%
+#| tags: [build-only]
+shares = []
+for outputs in ("ones", "sign"):
+    target = relu.ReluTasks.ablated(
+        jax.random.key(1), 30, 20, 0.5, outputs=outputs
+    ).target
+    l, t, rho = jax.tree.leaves(
+        relu.feature_spectrum(neurons.W, target.W, target.c / 20)
+    )
+    shares.append(theory.ridge_risk(100, l, t, residual=rho) / (t.sum() + rho))
+glue("other-target", float(shares[1] / shares[0]), display=False)
+assert shares[1] > 2 * shares[0]  # one set of neurons, two targets
+
 # %% [markdown]
 # Now systematically: three sets of features, without and with label noise, without and with a ridge of 0.3, 8 data sets each.
 
@@ -293,7 +307,7 @@ curve = FIGURES["fig-curve"].compute(
 #| name: fig-curve
 #| caption: >-
 #|   Learning curves of linear transfer at noise $\sigma = 0.1$: a last layer on the source teacher's own features, on those of a student pretrained on it, and on random ones. Points: 8 data sets, with standard errors. Lines:
-#|   {eq}`relu-curve`, from the neurons alone. Left without ridge, right with ridge 0.3; dotted, the prediction with the best ridge at each $n$. $d = 30$, 200 neurons, teacher of 20, $\mu = 0.5$.
+#|   {eq}`relu-curve`, from the neurons of features and target. Left without ridge, right with ridge 0.3; dotted, the prediction with the best ridge at each $n$. $d = 30$, 200 neurons, teacher of 20, $\mu = 0.5$.
 #| alt: >-
 #|   Two panels of three curves each with points on the lines. On the left the curves of pretrained and random features have a pole at 200 samples. On the right all fall, and the
 #|   pretrained features are best from the first point on.
@@ -334,8 +348,8 @@ glue("risk-best", float(best.sel(features="linear_transfer")), display=False)
 # The table accepts a cell if it lies within four standard errors, or within 5 % of the line; a largest deviation of 0 means that chance explains all cells. Left out are cells without ridge where $n$ is within a factor of 1.5 of the number of
 # features: there the risk scatters the more the nearer $n$ is (at $n$ equal to it the prediction is infinite). At $n = 150$, with random features, the mean is {glue:text}`peak:.0f` ± {glue:text}`peak-error:.0f`% off the line.
 #
-# The ridge decides what features are worth. At $n = 100$ with noise the risk on pretrained features is {glue:text}`risk-none:.4f` without ridge and {glue:text}`risk-ridge:.4f` with ridge 0.3; the best ridge is predicted to give {glue:text}`risk-best:.4f`. What pretraining adds to the
-# control there is a factor of {glue:text}`worth-none:.2f` ± {glue:text}`worth-none-error:.2f` without ridge, where both are spoilt by fitted noise, and of {glue:text}`worth-ridge:.2f` ± {glue:text}`worth-ridge-error:.2f` with it.
+# The ridge decides what features are worth. At $n = 100$ with noise the risk on pretrained features is {glue:text}`risk-none:.4f` without ridge and {glue:text}`risk-ridge:.4f` with ridge 0.3; the best ridge is predicted to give {glue:text}`risk-best:.4f`. The credit of
+# pretraining there is {glue:text}`worth-none:.2f` ± {glue:text}`worth-none-error:.2f` without ridge, where both are spoilt by fitted noise, and {glue:text}`worth-ridge:.2f` ± {glue:text}`worth-ridge-error:.2f` with it.
 #
 # :::{admonition} What replaces $\sin^2\theta$
 # :class: note
@@ -406,8 +420,7 @@ FIGURES["fig-3e"].compare(grid)
 #
 # The map above is small: it is trained while this page is built. The paper has $d = 100$, students of 1,000 and teachers of 100 neurons. At that size we computed {glue:text}`paper-mus` fractions and {glue:text}`paper-ns` sample sizes up to {glue:text}`paper-n`, for
 # {glue:text}`paper-instances` instances, to a loss of $10^{-6}$ on the target (all of them reached it). Pretraining followed the paper's rule: it stops at a loss of $10^{-6}$ on the population or after a time (rate × steps) of 1,000, whichever comes first. The paper takes that time in 100,000 steps of 0.01, we in {glue:text}`paper-source-steps` of {glue:text}`paper-source-rate`. (Steps of both sizes should follow one path, that of gradient flow: for the first student of the map above, at $\mu = 0.35$, the losses after a time of 100 differ by {glue:text}`rates-apart:.1f`%.) For every student the time came first, at mean losses from {glue:text}`paper-source-low:.1f` to {glue:text}`paper-source-high:.1f` $\cdot\, 10^{-5}$.
-# The whole diagram took {glue:text}`paper-minutes:.0f` minutes on two cores of a CPU that had other work; the result is stored with the book. `python book/data/paper_scale.py fig-3e --store DIR` computes it again and
-# goes on where it was stopped; `--instances 5` computes five instances, which is meant for a GPU.
+# The whole diagram took {glue:text}`paper-minutes:.0f` minutes on two cores of a CPU that had other work; the result is stored with the book, and {doc}`gallery` has the command behind it.
 
 # %%
 #| name: fig-relu-paper
@@ -433,9 +446,9 @@ assert source_steps * source_rate == 1000
 glue("paper-source-steps", f"{source_steps:,}", display=False)
 glue("paper-source-rate", f"{source_rate:g}", display=False)
 assert (paper.source_loss > 1e-6).all()
-own = jax.random.fold_in(key, 0)
-start = relu.ReluNetwork.init(jax.random.fold_in(own, 2), 30, 200)
-source = relu.ReluTasks.ablated(jax.random.fold_in(own, 0), 30, 20, 0.35).source
+own = instance_keys(key, 1)[0]
+start = relu.ReluNetwork.init(stream(own, "start"), 30, 200)
+source = relu.ReluTasks.ablated(stream(own, "tasks"), 30, 20, 0.35).source
 ends = [
     relu.pretrain(start, source, learning_rate=rate, steps=round(100 / rate))[1]
     for rate in (0.01, source_rate)
@@ -481,10 +494,10 @@ assert (transferred < last.risk_scratch).sel(fraction=0.1).all()
 # %% [markdown]
 # - The **prediction** is close: linear transfer on pretrained and on random features is off by {glue:text}`paper-off-mean:.1f`% on average and by {glue:text}`paper-off:.0f`% at most, without the cells next to $n$ = rank; on the source teacher's own features, far fewer, by {glue:text}`paper-off-own:.0f`% at most. {glue:text}`paper-instances` instances are too few for an error bar.
 # - The **control** is stronger: at $n$ = {glue:text}`paper-few` random features have {glue:text}`paper-control:.0f` times less risk than scratch training, and they beat it up to $n$ = {glue:text}`paper-beaten`.
-# - **Fine-tuning** from the most distant source, $\mu = 0.9$, is slightly *worse* than scratch training here: by {glue:text}`paper-tuned` on average over $n$, one number for each instance.
+# - **Fine-tuning** from the farthest source, $\mu = 0.9$, is slightly *worse* than scratch training here: by {glue:text}`paper-tuned` on average over $n$, one number for each instance.
 # - **Linear transfer wins again** from the nearest source at the largest $n$, where there are more samples than features.
 #
-# **The exponent at that size.** Scratch training at the paper's full range of $n$, {glue:text}`scratch-instances` instances, took {glue:text}`scratch-minutes:.0f` minutes of one core (`python book/data/paper_scale.py fig-3c --store DIR`).
+# **The exponent at that size.** Scratch training at the paper's full range of $n$, {glue:text}`scratch-instances` instances, took {glue:text}`scratch-minutes:.0f` minutes of one core.
 
 # %%
 #| name: fig-relu-scratch-paper
@@ -536,18 +549,19 @@ for width, one in stored.risk.groupby("width"):
 # %%
 #| name: fig-relu-explore
 #| caption: >-
-#|   Transferability over $\mu$ and $n$; choose the way of learning in the menu. "random features" is the control: it does not depend on $\mu$, and what is blue in its map is not transfer.
+#|   How many times less risk than scratch training (blue) or more (red), over $\mu$ and $n$; black: the same. Choose the way of learning in the menu: each has its own range of colours.
+#|   "random features" is the control: it does not depend on $\mu$, and what is blue in its map is not transfer.
 #| alt: >-
 #|   A map over the fraction removed and the number of samples for the way of learning chosen in the menu, blue where transfer wins, with cuts through the chosen point.
 from fatelib.widgets import explore
 
-gain = grid.transferability.mean("instance").rename("T")
-gain = gain.assign_coords(protocol=[labels[p] for p in gain.protocol.values])
-gain.attrs["long_name"] = "transferability"
-gain = gain.rename(fraction="mu")
-gain.mu.attrs["long_name"] = "fraction removed"
+times = grid.risk_scratch.mean("instance") / grid.risk.mean("instance")
+times = times.assign_coords(protocol=[labels[p] for p in times.protocol.values])
+times.attrs["long_name"] = "times less risk"
+times = times.rename(fraction="mu")
+times.mu.attrs["long_name"] = "fraction removed"
 where = {"protocol": "pretrained features", "mu": 0.35, "n": 60}
-explore(gain, x="mu", y="n", at=where)
+explore(times, x="mu", y="n", at=where, log=True, limit_by="protocol")
 
 # %% [markdown]
 # ## Exercises
@@ -555,7 +569,7 @@ explore(gain, x="mu", y="n", at=where)
 # :::{exercise} What a ridge is worth
 # :label: ex-relu-ridge
 #
-# For the random neurons of {eq}`relu-curve` and noise $\sigma = 0.1$, find the best ridge at $n = 100$, 200 and 400 from the neurons alone, and the factor by which it lowers the risk at $n = 200$, the number of features, against a ridge of 0.001 (without one it is infinite).
+# For the random neurons of {eq}`relu-curve` and noise $\sigma = 0.1$, find the best ridge at $n = 100$, 200 and 400 from the neurons and the target, and the factor by which it lowers the risk at $n = 200$, the number of features, against a ridge of 0.001 (without one it is infinite).
 # :::
 #
 # :::{solution-start} ex-relu-ridge
@@ -614,8 +628,8 @@ assert (kept.mean("instance") > 0).all()
 #
 # ## What to remember
 #
-# 1. With many features and samples, away from $n$ = rank, the kernel of the neurons predicts the learning curve of linear transfer: $\rho$ is where it ends, the spectrum is how fast.
+# 1. With many features and samples, away from $n$ = rank, the kernel of the neurons, the student's and the target's, predicts the learning curve of linear transfer: $\rho$ is where it ends, the spectrum is how fast.
 # 2. Compare with random features first. With few samples they beat scratch training here, without any source; pretraining deserves credit for the rest only.
-# 3. Fine-tuning gains from near sources. From the most distant one it gains nothing, and at the paper's size it loses in both instances; linear transfer loses once scratch training learns what the features miss, but at the paper's size wins again from the nearest source at the largest $n$.
+# 3. Fine-tuning gains from near sources. From the farthest one it gains nothing, and at the paper's size it loses in both instances; linear transfer loses once scratch training learns what the features miss, but at the paper's size wins again from the nearest source at the largest $n$.
 #
 # All this is one experiment: its inputs, initial length, teacher and width were chosen without argument. {doc}`relu-depends` changes each of them.

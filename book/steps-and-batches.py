@@ -72,8 +72,9 @@ def theory_paths(gamma):
 @functools.partial(jax.jit, static_argnums=0)
 def network_paths(n, key):
     """The same for networks trained by the library, all four on one data set."""
-    pair = fatelib.LinearTasks.at_angle(key, 300, jnp.pi / 2, sigma)
-    X, y = pair.sample(jax.random.fold_in(key, 1), n)
+    task_key, data_key = jax.random.split(key)
+    pair = fatelib.LinearTasks.at_angle(task_key, 300, jnp.pi / 2, sigma)
+    X, y = pair.sample(data_key, n)
     turn = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
     sources = turn @ jnp.stack([pair.beta_target, pair.beta_source])
     faint = 1e-10 * (y @ X) / jnp.linalg.norm(y @ X)  # both layers have norm 1e-5
@@ -88,7 +89,7 @@ def network_paths(n, key):
             steps=common["steps"],
             tolerance=0.0,
             record_every=common["every"],
-            observe=lambda network: pair.risk(network.end_to_end()),
+            observe=lambda network: pair.risk(network),
         )
         return history.observed[:-1]
 
@@ -424,7 +425,7 @@ rows = batches(jax.random.key(2), n, 1500, 10)
 network, _ = fatelib.pretrain(
     fatelib.DeepLinear.init(jax.random.key(3), d),
     tasks.beta_source,
-    tolerance=1e-12,
+    absolute_tolerance=1e-12,
 )
 
 
@@ -460,7 +461,8 @@ keys = jax.random.split(jax.random.key(4), 20)
 
 def data_set(key, n):
     """Source, data, X^+ y, the squared size of the unseen part, kappa of the flow."""
-    tasks = fatelib.LinearTasks.at_angle(key, d, jnp.pi / 4, sigma=1.0)
+    task_key = jax.random.fold_in(key, 0)
+    tasks = fatelib.LinearTasks.at_angle(task_key, d, jnp.pi / 4, sigma=1.0)
     X, y = tasks.sample(jax.random.fold_in(key, 1), n)
     inverse = jnp.linalg.pinv(X)
     b, source = inverse @ y, tasks.beta_source

@@ -43,8 +43,9 @@ T = xr.DataArray(
 ax = plot.phase_diagram(T, limit=1)
 
 # %% [markdown]
-# Three things in {numref}`fig-phase-diagram` deserve an explanation. With few samples, transfer wins
-# at almost any angle. With many samples it loses, unless the tasks nearly coincide. And round
+# Three things in {numref}`fig-phase-diagram` deserve an explanation. With few samples transfer wins up to large angles,
+# smaller ones as samples are added: up to {glue:text}`wins-0.05:.0f`° at $\gamma = 0.05$, {glue:text}`wins-0.25:.0f`° at 0.25,
+# {glue:text}`wins-0.5:.0f`° at 0.5. With many it wins at small angles only, below {glue:text}`wins-2:.0f`° at $\gamma = 2$. And round
 # $\gamma = 1$ runs a band where even *orthogonal* source features seem to help. By the end of the
 # chapter all three will follow from one formula used twice.
 #
@@ -213,7 +214,7 @@ transfer = fatelib.linear_transfer(
 )
 scratch = fatelib.scratch(key_scratch, tasks, X, y, depth=2, learning_rate=0.1)
 
-singular_values = jnp.linalg.svd(network.features(), compute_uv=False)
+singular_values = jnp.linalg.svd(network.feature_map(), compute_uv=False)
 print(
     "three largest singular values of the hidden layer:",
     singular_values[:3].round(5),
@@ -320,6 +321,18 @@ from myst_nb import glue
 instances = data.sizes["instance"]
 trained = instances * (1 + len(gammas) * (1 + len(thetas)))
 glue("networks-trained", trained, display=False)
+
+# The angle at which transfer ceases to win. As the text says:
+sine2 = {g: 1 - g + g * sigma**2 / (1 - g) for g in (0.05, 0.25, 0.5)}
+edges = {
+    g: np.degrees(np.arcsin(s**0.5)) for g, s in {**sine2, 2: sigma**2}.items()
+}
+for g, edge in edges.items():
+    around = np.radians([edge / 2, edge - 0.1, edge + 0.1, 90])
+    signs = np.sign(theory.linear_transferability(g, around, sigma))
+    assert signs.tolist() == [1, 1, -1, -1]
+    glue(f"wins-{g}", float(edge), display=False)
+assert list(edges.values()) == sorted(edges.values(), reverse=True)
 
 # %% [markdown]
 # The cells that had not converged are all at $\gamma = 1$:

@@ -3,23 +3,25 @@
 `fatelib` computes and simulates transfer learning in high-dimensional regression: closed-form
 risks (`fatelib.theory`), deep linear networks and the gradient descent that trains them
 (`fatelib.linear`), two-layer ReLU networks and their kernel (`fatelib.relu`), the transfer
-protocols (`fatelib.transfer`) and phase diagrams over them (`fatelib.sweep`,
-`fatelib.relu_sweep`), with tables of agreement (`fatelib.agreement`) and figures (`fatelib.plot`,
-and `fatelib.widgets` where the extra ``widgets`` is installed).
+protocols for any family of networks (`fatelib.transfer`, `fatelib.family`), grids of experiments
+(`fatelib.sweep`) and phase diagrams on them, with tables of agreement (`fatelib.agreement`) and
+figures (`fatelib.plot`, and `fatelib.widgets` where the extra ``widgets`` is installed). Of your
+own network's features `diagnose` says what they are worth (`fatelib.probe`). All of these are there
+after ``import fatelib``; what takes long to import loads when first asked for.
 
 Public is what ``__all__`` lists, here and in the modules right below; a module without one is the
 inside of the library and may change. Importing it changes no global JAX setting.
 """
 
 from importlib import import_module
+from pkgutil import iter_modules
 from types import ModuleType
 
-from fatelib import linear, relu, theory
+from fatelib import linear, relu, sweep, theory
 from fatelib.agreement import agreement_table
-from fatelib.linear import DeepLinear, pretrain, train
-from fatelib.relu_sweep import relu_phase_diagram
-from fatelib.sweep import phase_diagram
-from fatelib.tasks import LinearTasks
+from fatelib.linear import DeepLinear, LinearTasks, phase_diagram, pretrain, train
+from fatelib.probe import diagnose
+from fatelib.relu import relu_phase_diagram
 from fatelib.transfer import Result, fine_tune, linear_transfer, scratch
 
 __version__ = "0.1.0"
@@ -29,6 +31,7 @@ __all__ = [
     "LinearTasks",
     "Result",
     "agreement_table",
+    "diagnose",
     "fine_tune",
     "linear",
     "linear_transfer",
@@ -37,13 +40,23 @@ __all__ = [
     "relu",
     "relu_phase_diagram",
     "scratch",
+    "sweep",
     "theory",
     "train",
 ]
 
 
+def _modules() -> set[str]:
+    """The modules right below, loaded or not."""
+    return {name for _, name, _ in iter_modules(__path__) if not name.startswith("_")}
+
+
 def __getattr__(name: str) -> ModuleType:
     # Matplotlib and the widgets load when first asked for: `import fatelib` stays quick.
-    if name in ("plot", "widgets"):
+    if name in _modules():
         return import_module(f"fatelib.{name}")
     raise AttributeError(f"module 'fatelib' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_modules()})

@@ -1,4 +1,4 @@
-r"""How far apart two tasks are, and two data sets: what does not decide whether transfer helps.
+r"""How far apart two tasks are, and two data sets: alone, no verdict on transfer.
 
 Both tasks draw :math:`x \sim N(0, I_d)` and :math:`y = x \cdot \beta + \sigma \varepsilon`, with
 vectors :math:`\beta_s, \beta_t` and the same noise. The distances below are between the joint
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from fatelib.arguments import FINITE, check, check_choice, float_type
+from fatelib.arguments import FINITE, as_floats, check, check_choice, real
 
 __all__ = [
     "dudley_coupling_bound",
@@ -250,19 +250,20 @@ def empirical_wasserstein(
         1.0
     """
     # JAX requires SciPy, so it is always there; imported here because it takes a while to load.
-    from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
-    from scipy.spatial.distance import cdist  # type: ignore[import-untyped]
+    from scipy.optimize import linear_sum_assignment
+    from scipy.spatial.distance import cdist
 
     metrics = {"l1": "cityblock", "l2": "euclidean"}
     check_choice("ground", ground, tuple(metrics))
-    check("first", first, *FINITE)
-    check("second", second, *FINITE)
-    if np.ndim(first) != 2 or np.shape(first) != np.shape(second) or np.size(first) == 0:
+    X, Z = (np.asarray(real(*each), float) for each in (("first", first), ("second", second)))
+    check("first", X, *FINITE)
+    check("second", Z, *FINITE)
+    if X.ndim != 2 or X.shape != Z.shape or X.size == 0:
         raise ValueError(
             "first and second must have one shape (n, p), neither zero; "
-            f"got {np.shape(first)} and {np.shape(second)}"
+            f"got {X.shape} and {Z.shape}"
         )
-    cost = cdist(np.asarray(first, float), np.asarray(second, float), metrics[ground])
+    cost = cdist(X, Z, metrics[ground])
     return float(cost[linear_sum_assignment(cost)].mean())
 
 
@@ -276,8 +277,7 @@ def _tasks(beta_source: Any, beta_target: Any, sigma: Any) -> tuple[Array, Array
             "beta_source and beta_target must be vectors of one length; "
             f"got shapes {np.shape(beta_source)} and {np.shape(beta_target)}"
         )
-    dtype = float_type(beta_source, beta_target, sigma)
-    source, target, sigma = (jnp.asarray(v, dtype) for v in (beta_source, beta_target, sigma))
+    source, target, sigma = as_floats(beta_source, beta_target, sigma)
     return source, target, sigma
 
 

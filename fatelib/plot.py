@@ -17,13 +17,24 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import FuncFormatter, MultipleLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator, NullLocator
 
-from fatelib.arguments import ABOVE_0, FINITE, check, check_choice, check_flag, check_type
+from fatelib.arguments import (
+    ABOVE_0,
+    FINITE,
+    check,
+    check_choice,
+    check_flag,
+    check_number,
+    check_type,
+)
 
-__all__ = ["angle_axis", "format_angle", "phase_diagram", "slices"]
+__all__ = ["angle_axis", "format_angle", "learning_curves", "phase_diagram", "slices"]
 
 INSTANCE = "instance"
+# The mean of an experiment is no win or loss within so many standard errors of zero, nor below the
+# share of the largest colour that training to a tolerance leaves.
+_ERRORS, _LEFT = 3, 1e-3
 _LABELLED = "an xarray.DataArray, such as data.transferability"
 # What runs across and up in a phase diagram: of linear networks, of ReLU networks.
 _AXES = (("theta", "gamma"), ("fraction", "n"))
@@ -98,7 +109,9 @@ def phase_diagram(
     Args:
         transferability: An `xarray.DataArray` of T with dimensions ``theta`` (radians) and
             ``gamma``, or ``fraction`` and ``n``, and, if it is an experiment, ``instance``
-            (averaged over).
+            (averaged over). A black line, interpolated between cells, separates wins from losses
+            in it. Where neither wins there is no line: next to a region that is zero to rounding,
+            or, in an experiment, within three standard errors or a thousandth of `limit`.
         converged: Booleans of the same dimensions; cells with an unconverged instance get a dot.
         limit: Colours saturate at -limit and +limit; by default at the 95th percentile of ``|T|``.
         colorbar: Whether to draw the colour bar.
@@ -133,7 +146,7 @@ def phase_diagram(
         raise ValueError("transferability must be finite somewhere; got no finite value")
     if limit is None:
         limit = float(np.quantile(np.abs(finite), 0.95)) or 1.0
-    check("limit", limit, *ABOVE_0, shape=())
+    limit = float(check_number("limit", limit, *ABOVE_0))
     if converged is not None:
         converged = converged.all(INSTANCE) if INSTANCE in converged.dims else converged
         _require_dims("converged", converged, (across, up))
@@ -145,17 +158,20 @@ def phase_diagram(
             )
     check_type("ax", ax, (Axes, type(None)), "axes of matplotlib")
     ax = plt.subplots()[1] if ax is None else ax
-    values = np.clip(values, -limit, limit)  # an infinite value has a colour, too
+    shown = np.clip(values, -limit, limit)  # an infinite value has a colour, too
     # Sample sizes are chosen in proportion.
     edges = _edges(x), np.exp(_edges(np.log(y))) if up == "n" else _edges(y)
-    mesh = ax.pcolormesh(*edges, values, vmin=-limit, vmax=limit, cmap="RdBu")
+    mesh = ax.pcolormesh(*edges, shown, vmin=-limit, vmax=limit, cmap="RdBu")
     mesh.set_rasterized(True)
-    if finite.min() < 0 < finite.max() and min(values.shape) > 1:
-        # Where all is as good as zero, the zeros of an experiment are noise.
-        near = np.lib.stride_tricks.sliding_window_view(np.pad(np.abs(values), 1, "edge"), (3, 3))
-        blank = near.max(axis=(2, 3)) < 0.01 * limit
-        contour = np.where(blank, np.nan, values)
-        ax.contour(x, y, contour, levels=[0.0], colors="black", linewidths=0.9)
+    doubt = 4 * np.finfo(np.result_type(values, np.float32)).eps * limit  # theory rounds
+    if INSTANCE in transferability.dims:
+        error = _standard_error(transferability).transpose(up, across).values
+        doubt = np.fmax(_LEFT * limit, _ERRORS * error)
+    sign = np.where(np.abs(values) <= doubt, 0, np.sign(values))
+    if min(values.shape) > 1 and (sign > 0).any() and (sign < 0).any():
+        # The arctangent keeps zeros, and takes what is infinite or on a peak to a finite height.
+        height = np.where((sign == 0) & ~_between(sign), np.nan, np.arctan(values / limit))
+        ax.contour(x, y, height, levels=[0.0], colors="black", linewidths=0.9)
     if converged is not None:
         row, column = np.nonzero(~converged.values.astype(bool))
         ax.plot(x[column], y[row], ".", color="black", markersize=2.5)
@@ -217,6 +233,10 @@ def slices(
     reference = measured if measured is not None else theory
     if reference is None:
         raise ValueError("slices needs `measured`, `theory` or both; got neither")
+    if label is not None and by is not None:
+        raise ValueError(f"label names a single curve: give by=None with it; got {label!r}")
+    if converged is not None and measured is None:
+        raise ValueError("converged has no effect without measured")
     labels = [str(name) for name in (*reference.dims, *reference.coords) if name != INSTANCE]
     for argument, dim in {"x": x, "by": by}.items():
         if not (dim is None and argument == "by"):
@@ -242,19 +262,104 @@ def slices(
             ax.plot(line[x], line, color=color, label=name if measured is None else None)
         if measured is not None:
             points = measured.sel(pick)
-            mean = points.mean(INSTANCE)
-            error = points.std(INSTANCE, ddof=1) / np.sqrt(points.sizes[INSTANCE])
+            mean, error = points.mean(INSTANCE), _standard_error(points)
             filled = xr.ones_like(mean, dtype=bool)
             if converged is not None:
                 filled = converged.sel(pick).all(INSTANCE)
-            bars = {"yerr": error.values, "linestyle": "none", "color": color}
+            bars: dict[str, Any] = {"yerr": error.values, "linestyle": "none", "color": color}
             at = mean[x].values
             ax.errorbar(at, mean.where(filled).values, marker="o", label=name, **bars)
             if not bool(filled.all()):
-                ax.errorbar(at, mean.where(~filled).values, marker="o", mfc="white", **bars)
+                ax.errorbar(
+                    at, mean.where(~filled).values, marker="o", mfc=ax.get_facecolor(), **bars
+                )
     if x == "theta":
         angle_axis(ax.xaxis)
     ax.set_xlabel(_axis_name(x))
+    return ax
+
+
+def learning_curves(
+    curve: xr.Dataset,
+    contenders: xr.Dataset | None = None,
+    *,
+    samples: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the error of feature sets over the number of samples, with bands of 95 per cent.
+
+    Of classes the error rate is drawn, of numbers the mean squared error. Where the samples do not
+    tell the error, its bound is dashed and has no band.
+
+    Args:
+        curve: The curve of a report of `fatelib.diagnose`.
+        contenders: Its contenders; drawn as points with their bars.
+        samples: The number of labelled samples, marked by a vertical line.
+        ax: Axes to draw into; by default those of a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        TypeError: An argument is of another type.
+        ValueError: `curve` has other dimensions, or `samples` is not above 0.
+
+    Example:
+        >>> import matplotlib.figure
+        >>> import fatelib
+        >>> rng = np.random.default_rng(0)
+        >>> report = fatelib.diagnose(rng.normal(size=(50, 3)), rng.normal(size=50))
+        >>> ax = learning_curves(report.curve, ax=matplotlib.figure.Figure().subplots())
+        >>> ax.get_ylabel()
+        'mean squared error'
+    """
+    check_type("curve", curve, xr.Dataset, "the curve of a report of fatelib.diagnose")
+    check_type("contenders", contenders, (xr.Dataset, type(None)), "those of the same report")
+    if {*curve.dims} != {"features", "n"}:
+        raise ValueError(f"curve must have the dimensions ('features', 'n'); got {(*curve.dims,)}")
+    if samples is not None:
+        check("samples", samples, *ABOVE_0, shape=())
+    check_type("ax", ax, (Axes, type(None)), "axes of matplotlib")
+    ax = plt.subplots()[1] if ax is None else ax
+    shown = "error_rate" if "error_rate" in curve else "error"
+    ns = curve.n.values
+    for i, name in enumerate(map(str, curve.features.values)):
+        row = curve.sel(features=name)
+        known = row.identified.values
+        error = row[shown].values
+        ax.plot(ns, np.where(known, error, np.nan), color=f"C{i}", label=name)
+        # The bound goes on from the last point that is known.
+        bound = ~known | np.append(~known[1:], False)
+        ax.plot(ns, np.where(bound, error, np.nan), color=f"C{i}", linestyle="--")
+        low, high = (np.where(known, row[f"{shown}_{end}"], np.nan) for end in ("low", "high"))
+        ax.fill_between(ns, low, high, color=f"C{i}", alpha=0.15, linewidth=0)
+    for j, name in enumerate([] if contenders is None else map(str, contenders.contender.values)):
+        assert contenders is not None
+        points = contenders.sel(contender=name)
+        bars = np.abs(
+            np.stack([points[f"error_{end}"] for end in ("low", "high")]) - points.error.values
+        )
+        color = f"C{curve.sizes['features'] + j}"
+        ax.errorbar(points.n, points.error, np.nan_to_num(bars), fmt="o:", color=color, label=name)
+    if samples is not None:
+        samples = float(samples)
+        ax.axvline(samples, color="0.6", linewidth=0.8, zorder=0)
+        ax.annotate(
+            f" {samples:g} labels", (samples, 0.98), xycoords=("data", "axes fraction"), va="top",
+            color="0.4",
+        )  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_minor_locator(NullLocator())
+    percent = shown == "error_rate"
+    ax.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{100 * value:g} %" if percent else f"{value:g}")
+    )
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.set_xlabel("number of labelled samples n")
+    ax.set_ylabel("error rate" if shown == "error_rate" else "mean squared error")
+    ax.legend()
     return ax
 
 
@@ -271,6 +376,28 @@ def _require_dims(
                 f"{name} must have the dimensions {dims} alone; got {extra!r} too: take one of its "
                 f"values, as in {name}.sel({extra}={values}), or its mean{hint}"
             )
+
+
+def _standard_error(values: xr.DataArray) -> xr.DataArray:
+    """Return the standard errors of means over instances; a single instance has none (NaN)."""
+    count = values.notnull().sum(INSTANCE)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        variance = ((values - values.mean(INSTANCE)) ** 2).sum(INSTANCE) / (count - 1)
+        return (variance / count) ** 0.5
+
+
+def _between(sign: np.ndarray) -> np.ndarray:
+    """Say which cells lie between a win and a loss: in their row or column, or among neighbours."""
+
+    def before(sign: np.ndarray) -> np.ndarray:
+        at = np.where(sign != 0, np.arange(sign.shape[1]), 0)
+        return np.take_along_axis(sign, np.maximum.accumulate(at, axis=1), axis=1)
+
+    row = before(sign) * before(sign[:, ::-1])[:, ::-1] < 0
+    column = before(sign.T) * before(sign.T[:, ::-1])[:, ::-1] < 0
+    near = np.lib.stride_tricks.sliding_window_view(np.pad(sign, 1, "edge"), (3, 3))
+    corner = (near > 0).any(axis=(2, 3)) & (near < 0).any(axis=(2, 3))
+    return row | column.T | corner
 
 
 def _edges(centres: np.ndarray) -> np.ndarray:

@@ -1,45 +1,35 @@
 r"""The ways to learn a target task, with and without a pretrained network.
 
 `scratch` trains anew, `linear_transfer` fits a new last layer on frozen features, `fine_tune` goes
-on training all layers. Each takes one pretrained network, linear or ReLU, and one data set, and
-returns one `Result`; batches come from `jax.vmap`.
+on training all layers. Each takes one pretrained network of any family (`fatelib.family`) and one
+data set, and returns one `Result`; batches come from `jax.vmap`, or on a CPU from `jax.lax.map`.
+The latter does one after the other: where one compiled program holds two batches of
+decompositions, as of two transfers under `jax.vmap`, JAX 0.10.2 hangs on a CPU of two cores.
 """
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, get_args
+import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from fatelib import relu
 from fatelib.arguments import (
     AT_LEAST_0,
-    check,
     check_choice,
-    check_count,
     check_key,
+    check_number,
     check_type,
 )
-from fatelib.iteration import History
-from fatelib.linear.bidiagonal import Bidiagonal, BidiagonalLoss
-from fatelib.linear.network import DeepLinear
-from fatelib.linear.quadratic import Quadratic, product
-from fatelib.linear.training import Engine, loss_of, read_data, train
-from fatelib.relu.features import faintest
-from fatelib.relu.network import ReluNetwork
-from fatelib.relu.tasks import ReluTasks
-from fatelib.relu.training import read_samples
-from fatelib.tasks import LinearTasks
+from fatelib.descent.last_layer import train_last_layer
+from fatelib.descent.loop import History, report
+from fatelib.descent.options import LOOP, TRAINING, Number, Options
+from fatelib.descent.quadratic import Quadratic
+from fatelib.family import Network, Tasks
 
 __all__ = ["Result", "fine_tune", "linear_transfer", "scratch"]
-
-Network = DeepLinear | ReluNetwork
-Tasks = LinearTasks | ReluTasks
-# Options of training that linear transfer sets itself.
-_OWN = ("layers", "weight_decay")
 
 
 class Result(eqx.Module):
@@ -55,6 +45,7 @@ class Result(eqx.Module):
         engine: The engine that trained it; see `fatelib.train`.
 
     Example:
+        >>> from fatelib import DeepLinear, LinearTasks
         >>> tasks = LinearTasks(jnp.ones(2), jnp.ones(2))
         >>> X, y = tasks.sample(jax.random.key(0), 5)
         >>> result = linear_transfer(DeepLinear.balanced(jnp.ones(2)), tasks, X, y)
@@ -73,12 +64,9 @@ class Result(eqx.Module):
 def scratch(
     key: Any,
     tasks: Tasks,
-    X: Float[ArrayLike, "n d"] | Bidiagonal,
+    X: Any,
     y: Float[ArrayLike, " n"],
     *,
-    depth: int = 2,
-    width: int | None = None,
-    scale: ArrayLike | None = None,
     engine: str = "auto",
     **options: Any,
 ) -> Result:
@@ -98,19 +86,19 @@ def scratch(
         tasks: The tasks; only the target is used, to compute the risk.
         X: Target inputs, (n, d).
         y: Target labels, (n,).
-        depth: Number of weight matrices.
-        width: Hidden width; by default d, and ten neurons for each of a ReLU teacher.
-        scale: Scale of the initial weights, a number; by default 1e-5, and neurons of norm 1 for
-            ReLU tasks.
         engine: As in `fatelib.train`; bidiagonal inputs need one that starts in one direction, and
             ``auto`` takes ``spectral`` for them. ReLU networks know ``descent`` alone.
-        **options: Passed on to `fatelib.train` or, for ReLU tasks, `fatelib.relu.train`.
+        **options: What the tasks name for a new network, and how to train, as in `fine_tune`.
+            Linear tasks name ``depth`` (number of weight matrices, by default 2), ``width``
+            (hidden width, of engines that train all directions; by default d) and ``scale`` (of
+            the initial weights, by default 1e-5); ReLU tasks ``width`` (by default ten neurons for
+            each of the teacher) and ``scale`` (norm of the initial neurons, by default 1).
 
     Returns:
         The result.
 
     Raises:
-        ValueError: An argument is impossible, or not one of these tasks.
+        ValueError: An argument is impossible, has no effect, or is not one of these tasks.
         TypeError: An option that training does not know, or tasks of another type.
         FloatingPointError: Training diverged; see `fatelib.train`.
 
@@ -119,6 +107,7 @@ def scratch(
 
     Example:
         >>> import jax
+        >>> from fatelib import LinearTasks
         >>> tasks = LinearTasks.at_angle(jax.random.key(0), 30, 0.5)
         >>> X, y = tasks.sample(jax.random.key(1), 60)
         >>> result = scratch(jax.random.key(2), tasks, X, y)
@@ -126,42 +115,24 @@ def scratch(
         (True, 0.0)
     """
     check_key("key", key)
-    check_type("tasks", tasks, (LinearTasks, ReluTasks), "LinearTasks or ReluTasks")
-    _check_options(options, scratch, tasks)
-    check_count("depth", depth)
-    check_choice("engine", engine, get_args(Engine))
-    if scale is not None:
-        check("scale", scale, *AT_LEAST_0, shape=())
-    if isinstance(tasks, ReluTasks):
-        if depth != 2 or engine not in ("auto", "descent"):
-            raise ValueError(
-                "depth must be 2 and engine 'auto' or 'descent' for ReLU tasks; "
-                f"got {depth} and {engine!r}"
-            )
-        d, neurons = tasks.target.W.shape[-1], tasks.target.W.shape[-2]
-        student = ReluNetwork.init(
-            key, d, 10 * neurons if width is None else width, 1.0 if scale is None else scale
-        )
-        _check_kind(student, tasks, X)
-        return _result(tasks, X, y, *_train_relu(student, X, y, options))
-    scale = 1e-5 if scale is None else scale
-    if engine == "auto" and isinstance(X, Bidiagonal):
-        engine = "spectral"
-    if engine in ("spectral", "flow", "limit"):
-        check("scale", scale, lambda s: s > 0, f"a number > 0 for {engine!r}")
-        X, y = read_data(DeepLinear.balanced(tasks.beta_target), X, y)
-        unit = DeepLinear.balanced(_direction(X, y), depth)
-        network = jax.tree.map(lambda weight: scale * weight, unit)  # scale**depth may underflow
-    else:
-        network = DeepLinear.init(key, tasks.d, depth, width, scale)
-    return _result(tasks, X, y, *train(network, X, y, engine=engine, **options))
+    check_type("tasks", tasks, Tasks, "the tasks of a family, a fatelib.family.Tasks")
+    taken = (*tasks.beginning, "engine", *TRAINING)
+    beginning = {name: options.pop(name) for name in tasks.beginning if name in options}
+    training = Options.of("scratch", taken, options)
+    engine = check_choice("engine", engine, tasks.engines)
+    if engine == "auto" and training.layers == "last":
+        engine = "descent"  # alone trains a last layer: the network must be one for it
+    network = tasks.new_network(key, X, y, engine=engine, **beginning)
+    return _train(network, tasks, X, y, engine, training)
 
 
 def fine_tune(
     pretrained: Network,
     tasks: Tasks,
-    X: Float[ArrayLike, "n d"] | Bidiagonal,
+    X: Any,
     y: Float[ArrayLike, " n"],
+    *,
+    engine: str = "auto",
     **options: Any,
 ) -> Result:
     r"""Train all layers on the target data, from the pretrained weights.
@@ -178,13 +149,17 @@ def fine_tune(
         tasks: The tasks; only the target is used, to compute the risk.
         X: Target inputs, (n, d).
         y: Target labels, (n,).
-        **options: Passed on to `fatelib.train` or, for a ReLU network, `fatelib.relu.train`.
+        engine: As in `fatelib.train`. ReLU networks know ``descent`` alone.
+        **options: How to train: ``learning_rate``, ``steps``, ``tolerance``,
+            ``absolute_tolerance``, ``record_every``, ``weight_decay`` and ``layers``, as in
+            `fatelib.train`, and for a ReLU network ``precision``, as in `fatelib.relu.train`.
 
     Returns:
         The result.
 
     Raises:
-        ValueError: An argument is impossible, or network and tasks are not of one kind.
+        ValueError: An argument is impossible or has no effect, or network and tasks are not of one
+            kind.
         TypeError: An option that training does not know, or an argument of another type.
         FloatingPointError: Training diverged; see `fatelib.train`.
 
@@ -193,25 +168,24 @@ def fine_tune(
 
     Example:
         >>> import jax
-        >>> from fatelib.linear import pretrain
+        >>> from fatelib.linear import DeepLinear, LinearTasks, pretrain
         >>> tasks = LinearTasks.at_angle(jax.random.key(0), 30, 0.5)
         >>> pretrained, _ = pretrain(DeepLinear.init(jax.random.key(1), 30), tasks.beta_source)
         >>> X, y = tasks.sample(jax.random.key(2), 15)
         >>> result = fine_tune(pretrained, tasks, X, y)
-        >>> bool(result.risk < tasks.risk(pretrained.end_to_end()))
+        >>> bool(result.risk < tasks.risk(pretrained))
         True
     """
-    _check_kind(pretrained, tasks, X)
-    _check_options(options, fine_tune, pretrained)
-    if isinstance(pretrained, ReluNetwork):
-        return _result(tasks, X, y, *_train_relu(pretrained, X, y, options))
-    return _result(tasks, X, y, *train(pretrained, X, y, **options))
+    _check_tasks(pretrained, tasks)
+    training = Options.of("fine_tune", ("engine", *TRAINING), options)
+    engine = check_choice("engine", engine, tasks.engines)
+    return _train(pretrained, tasks, X, y, engine, training)
 
 
 def linear_transfer(
     pretrained: Network,
     tasks: Tasks,
-    X: Float[ArrayLike, "n d"] | Bidiagonal,
+    X: Any,
     y: Float[ArrayLike, " n"],
     *,
     ridge: ArrayLike = 0.0,
@@ -233,6 +207,17 @@ def linear_transfer(
     until they fit the noise, which no training of finite length does. So the singular directions
     of F below `cutoff` times the largest count as absent.
 
+    The solution is as accurate as the data allow: within ten times what a relative error
+    :math:`\epsilon` of inputs, layers and labels makes of it to first order, a share
+
+    .. math::
+        \epsilon \, \frac{\|X\| \|W_1\| \cdots \|W_{L-1}\|}{s}
+        \Big( 1 + \frac{\|y - Z b\|}{s \|b\|} \Big)
+
+    of its norm, with the least singular value s of Z (for a ridge, of Z and the root of
+    :math:`\text{ridge} \, n \, I` below it), 1.2e-7 in float32. Singular values within
+    rounding of zero, :math:`2 \epsilon \sqrt{n + h}` of the largest for h features, count as zero.
+
     Args:
         pretrained: The pretrained network.
         tasks: The tasks; only the target is used, to compute the risk.
@@ -248,15 +233,15 @@ def linear_transfer(
             so that with many samples both count the same features. The remainder of the initial
             weights reaches about twice their scale in a two-layer linear network: 1e-3 suits scales
             up to 3e-4. For larger ones raise it or use a ridge.
-        **options: Passed on to `fatelib.train` or `fatelib.relu.train`, with ``engine="descent"``
-            only.
+        **options: How to train, with ``engine="descent"`` only: ``learning_rate``, ``steps``,
+            ``tolerance``, ``absolute_tolerance`` and ``record_every``, as in `fatelib.train`.
 
     Returns:
         The result; its network has the pretrained features and the new last layer.
 
     Raises:
-        ValueError: A negative ridge or cutoff, an unknown engine, or network and tasks are not of
-            one kind.
+        ValueError: A negative ridge or cutoff, an unknown engine, an option without effect, or
+            network and tasks are not of one kind.
         TypeError: An option that training does not know, or an argument of another type.
         FloatingPointError: Training diverged; see `fatelib.train`.
 
@@ -265,7 +250,7 @@ def linear_transfer(
 
     Example:
         >>> import jax
-        >>> from fatelib.linear import pretrain
+        >>> from fatelib.linear import DeepLinear, LinearTasks, pretrain
         >>> tasks = LinearTasks.at_angle(jax.random.key(0), 30, 0.5)
         >>> pretrained, _ = pretrain(DeepLinear.init(jax.random.key(1), 30), tasks.beta_source)
         >>> X, y = tasks.sample(jax.random.key(2), 1000)
@@ -273,160 +258,109 @@ def linear_transfer(
         >>> round(float(risk), 2), round(float(jax.numpy.sin(0.5) ** 2), 2)
         (0.23, 0.23)
     """
-    _check_kind(pretrained, tasks, X)
-    check("ridge", ridge, *AT_LEAST_0, shape=())
+    _check_tasks(pretrained, tasks)
+    ridge = check_number("ridge", ridge, *AT_LEAST_0)
     if cutoff is not None:
-        check("cutoff", cutoff, lambda c: (c >= 0) & (c < 1), "a number in [0, 1)", shape=())
-    check_choice("engine", engine, ("auto", "limit", "descent"))
-    for name in _OWN:
-        if name in options:
-            raise ValueError(
-                f"{name} is not an option of linear_transfer: it trains the last layer"
-            )
-    _check_options(options, linear_transfer, pretrained)
-    if engine != "descent" and options:
-        raise ValueError(f"engine must be 'descent' for the options {sorted(options)}")
-    if isinstance(pretrained, ReluNetwork):
-        return _relu_transfer(pretrained, tasks, X, y, ridge, engine, cutoff, options)
-    inputs, labels = read_data(pretrained, X, y)
-    cutoff = 1e-3 if cutoff is None else cutoff
-    features, basis = _leading(pretrained, jnp.asarray(cutoff, labels.dtype))
+        cutoff = check_number("cutoff", cutoff, lambda c: (c >= 0) & (c < 1), "a number in [0, 1)")
+    engine = check_choice("engine", engine, ("auto", "limit", "descent"))
+    training = Options.of("linear_transfer", ("ridge", "engine", "cutoff", *LOOP), options)
+    if engine != "descent":
+        training.refuse(LOOP, "unless engine='descent'")
+    network, X, y = tasks.read_data(pretrained, X, y)
+    strength = jnp.asarray(ridge, y.dtype)
+    share = None if cutoff is None else jnp.asarray(cutoff, y.dtype)
     history = None
     if engine != "descent":
-        last = _solve(features, inputs, labels, jnp.asarray(ridge, labels.dtype))
+        network = _solve(network, X, y, strength, share)
     else:
-        head = jnp.zeros((features.shape[1], 1), features.dtype)
-        # The gradient of ridge * |b|^2 is 2 * ridge * b.
-        options = {**options, "engine": engine, "layers": "last", "weight_decay": 2 * ridge}
-        trained, history = train(DeepLinear((features, head)), inputs, labels, **options)
-        last = trained.weights[-1]
-    network = DeepLinear((*pretrained.weights[:-1], product(basis.T, last)))
-    return _result(tasks, inputs, labels, network, history)
+        training = dataclasses.replace(training, layers="last").as_arrays(y.dtype)
+        network, history, stable = _descend(network, X, y, strength, share, training)
+        history = report(history, lambda: stable)
+    return _result(tasks, X, y, network, history)
 
 
-def _train_relu(
-    network: ReluNetwork, X: Any, y: Any, options: dict[str, Any]
-) -> tuple[ReluNetwork, History]:
-    return relu.train(network, X, y, **options)
-
-
-def _relu_transfer(
-    pretrained: ReluNetwork,
-    tasks: Tasks,
-    X: Any,
-    y: Any,
-    ridge: ArrayLike,
-    engine: str,
-    cutoff: ArrayLike | None,
-    options: dict[str, Any],
-) -> Result:
-    """Fit the output weights of a ReLU network."""
-    network, inputs, labels = read_samples(pretrained, X, y)
-    if engine == "descent":
-        start = ReluNetwork(network.W, jnp.zeros_like(network.c))
-        decay = 2 * jnp.asarray(ridge, labels.dtype) / len(network.c)
-        options = {**options, "layers": "last", "weight_decay": decay}
-        return _result(tasks, inputs, labels, *_train_relu(start, inputs, labels, options))
-    if cutoff is None:
-        cutoff = faintest(len(network.c), labels.dtype) ** 0.5
-    smallest = jnp.asarray(cutoff, labels.dtype)
-    fitted = _solve_last(network, inputs, labels, jnp.asarray(ridge, labels.dtype), smallest)
-    return _result(tasks, inputs, labels, fitted, None)
+def _train(network: Network, tasks: Tasks, X: Any, y: Any, engine: str, options: Options) -> Result:
+    """Train all layers, or those that the options name."""
+    network, X, y = tasks.read_data(network, X, y)
+    return _result(tasks, X, y, *tasks.train(network, X, y, engine, options))
 
 
 @eqx.filter_jit
-def _solve_last(
-    network: ReluNetwork, X: Array, y: Array, ridge: Array, cutoff: Array
-) -> ReluNetwork:
-    loss = loss_of(network.features(X), y)
-    assert isinstance(loss, Quadratic)
+def _solve(network: Network, X: Any, y: Array, ridge: Array, cutoff: Array | None) -> Network:
+    """Return the network with the last layer of ridge regression on its features."""
+    problem = network.regression(X, cutoff, "limit")
+
+    def outputs(last: Array) -> Array:
+        """Those of the network itself, without what the basis of Z has rounded."""
+        return network.with_last_layer(problem.lift(last)).outputs(X)
+
+    root = problem.samples**0.5
+    last = _regress(problem.Z, y, root, outputs, ridge, problem.cutoff)
+    return network.with_last_layer(problem.lift(last))
+
+
+@eqx.filter_jit
+def _descend(
+    network: Network, X: Any, y: Array, ridge: Array, cutoff: Array | None, options: Options
+) -> tuple[Network, History, Array]:
+    """Train the last layer from zero, on the loss with its ridge; return a stable rate too."""
+    problem = network.regression(X, cutoff, "descent")
+    root, unit = problem.samples**0.5, problem.pace**0.5
+    loss = Quadratic.of(problem.Z * (unit / root), y / root)
+    # The gradient of ridge * |b|^2 is 2 * ridge * b.
+    options = dataclasses.replace(options, weight_decay=2 * problem.pace * ridge)
+    start = jnp.zeros(problem.Z.shape[1], y.dtype)
+    last, history, stable = train_last_layer(loss, start, options)
+    return network.with_last_layer(problem.lift(unit * last)), history, stable
+
+
+def _regress(
+    Z: Array,
+    y: Array,
+    root: Number,
+    outputs: Callable[[Array], Array],
+    ridge: Array,
+    cutoff: Array,
+) -> Array:
+    """Ridge regression on features Z, in units in which squares neither underflow nor overflow.
+
+    A step of Newton's method on what the last layer puts out takes off most of what the
+    decomposition of Z has rounded; the root is that of the number of samples.
+    """
+    unit, size = _unit(Z), _unit(y)
+    loss = Quadratic.of(Z / unit / root, y / size / root)
+    # Beyond 1e30 it leaves nothing of the features anyhow.
+    ridge = jnp.minimum(ridge / jnp.maximum(unit**2, jnp.finfo(unit.dtype).tiny), 1e30)
     kept = loss.curvature > cutoff**2 * loss.top
-    shrinkage = jnp.where(kept, loss.curvature / jnp.where(kept, loss.curvature + ridge, 1), 0)
-    return ReluNetwork(network.W, len(network.c) * loss.lift(shrinkage * loss.minimiser))
+    inverse = jnp.where(kept, 1 / jnp.where(kept, loss.curvature + ridge, 1), 0)
+
+    def objective(last: Array) -> Array:
+        misses = (outputs(last) / unit - y / size) / root
+        return (jnp.sum(misses**2) + ridge * jnp.sum(last**2)) / 2
+
+    last = loss.lift(inverse * loss.curvature * loss.minimiser)
+    last -= loss.lift(inverse * loss.project(jax.grad(objective)(last)))
+    return size * last / unit
 
 
-@eqx.filter_jit
-def _leading(network: DeepLinear, cutoff: Array) -> tuple[Array, Array]:
-    """Return features in their singular basis, those below the cutoff zero, and the basis."""
-    U, S, basis = jnp.linalg.svd(network.features(), full_matrices=False)
-    S = jnp.where(cutoff * S[0] < S, S, 0)
-    return U * S[None, :], basis
+def _unit(values: Array) -> Array:
+    """Return a power of two of the size of the largest entry."""
+    largest = jnp.max(jnp.abs(jax.lax.stop_gradient(values)))
+    unit = jnp.exp2(jnp.floor(jnp.log2(jnp.where(largest > 0, largest, 1))))
+    return jnp.maximum(unit, jnp.finfo(values.dtype).tiny)
 
 
-@eqx.filter_jit
-def _solve(features: Array, X: Array | Bidiagonal, y: Array, ridge: Array) -> Array:
-    """Ridge regression on the features, by singular value decomposition."""
-    loss = loss_of(X, y, features)
-    assert isinstance(loss, Quadratic)
-    shrinkage = loss.curvature / jnp.where(loss.curvature > 0, loss.curvature + ridge, 1)
-    return loss.lift(shrinkage * loss.minimiser)[:, None]
-
-
-@eqx.filter_jit
-def _direction(X: Any, y: Any) -> Array:
-    """Return the unit vector along X^T y: minus the gradient at the zero map."""
-    if isinstance(X, Bidiagonal):
-        loss = BidiagonalLoss.of(X, y)
-        pull = -loss.gradient(loss.zero)
-    else:
-        pull = product(y, X)
-    norm = jnp.linalg.norm(pull)
-    return pull / jnp.where(norm > 0, norm, 1)
-
-
-def _check_options(
-    options: Mapping[str, Any], protocol: Callable[..., Result], learner: Network | Tasks
-) -> None:
-    """Raise unless training knows the options that a protocol passes on to it."""
-    if not options:
-        return
-    training = relu.train if isinstance(learner, ReluNetwork | ReluTasks) else train
-    own, passed = (
-        [
-            p.name
-            for p in inspect.signature(function).parameters.values()
-            if p.kind == p.KEYWORD_ONLY
-        ]
-        for function in (protocol, training)
-    )
-    for name in options:
-        if name not in passed:
-            hidden = _OWN if protocol is linear_transfer else ()
-            known = [option for option in dict.fromkeys([*own, *passed]) if option not in hidden]
-            raise TypeError(
-                f"{name} is no option of {protocol.__name__}, which takes {', '.join(known)}"
-            )
-
-
-def _check_kind(pretrained: Network, tasks: Tasks, X: Any) -> None:
-    check_type("tasks", tasks, (LinearTasks, ReluTasks), "LinearTasks or ReluTasks")
-    kinds = (DeepLinear, ReluNetwork)
-    check_type("pretrained", pretrained, kinds, "a DeepLinear or a ReluNetwork")
-    if isinstance(pretrained, ReluNetwork) != isinstance(tasks, ReluTasks):
-        raise ValueError(
-            "pretrained and tasks must be a ReluNetwork and ReluTasks, or a DeepLinear and "
-            f"LinearTasks; got {type(pretrained).__name__} and {type(tasks).__name__}"
-        )
-    if isinstance(pretrained, ReluNetwork) and isinstance(X, Bidiagonal):
-        raise ValueError("X must be an array (n, d) for ReLU networks; got Bidiagonal inputs")
+def _check_tasks(pretrained: Any, tasks: Any) -> None:
+    check_type("tasks", tasks, Tasks, "the tasks of a family, a fatelib.family.Tasks")
+    tasks.check(pretrained)
 
 
 @eqx.filter_jit
 def _result(tasks: Tasks, X: Any, y: Any, network: Network, history: History | None) -> Result:
-    if isinstance(network, ReluNetwork):
-        assert isinstance(tasks, ReluTasks)
-        outputs = product(network.features(X), network.c) / len(network.c)
-        samples, risk = len(y), tasks.risk(network)
-    else:
-        assert isinstance(tasks, LinearTasks)
-        beta = network.end_to_end()
-        sparse = isinstance(X, Bidiagonal)
-        outputs, samples = (X @ beta, X.samples) if sparse else (product(X, beta), len(y))
-        risk = tasks.risk(beta)
     return Result(
         network=network,
-        risk=risk,
-        loss=jnp.sum((outputs - y) ** 2) / samples,
+        risk=tasks.risk(network),
+        loss=network.loss(X, y),
         converged=jnp.array(True) if history is None else history.converged,
         steps=jnp.array(0) if history is None else history.steps_taken,
         engine="limit" if history is None else history.engine,

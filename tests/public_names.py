@@ -14,8 +14,13 @@ import fatelib
 # What the library makes and hands out, or asks for; users read them, and functions return them.
 HANDED_OUT = {
     *("Result", "History", "FeatureSpectrum", "Projection", "Agreement", "Comparison", "Figure"),
-    *("Explorer", "NullSpace", "Bidiagonal", "Sampler"),
+    *("Explorer", "NullSpace", "Bidiagonal", "Sampler", "Interval", "Report"),
 }
+# What a family of networks subclasses: its methods are tested of the families that fatelib has.
+SUBCLASSED = {"Network", "Tasks", "Regression"}
+# What the protocols call of a family, with data that they have read and options that they have
+# checked.
+HOOKS = {"loss", "regression", "train"}
 
 
 def modules():
@@ -34,6 +39,12 @@ def public():
         for module in modules()
         for name in module.__all__
     }
+
+
+def of_users(value):
+    """Whether users call this, and not only what subclasses it or a protocol."""
+    owner, _, method = value.__qualname__.rpartition(".")
+    return not ({owner, method} & SUBCLASSED or (owner and method in HOOKS))
 
 
 def callables():

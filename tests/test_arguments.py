@@ -18,8 +18,8 @@ from fatelib.arguments import (
     check_choice,
     check_count,
     check_key,
-    check_samples,
     float_type,
+    read_samples,
 )
 
 
@@ -140,9 +140,9 @@ def test_choices(value):
     ],
 )
 def test_data_sets(X, y, message):
-    check_samples([[1, 2, 3]], [1], d=3)
+    read_samples([[1, 2, 3]], [1], 3)
     with pytest.raises(ValueError, match=message):
-        check_samples(X, y, d=3)
+        read_samples(X, y, 3)
 
 
 def test_half_precision_is_raised(x64):

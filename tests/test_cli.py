@@ -1,12 +1,17 @@
 """The command: what it says, what it writes and how it ends."""
 
+import inspect
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
 from typing import get_args
 
+import jax
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -22,7 +27,7 @@ SWEEP += ["--sigma", "0.2", "--instances", "3"]
 @pytest.fixture(autouse=True)
 def _one_device(monkeypatch):
     """The command is to change a process of its own only."""
-    monkeypatch.setattr(cli, "_use_all_cores", lambda: None)
+    monkeypatch.setattr(cli, "_set_up_jax", lambda: None)
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +54,36 @@ def test_help_has_examples(command, capsys):
 def test_help_names_every_choice(command, words, capsys):
     assert cli.main([*command, "--help"]) == 0
     assert set(words) <= set(capsys.readouterr().out.replace(",", " ").split())
+
+
+def help_of(command, capsys):
+    """What the command says of each of its options."""
+    assert cli.main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    entries = re.split(r"^  (--[a-z-]+)", text, flags=re.MULTILINE)
+    return {
+        name: " ".join(said.split())
+        for name, said in zip(entries[1::2], entries[2::2], strict=True)
+    }
+
+
+@pytest.mark.parametrize("command", ["sweep", "reproduce"])
+def test_help_shows_every_default(command, capsys):
+    entries = help_of(command, capsys)
+    assert {"--out", "--scale"} <= set(entries)
+    for name, said in entries.items():
+        assert re.search(r"\(default: [^()]+\)|\(required\)", said), name
+
+
+def test_the_defaults_in_the_help_are_those_of_the_library(capsys):
+    entries = help_of("sweep", capsys)
+    parameters = inspect.signature(fatelib.phase_diagram).parameters
+    for name in ("depth", "source_gamma", "ridge", "weight_decay", "scale", "memory", "engine"):
+        default = re.search(r"\(default: ([^()]+)\)", entries[f"--{name.replace('_', '-')}"])[1]
+        assert default == str(parameters[name].default) or float(default) == float(
+            parameters[name].default
+        )
+    assert "(default: 0)" in entries["--sigma"]
 
 
 def test_version(capsys):
@@ -100,7 +135,31 @@ def test_a_figure_replaces_nothing_but_itself(kind, tmp_path, capsys):
         ([*SWEEP, "--engine", "fast", "--out", "a"], "--engine must be one of"),
         ([*SWEEP, "--process", "1", "--out", "a"], "need --distributed"),
         ([*SWEEP, "--distributed", "--process", "1", "--out", "a"], "come together"),
-        (["sweep", "linear", *SWEEP[2:], "--out", "a"], "method must be 'linear_transfer' or"),
+        (["sweep", "linear", *SWEEP[2:], "--out", "a"], "METHOD must be 'linear_transfer' or"),
+        # Values that begin like options.
+        ([*SWEEP, "--thetas", "-0.5,0.5", "--out", "a"], "--thetas must be angles in radians"),
+        ([*SWEEP, "--thetas", "-.25pi:1:3", "--out", "a"], "--thetas must be angles in radians"),
+        ([*SWEEP, "--thetas=-1", "--out", "a"], "--thetas must be angles in radians"),
+        ([*SWEEP, "--gammas", "-1e-3,2", "--out", "a"], "--gammas must be large enough"),
+        ([*SWEEP, "--sigma", "-0.2,0.2", "--out", "a"], "--sigma must be a number >= 0; got -0.2"),
+        ([*SWEEP, "--learning-rate", "-inf", "--out", "a"], "--learning-rate must be a number > 0"),
+        # In the words that one types.
+        (
+            [*SWEEP, "--gammas", "0.01", "--out", "a"],
+            "--gammas must be large enough for one sample, above 0.5 / d = 0.025; got 0.01",
+        ),
+        ([*SWEEP, "--source-gamma", "0.01", "--out", "a"], "--source-gamma must be large enough"),
+        ([*SWEEP, "--d", "1", "--out", "a"], "--d must be an integer >= 2; got 1"),
+        ([*SWEEP, "--instances", "0", "--out", "a"], "--instances must be an integer >= 1; got 0"),
+        ([*SWEEP, "--width", "5", "--out", "a"], "--width must be left out for the --engine"),
+        ([*SWEEP, "--weight-decay", "-1", "--out", "a"], "--weight-decay must be a number >= 0"),
+        ([*SWEEP, "--memory", "1e-9", "--out", "a"], "--memory must be at least"),
+        ([*SWEEP, "--scale", "0", "--out", "a"], "--scale must be a number > 0; got 0.0"),
+        ([*SWEEP, "--depth", "1", "--out", "a"], "--depth must be at least 2 in linear_transfer"),
+        (
+            ["sweep", "fine_tuning", *SWEEP[2:], "--ridge", "1", "--out", "a"],
+            "--ridge must be 0 in fine_tuning, which takes --weight-decay instead",
+        ),
     ],
 )
 def test_wrong_usage_is_named_and_ends_with_2(arguments, message, capsys):
@@ -109,6 +168,63 @@ def test_wrong_usage_is_named_and_ends_with_2(arguments, message, capsys):
     assert message in err
     assert "error: " in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.svg", "out.nc", "deep/out.PDF"])
+@pytest.mark.parametrize(
+    ("command", "suffix"), [(SWEEP, ".zarr"), (["reproduce", "fig-mercer"], "")]
+)
+def test_a_file_is_no_directory_of_results(command, suffix, name, tmp_path, capsys):
+    place = tmp_path / name
+    assert cli.main([*command, "--out", str(place)]) == 2
+    err = capsys.readouterr().err.strip()
+    assert f"--out must name a directory, for data and pictures; got {place}" in err
+    assert err.endswith(f": type --out {place.with_suffix(suffix)}")
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("place", ["/", ".", "", "s3://bucket/a.zarr", "gs://bucket/a"])
+def test_what_is_no_place_for_a_store_is_refused_by_its_option(
+    place, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes").write_text("mine")
+    assert cli.main([*SWEEP, "--out", place]) == 2
+    assert "error: --out must " in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+
+
+@pytest.mark.parametrize("command", [SWEEP, ["reproduce", "fig-mercer"]])
+def test_a_home_is_expanded(command, tmp_path, capsys, monkeypatch):
+    """As the shell does not within quotes or after an equals sign."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.png").write_text("mine")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "fig-mercer.png").write_text("mine")
+    assert cli.main([*command, "--out=~/a"]) == 2
+    assert f"error: {tmp_path}/a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [("a.zarr", "a.png"), ("a", "a.png"), ("b0.2", "b0.2.png"), ("b0.2.ZARR", "b0.2.png")],
+)
+def test_the_picture_of_a_sweep_replaces_nothing_but_itself(name, drawn, tmp_path, capsys):
+    picture = tmp_path / drawn
+    picture.write_bytes(b"mine")
+    assert cli.main([*SWEEP, "--out", str(tmp_path / name)]) == 2
+    assert f"{picture} is there and was not drawn by" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [picture.name]
+    assert picture.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_a_picture_of_a_figure_replaces_nothing_but_itself(kind, tmp_path, capsys):
+    place = tmp_path / f"fig-mercer.{kind}"
+    place.write_text("mine")
+    assert cli.main(["reproduce", "fig-mercer", "--out", str(tmp_path)]) == 2
+    assert "is there and was not drawn by" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [place.name]
 
 
 def test_values_are_lists_and_ranges():
@@ -121,9 +237,23 @@ def test_a_sweep_is_stored_resumed_and_guarded(tmp_path, capsys):
     out = tmp_path / "results.zarr"
     assert cli.main([*SWEEP, "--out", str(out)]) == 0
     assert (tmp_path / "results.png").stat().st_size > 0
-    said = capsys.readouterr().out
+    captured = capsys.readouterr()
+    said = captured.out
     assert "2 gamma" in said
     assert "100.0% of the networks converged" in said
+    # What is computed is said before, in the words that one types, also what was not typed.
+    before = " ".join(said[: said.index("transferability")].split())
+    for setting in (
+        "--sigma 0.2",
+        "--d 20",
+        "--instances 3",
+        "--depth 2",
+        "--seed 0",
+        "--memory 2",
+    ):
+        assert setting in before
+    assert before.index("--sigma 0.2") < before.index("by default") < before.index("--depth 2")
+    assert "compiling" in captured.err
     stored = xr.open_zarr(out, consolidated=False, chunks=None).load()
     assert stored.sigma.item() == 0.2
     assert (stored.risk > 0).all()
@@ -138,6 +268,13 @@ def test_a_sweep_is_stored_resumed_and_guarded(tmp_path, capsys):
     error = result.risk.std("instance", ddof=1) / np.sqrt(3)
     np.testing.assert_array_equal(result.risk_error, error)
     assert result.n.values.tolist() == [10, 40]
+    # Its table: a mean and its standard error in each cell.
+    (row,) = (line for line in said.splitlines() if line.strip().startswith("0.7854"))
+    printed = [float(number) for number in re.findall(r"[-+\d.e]+", row)]
+    means, errors = result.transferability.mean("instance"), result.transferability_error
+    cells = np.stack([means.squeeze(), errors.squeeze()], axis=-1).ravel()
+    np.testing.assert_allclose(printed[1:], cells, rtol=0.05)
+    assert [line.split() for line in said.splitlines() if "gamma = 2" in line]
     assert result.theta.attrs["units"] == "rad"
     assert (result.attrs["d"], result.attrs["sigma"]) == (20, 0.2)
 
@@ -150,13 +287,109 @@ def test_a_sweep_is_stored_resumed_and_guarded(tmp_path, capsys):
     assert chunks() == before
     xr.testing.assert_identical(result, labelled())
 
+    # More instances are added, and the labelled result is that of all.
+    assert cli.main([*SWEEP, "--instances", "5", "--out", str(out)]) == 0
+    kept, risks = chunks(), [path for path in before if path.match("risk/[0-9]*")]
+    assert len(risks) == 2
+    assert all(kept[path] == before[path] for path in risks)
+    assert labelled().sizes["instance"] == 5
+    xr.testing.assert_equal(labelled().risk.isel(instance=slice(3)), result.risk)
+    assert cli.main([*SWEEP, "--out", str(out)]) == 2
+    assert "was made with --instances = 5, not 3" in capsys.readouterr().err
+
+    # What else differs comes first: it cannot be mended by more instances.
     assert cli.main([*SWEEP, "--seed", "1", "--out", str(out)]) == 2
-    assert "take the same, or another store" in capsys.readouterr().err
+    assert "was made with --seed = [0, 0], not [0, 1]" in capsys.readouterr().err
 
     chunk = next(path for path in (out / "risk").iterdir() if not path.name.startswith("."))
     chunk.write_bytes(b"garbled")
-    assert cli.main([*SWEEP, "--out", str(out)]) == 2
+    assert cli.main([*SWEEP, "--instances", "5", "--out", str(out)]) == 2
     assert "is damaged: it cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "backend"),
+    [
+        ([*SWEEP, "--out", "a.zarr"], "inline_of_another_environment"),
+        (["reproduce", "fig-mercer", "--out", "."], "nonsense"),
+    ],
+)
+def test_a_backend_in_the_environment_does_not_matter(command, backend, tmp_path):
+    """As of a notebook that is installed elsewhere; matplotlib's import fails of some."""
+    run = subprocess.run(
+        [sys.executable, "-m", "fatelib", *command],
+        env={**os.environ, "MPLBACKEND": backend},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert run.returncode == 0, run.stderr
+    assert [*tmp_path.glob("*.png")]
+
+
+@pytest.mark.parametrize("backend", ["svg", "module://a_backend_that_is_missing"])
+def test_the_backend_of_the_caller_stays(backend, tmp_path, monkeypatch):
+    import matplotlib
+
+    before = matplotlib.get_backend()
+    monkeypatch.setenv("MPLBACKEND", "nonsense")
+    try:
+        matplotlib.rcParams["backend"] = backend
+        assert cli.main([*SWEEP, "--out", str(tmp_path / "a.zarr")]) == 0
+        assert (tmp_path / "a.png").is_file()
+        assert matplotlib.get_backend() == backend
+        assert os.environ["MPLBACKEND"] == "nonsense"
+    finally:
+        matplotlib.use(before)
+
+
+def test_of_a_large_grid_some_is_printed_and_where_the_rest_is(tmp_path, capsys):
+    """Five noises and two decays of forty angles and thirty sizes: 12,000 cells."""
+    rng = np.random.default_rng(0)
+    sizes = {"sigma": 5, "weight_decay": 2, "theta": 40, "gamma": 30, "instance": 2}
+    coords = {name: np.linspace(0.1, 1, size) for name, size in sizes.items()}
+    risk = xr.DataArray(rng.standard_normal([*sizes.values()]), coords, [*sizes])
+    data = xr.Dataset({"transferability": risk, "converged": risk < 4})
+    data["transferability_error"] = risk.std("instance", ddof=1) / np.sqrt(2)
+    cli._print_transferability(data, tmp_path / "a.zarr")
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) <= 60
+    assert max(map(len, said[:-1])) <= 140  # the last holds a path
+    assert "10 of 40 angles, 6 of 30 gammas, 4 of 10 diagrams" in said[-1]
+    assert "a.zarr" in said[-1]
+
+
+def test_features_in_files_become_a_report(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(60, 5))
+    y = np.where(Z[:, 0] + 0.3 * rng.normal(size=60) > 0, "cat", "dog")
+    features = tmp_path / "features.npz"
+    np.savez(features, trained=Z, untrained=Z[:, 2:], y=y)
+    out = tmp_path / "report"
+    call = ["diagnose", str(features), "--labels", "y", "--control", "untrained", "--out", str(out)]
+    assert cli.main(call) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("60 samples, 2 classes (cat, dog); control: untrained")
+    assert (out / "report.txt").read_text() == printed
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["sets"]["trained"]["credit"]["value"] > 1.5
+    report = fatelib.diagnose(
+        {"trained": Z, "untrained": Z[:, 2:]}, y, control="untrained", key=jax.random.key(0)
+    )
+    assert str(report) + "\n" == printed
+    assert str(fatelib.probe.load(out / "report.zarr")) == str(report)
+    assert (out / "curve.png").stat().st_size > 0
+    rows = pd.read_csv(out / "curve.csv")
+    assert len(rows) == report.curve.error.size
+    # It replaces nothing.
+    assert cli.main(call) == 2
+    assert "--out must be a new directory" in capsys.readouterr().err
+    wrong = [*call[:-1], str(tmp_path / "other")]
+    assert cli.main([*wrong, "--task", "regression"]) == 2
+    assert "y must be numbers" in capsys.readouterr().err
+    wrong[3] = "labels"
+    assert cli.main(wrong) == 2
+    assert "nothing called 'labels'" in capsys.readouterr().err
 
 
 def test_a_lost_connection_is_told(monkeypatch, tmp_path, capsys):
@@ -177,7 +410,7 @@ def test_divergence_ends_with_1(tmp_path, capsys):
     assert cli.main(arguments) == 1
     err = capsys.readouterr().err
     assert "fatelib: error: " in err
-    assert "Give a smaller learning_rate" in err
+    assert "Give a smaller --learning-rate" in err
 
 
 @pytest.fixture
@@ -239,15 +472,18 @@ def test_what_another_version_computed_says_so(small, tmp_path):
     assert xr.open_zarr(tmp_path / "a.zarr", consolidated=False).attrs["fatelib"] == "0.0.1"
 
 
+@pytest.mark.skipif(not hasattr(jax.config, "jax_num_cpu_devices"), reason="JAX before 0.5")
 def test_info_from_outside_sees_every_core():
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     run = subprocess.run(
         [sys.executable, "-m", "fatelib", "info"],
-        env={**environment, "JAX_PLATFORMS": "cpu"},
+        env={**environment, "JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": "/somewhere"},
         capture_output=True,
         text=True,
         check=True,
     )
+    own = os.environ.get("JAX_COMPILATION_CACHE_DIR", "/somewhere/fatelib")
+    assert f"kept in {own}" in run.stdout
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     assert f"{cores} x cpu" in run.stdout
     assert "jax " in run.stdout

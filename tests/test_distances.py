@@ -16,7 +16,7 @@ from fatelib.distances import (
     kl_divergence,
     wasserstein_coupling_bound,
 )
-from fatelib.tasks import LinearTasks
+from fatelib.linear import LinearTasks
 
 BOUNDS = (dudley_lower_bound, dudley_coupling_bound, wasserstein_coupling_bound)
 

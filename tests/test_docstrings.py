@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from typing import ClassVar, get_origin
 
 import pytest
 from public_names import HANDED_OUT, callables
@@ -14,6 +15,24 @@ PUBLIC = callables()
 WITHOUT_EQUATION = HANDED_OUT | {
     *("format_angle", "angle_axis", "slices", "explore", "sweep", "compute", "main", "solve"),
     "fatelib.plot.phase_diagram",
+    # What a report holds, whose equations are those of `diagnose`.
+    *(
+        "error",
+        "error_rate",
+        "credit",
+        "ratio",
+        "samples_to",
+        "spectrum",
+        "summary",
+        "plot",
+        "save",
+        "load",
+    ),
+    "learning_curves",
+    *("stream", "instance_keys", "standard_error", "with_transferability"),
+    # What a family offers to protocols.
+    *("fatelib.family.Tasks", "loss", "regression", "new_network", "read_data", "check"),
+    *("fatelib.LinearTasks.train", "fatelib.relu.ReluTasks.train", "Network", "Regression"),
 }
 # A shape in brackets, or that there is none to give.
 SHAPE = re.compile(
@@ -43,7 +62,11 @@ def lacks(path, value):
     found, name = sections(doc), value.__name__
     if inspect.isclass(value):
         annotations, described = value.__annotations__, entries(found.get("Attributes", ""))
-        annotations = {k: v for k, v in annotations.items() if not k.startswith("_")}
+        annotations = {
+            k: v
+            for k, v in annotations.items()
+            if not (k.startswith("_") or get_origin(v) is ClassVar)
+        }
         needed, result = {"Attributes"} if annotations else set(), None
     else:
         signature = inspect.signature(value)
@@ -74,6 +97,9 @@ def lacks(path, value):
         text = found.get("Returns", "") if annotations else doc
         if is_array(result) and not re.search(SHAPE.pattern + "|shape", text):
             yield "the shape of the result"
+    if getattr(value, "__isabstractmethod__", False):  # its families have examples
+        yield from needed - found.keys()
+        return
     needed.add("Example")
     if not {name, path} & WITHOUT_EQUATION:
         if "math::" not in doc and ":math:" not in doc:

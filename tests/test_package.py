@@ -2,6 +2,7 @@
 
 import ast
 import email
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from public_names import modules
 
 import fatelib
 
@@ -20,6 +22,29 @@ ROOT = Path(__file__).parent.parent
 def test_public_names_exist():
     for name in fatelib.__all__:
         assert getattr(fatelib, name) is not None
+
+
+def test_every_module_is_there_after_one_import():
+    """In a process of its own: here others have imported them."""
+    names = [module.__name__.removeprefix("fatelib.") for module in modules()[1:]]
+    assert {"agreement", "distances", "figures", "plot", "sweep", "widgets"} <= {*names}
+    code = f"""
+import fatelib
+assert not {{*{names}}} - {{*dir(fatelib)}}
+for name in {names}:
+    assert getattr(fatelib, name).__name__ == "fatelib." + name
+assert fatelib.phase_diagram is fatelib.linear.diagram.phase_diagram
+for name in ("nonsense", "_nonsense", "__wrapped__", "distances.nonsense"):
+    assert not hasattr(fatelib, name)
+"""
+    # Old packages warn of one another.
+    variables = os.environ | {"PYTHONWARNINGS": "error,default::DeprecationWarning"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=variables)
+
+
+def test_what_is_not_there_is_named():
+    with pytest.raises(AttributeError, match=r"^module 'fatelib' has no attribute 'nonsense'$"):
+        fatelib.nonsense  # noqa: B018
 
 
 @pytest.mark.parametrize(
@@ -63,7 +88,8 @@ def test_what_is_late_exists():
 def test_every_import_is_a_dependency():
     """What fatelib imports at run time is declared, or comes with the interpreter."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    requirements = project["dependencies"] + project["optional-dependencies"]["widgets"]
+    extras = project["optional-dependencies"]
+    requirements = project["dependencies"] + extras["widgets"] + extras["examples"]
     declared = {re.split(r"[^\w]", requirement)[0] for requirement in requirements}
     imported = set()
     for path in Path(fatelib.__file__).parent.rglob("*.py"):
@@ -117,17 +143,22 @@ def test_metadata_is_complete(wheels):
     assert found.get_all("License-File") == ["LICENSE"]
     assert found["Description-Content-Type"] == "text/markdown"
     assert found["Requires-Python"] == ">=3.11"
-    assert set(found.get_all("Provides-Extra")) == {"widgets", "book", "test"}
+    assert set(found.get_all("Provides-Extra")) == {"widgets", "examples", "book", "test"}
     assert "Typing :: Typed" in found.get_all("Classifier")
     assert any(url.startswith("Paper, ") for url in found.get_all("Project-URL"))
 
 
-def test_the_examples_of_the_readme_run(tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_the_examples_of_the_readme_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     examples = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert len(examples) == 3
+    assert len(examples) == 4
     names = {}
-    for example in examples:
+    for place, example in enumerate(examples):
         exec(compile(example, "README.md", "exec"), names)
-    assert (tmp_path / "diagram.png").stat().st_size > 0
+        if not place:
+            shown = re.search(r"^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+            assert capsys.readouterr().out == shown[1]
+    for picture in ("report.png", "diagram.png"):
+        assert (tmp_path / picture).stat().st_size > 0

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import HealthCheck, given, seed, settings
-from public_names import HANDED_OUT, callables
+from public_names import HANDED_OUT, callables, of_users
 
 import fatelib
 from fatelib import relu
@@ -32,6 +32,7 @@ from fatelib.figures import FIGURES
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+STOPPING = ("learning_rate", "steps", "tolerance", "absolute_tolerance")
 KEY = jax.random.key(0)
 X = np.asarray(jax.random.normal(KEY, (4, 3)))
 BETA = np.array([0.6, 0.8, 0.0], np.float32)
@@ -47,6 +48,10 @@ GRID = xr.DataArray(
     dims=("theta", "gamma", "instance"),
     coords={"theta": [0.4, 0.8], "gamma": [0.5, 1.0, 2.0]},
 )
+FEATURES = np.random.default_rng(1).normal(size=(12, 2))
+LABELS = FEATURES[:, 0] + 0.1 * np.random.default_rng(2).normal(size=12)
+CLASSES_REPORT = fatelib.diagnose({"data": FEATURES}, LABELS > 0, ns=[4])
+REPORT = fatelib.diagnose({"data": FEATURES, "one": FEATURES[:, :1]}, LABELS, control="one", ns=[4])
 FIGURE = dataclasses.replace(FIGURES["fig-ridge"], measure=lambda **settings: xr.Dataset())
 
 # A name means the same everywhere; what a default is good enough for is not here.
@@ -64,9 +69,11 @@ EXAMPLES = {
     **{"learning_rate": 0.01, "steps": 1, "record_every": 1, "method": "fine_tuning"},
     **{"thetas": [0.5, 1.0], "gammas": [0.5, 2.0], "instances": 2, "progress": False, "ns": [4]},
     **{"fractions": [0.5], "teacher_width": 2, "pairs": {"T": (GRID, 0.0)}, "tolerance": 100.0},
+    **{"last": np.ones(3, np.float32), "engine": "auto", "name": "data", "values": GRID},
     **{"transferability": GRID, "measured": GRID, "data": GRID.mean("instance"), "title": ""},
     **{"outer": {"sides": [6.0]}, "inner": {}, "colorbar": False, "axis": plt.figure().gca().xaxis},
     **{"measure": lambda key, prepared, sides: {"eyes": sides * jax.random.normal(key)}},
+    **{"features": FEATURES, "excess": 0.1, "path": "report", "curve": REPORT.curve},
     "arguments": ["--version"],
 }
 OTHERWISE = {
@@ -76,8 +83,16 @@ OTHERWISE = {
     "fatelib.relu.ReluTasks": {"source": STUDENT, "target": STUDENT, "sigma": jnp.asarray(0.1)},
     "fatelib.relu.ReluTasks.risk": {"network": STUDENT},
     "fatelib.relu.ReluNetwork": {"W": jnp.asarray(W)},
-    "fatelib.scratch": {"depth": 1, "width": 1},
-    "fatelib.grid.sweep": {"instances": 1},
+    "fatelib.scratch": {"depth": 1, "width": None},
+    "fatelib.relu.ReluNetwork.with_last_layer": {"last": ONES},
+    "fatelib.relu.ReluTasks.read_data": {"network": STUDENT},
+    "fatelib.diagnose": {"y": LABELS, "measured": {"anew": ([4, 8], [2.0, 1.0])}},
+    "fatelib.probe.Report.ratio": {"n": 4, "first": "data", "second": "one"},
+    **{f"fatelib.probe.Report.{name}": {"n": 6} for name in ("error", "error_rate", "credit")},
+    "fatelib.sweep.sweep": {"instances": 1},
+    "fatelib.sweep.with_transferability": {
+        "data": xr.Dataset({"risk": GRID, "risk_scratch": GRID + 1})
+    },
     "fatelib.phase_diagram": {"ridge": 0.0, "width": None, "scale": 1e-5},
     "fatelib.plot.slices": {"x": "gamma"},
     "fatelib.widgets.explore": {"x": "gamma", "y": None},
@@ -90,6 +105,7 @@ INSTANCES = {
     relu.ReluTasks: RELU_TASKS,
     type(FIGURE): FIGURE,
     fatelib.linear.Bidiagonal: BIDIAGONAL,
+    type(REPORT): REPORT,
 }
 CALLED = {fatelib.DeepLinear, relu.ReluNetwork}
 
@@ -97,6 +113,8 @@ CALLED = {fatelib.DeepLinear, relu.ReluNetwork}
 def bound(path, value):
     """A method of a class is one of an instance."""
     owner, _, name = path.rpartition(".")
+    if name == "error_rate":  # of a report on classes
+        return CLASSES_REPORT.error_rate
     return getattr(INSTANCES[CLASSES[owner]], name) if owner in CLASSES else value
 
 
@@ -104,7 +122,8 @@ CLASSES = {path: value for path, value in callables().items() if inspect.isclass
 CALLABLES = {
     path: bound(path, value)
     for path, value in callables().items()
-    if value.__name__ not in HANDED_OUT and inspect.signature(value).parameters.keys() - {"self"}
+    if value.__name__ not in HANDED_OUT and of_users(value)
+    if inspect.signature(value).parameters.keys() - {"self"}
 }
 CALLABLES |= {
     f"{path}.__call__": INSTANCES[value] for path, value in CLASSES.items() if value in CALLED
@@ -124,8 +143,14 @@ SURE = [
     ),
     *("text", None, np.array(["a"]), np.array([1j]), object()),
 ]
+# Counts up to a million, where the work or the memory grows no faster than they do.
+COUNTS = {
+    **dict.fromkeys(["n", "d", "k", "steps", "record_every", "ns", "chunk", "at_once"], 10**6),
+    **dict.fromkeys(["instances", "width", "teacher_width", "degree", "rank"], 1000),
+    "depth": 17,
+}
 # ... and others drawn anew for each function. Few shapes and few integers: what is accepted is
-# compiled for. Counts between 3 and 2^31 are left out, which fill the memory as they should.
+# compiled for.
 VALUES = st.one_of(
     st.sampled_from([-3, 1, 2**31]) | st.integers(max_value=-1) | st.integers(2**31),
     st.floats(-3, 3) | st.floats(min_value=1e10) | st.floats(max_value=-1e10),
@@ -148,7 +173,7 @@ class Computing(Exception):
 
 
 @pytest.fixture(autouse=True)
-def _no_grids(monkeypatch, tmp_path):
+def _no_grids(monkeypatch, tmp_path, request):
     """What takes long ends where it would begin to compute."""
 
     class Begin:
@@ -158,9 +183,13 @@ def _no_grids(monkeypatch, tmp_path):
         def __call__(self, *arguments, **options):
             raise Computing
 
-    for place in ("sweep.sweep", "relu_sweep.sweep", "widgets.nullspace.theory"):
-        monkeypatch.setattr(f"fatelib.{place}", Begin())
+    # Diagrams run in the tests of their dictionaries below.
+    for place in ("linear.diagram.sweep", "relu.diagram.sweep", "widgets.nullspace.theory"):
+        if "within" not in request.node.name or place.startswith("widgets"):
+            monkeypatch.setattr(f"fatelib.{place}", Begin())
     monkeypatch.chdir(tmp_path)  # any text names a store
+    if "load" in request.node.name:
+        REPORT.save(EXAMPLES["path"])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -190,8 +219,13 @@ def examples(path):
 def leaves(result):
     if isinstance(result, xr.Dataset):
         return [array.values for array in result.data_vars.values()]
-    arrays = jax.tree.leaves(result)
-    return [np.asarray(leaf) for leaf in arrays if isinstance(leaf, jax.Array | np.ndarray | float)]
+    arrays = [
+        jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+        for leaf in jax.tree.leaves(result)
+        if isinstance(leaf, jax.Array)
+    ]
+    numbers = [leaf for leaf in jax.tree.leaves(result) if isinstance(leaf, np.ndarray | float)]
+    return [np.asarray(leaf) for leaf in arrays + numbers]
 
 
 @contextlib.contextmanager
@@ -270,6 +304,9 @@ def test_wrong_arguments_are_named(path):
         if isinstance(value, float | np.ndarray | jax.Array) and name != "key":
             for scale in (1e-30, 1e20, 1e30):
                 check(name, scale * np.asarray(value, np.float32))
+    for name in COUNTS.keys() & arguments.keys():
+        for count in {3, min(1000, COUNTS[name]), COUNTS[name]}:
+            check(name, [count] if name == "ns" else count)
     for value in SURE:
         check_each(value)
     quiet = settings(
@@ -278,6 +315,35 @@ def test_wrong_arguments_are_named(path):
     seed(zlib.crc32(path.encode()))(quiet(given(VALUES)(check_each)))()
     if faults:
         pytest.fail("\n".join(faults.values()), pytrace=False)
+
+
+# Function -> its dictionaries, and names in them that mean something.
+DICTIONARIES = {
+    "fatelib.phase_diagram": {"scratch_options": STOPPING},
+    "fatelib.relu_phase_diagram": {"source_options": STOPPING},
+    "fatelib.sweep.sweep": {"outer": ("sides",), "attrs": ("a",)},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", DICTIONARIES)
+def test_wrong_values_within_dictionaries_are_named(path):
+    faults = []
+    # What diagrams accept compiles anew: of that one number of each kind.
+    values = [np.nan, np.inf, -1, [], "text", np.array([1j]), object(), np.int64(3)]
+    if path.endswith("sweep"):
+        values = [*SURE, np.int64(3), np.float32(0.5), 1000, 10**6, jnp.asarray(2)]
+    for place, names in DICTIONARIES[path].items():
+        for name in names:
+            for value in values:
+                found = fault(path, {**examples(path), place: {name: value}}, name)
+                if found is not None:
+                    faults.append(f"{place}: {name} = {value!r}: {found}")
+        for wrong in ({"nonsense": 1}, {3: 1}, [("steps", 1)], "steps"):
+            found = fault(path, {**examples(path), place: wrong}, place)
+            if found is not None and not (path.endswith("sweep") and isinstance(wrong, dict)):
+                faults.append(f"{place} = {wrong!r}: {found}")
+    assert not faults, "\n".join(faults)
 
 
 def test_nothing_runs_what_it_reads_and_nothing_calls_home():

@@ -8,5 +8,6 @@
 - `accessible`: names and roles that docutils and the theme leave out.
 - `address`: what follows from where the book is published.
 - `run_times`: the table of the status page.
+- `results`: the pictures of the performance page, drawn from the benchmarks' tables.
 - `used_in`: the API reference names the chapters that use an entry.
 """

@@ -5,6 +5,7 @@ this and lacks nothing else.
 """
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ def fill_in(app: Sphinx, config: Config) -> None:
     """Take the repository's address from the workflow, and the site's address from it."""
     options = config.html_theme_options
     url = os.environ.get("FATELIB_REPOSITORY") or options.get("repository_url", "")
-    url = options["repository_url"] = url.removesuffix("/").removesuffix(".git")
+    url = options["repository_url"] = web_address(url)
     if not url:
         return
     for button in [
@@ -32,6 +33,34 @@ def fill_in(app: Sphinx, config: Config) -> None:
     config.notfound_urls_prefix = urlsplit(config.html_baseurl).path
     config.ogp_site_url = config.html_baseurl
     config.ogp_image = CARD
+
+
+def web_address(repository: str) -> str:
+    """Give the address of a repository's page, from that or from one that git clones.
+
+    >>> web_address("git@github.com:owner/name.git"), web_address("github.com/owner/name/")
+    ('https://github.com/owner/name', 'https://github.com/owner/name')
+    """
+    address = repository.strip()
+    if not address:
+        return ""
+    if "://" not in address:  # as git writes it for ssh: user@host:path
+        address = "ssh://" + re.sub(r"^([^/:]+):(?!\d+/)", r"\1/", address)
+    parts = urlsplit(address)
+    path = parts.path.strip("/").removesuffix(".git").rstrip("/")
+    if not parts.hostname or path.count("/") < 1:
+        raise ValueError(
+            "the address of the repository must be one such as https://github.com/owner/name; "
+            f"got {repository!r}"
+        )
+    # Of a page, as of a clone over ssh, no user is part, and the port of ssh is not that of the web.
+    host = (
+        parts.netloc.rpartition("@")[2]
+        if parts.scheme.startswith("http")
+        else parts.hostname
+    )
+    scheme = parts.scheme if parts.scheme == "http" else "https"
+    return f"{scheme}://{host}/{path}"
 
 
 def site_of(repository: str) -> str:

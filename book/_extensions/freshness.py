@@ -47,7 +47,10 @@ def results_digest(root: Path) -> str:
     settings = sorted(
         f"{name}={value}"
         for name, value in os.environ.items()
-        if name.startswith(("FATELIB_", "JAX_")) and name != "FATELIB_REPOSITORY"
+        if name.startswith(("FATELIB_", "JAX_", "XLA_"))
+        and name not in {"FATELIB_REPOSITORY", "FATELIB_REQUIRE_BROWSER"}
+        # Where compiled programs are kept changes no result.
+        and not name.startswith(("JAX_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE"))
     )
     versions = [platform.python_version(), version("jax"), version("jaxlib")]
     files = ["fatelib/**/*", "book/data/**/*", "requirements.txt"]

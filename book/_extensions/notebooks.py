@@ -1,17 +1,20 @@
 """A notebook of every chapter: to download, or to open in Colab.
 
 Each numbered page of the book is written, unexecuted, to `notebooks/NAME.ipynb` in the site, in
-Markdown that any Jupyter shows, with one cell in front that installs `fatelib` where it is missing.
-The pages without a number sum up the others, such as the errata: there the reader finds the chapter
-to run.
+Markdown that any Jupyter shows, with one cell in front that installs `fatelib` where it is missing
+and says how long the rest takes. The pages without a number sum up the others, such as the errata:
+there the reader finds the chapter to run.
 """
 
+import ast
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from myst_nb.sphinx_ import NbMetadataCollector
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from sphinx.application import Sphinx
 from sphinx.builders import Builder
@@ -27,27 +30,82 @@ logger = logging.getLogger(__name__)
 BRANCH = "notebooks"
 HIDDEN = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 
+# Without the constraints, a new release of a dependency can replace Colab's JAX, and with it the
+# build for the GPU. %pip does not raise where it fails, the import below it does.
 INSTALL = """\
-# Installs fatelib where it is missing; leaves what is installed as it is.
+# Installs fatelib where it is missing; leaves what is installed as it is.{time}
 try:
     import fatelib
 except ModuleNotFoundError:
-    {install}"""
-# Without the constraints, a new release of a dependency can replace Colab's JAX, and with it the
-# build for the GPU.
+    print("Installing fatelib ...")
+    {install}
+    import fatelib"""
 PIP = """\
 %pip list --format=freeze > installed.txt
     %pip install --quiet --constraint installed.txt "fatelib[widgets] @ git+{repository}\""""
+# A book that is not published has no address to install from.
+WHEEL = """\
+import subprocess
+    import sys
+    from pathlib import Path
+
+    wheels = sorted(Path.cwd().glob("fatelib-*.whl"))
+    if not wheels:
+        raise ImportError(
+            "fatelib is missing, and this notebook has no address to install it from. In the "
+            "folder of its repository run: pip install '.[widgets]'. Or put its wheel, which "
+            "'pip wheel --no-deps .' makes there, beside this notebook and run this cell again."
+        ) from None
+    pip = [sys.executable, "-m", "pip"]
+    found = subprocess.run([*pip, "list", "--format=freeze"], stdout=subprocess.PIPE, check=True)
+    Path("installed.txt").write_bytes(found.stdout)
+    wheel = f"fatelib[widgets] @ {wheels[-1].as_uri()}"
+    install = [*pip, "install", "--quiet", "--constraint", "installed.txt", wheel]
+    subprocess.run(install, check=True)"""
+
+WIDGETS = (
+    "explore(",
+    "null_space(",
+)  # they are what the last line of a cell returns
+
+# What only a reader of the repository can run or open.
+NEEDS_REPOSITORY = re.compile(
+    r"\bmake (?:book|test|notebooks|links|clean)\b|(?<![\w/.])(?:book|benchmarks|tests)/\w+|\bdata/\w+\.nc\b"
+)
 
 
-def install_cell(repository: str) -> str:
-    """Write the notebook's first cell; without a repository it can only explain."""
-    if repository:
-        install = PIP.format(repository=repository)
-    else:
-        message = "fatelib is missing: in the folder of its repository, pip install '.[widgets]'"
-        install = f"raise ImportError({message!r}) from None"
-    return INSTALL.format(install=install)
+def install_cell(repository: str, seconds: float | None = None) -> str:
+    """Write the notebook's first cell.
+
+    Args:
+        repository: Address to install from, or the empty string: then a wheel beside the notebook.
+        seconds: How long the cells of the chapter took when the book was built.
+    """
+    said = (
+        f"\n# After that this notebook takes {about(seconds)}." if seconds else ""
+    )
+    install = PIP.format(repository=repository) if repository else WHEEL
+    return INSTALL.format(time=said, install=install)
+
+
+def about(seconds: float) -> str:
+    """Say how long something took, as coarsely as it is reproducible."""
+    minutes = round(seconds / 60)
+    length = f"about {minutes} minutes" if minutes > 1 else "about a minute"
+    return f"{length}, measured on {os.cpu_count()} cores of a CPU"
+
+
+def silent(source: str) -> str:
+    """End a cell that draws with a semicolon: it shows its figure, not also its last value."""
+    *_, end = ast.parse(source).body
+    if not isinstance(end, ast.Expr) or ast.unparse(end).startswith(WIDGETS):
+        return source
+    lines = source.encode().splitlines()
+    last = end.end_lineno - 1
+    lines[last] = (
+        lines[last][: end.end_col_offset] + b";" + lines[last][end.end_col_offset :]
+    )
+    return b"\n".join(lines).decode()
 
 
 def export(
@@ -61,29 +119,44 @@ def export(
         repository: Address of the repository, or the empty string.
         report: Called with a message for each thing that has no plain form.
     """
-    cells = [new_code_cell(install_cell(repository))]
+    cells = [new_code_cell(install_cell(repository, references.seconds))]
     for cell in read(source).cells:
         tags = set(cell.metadata.get("tags", []))
-        if tags & {"build-only", "page-only"}:
+        if "build-only" in tags:
             continue
         if cell.cell_type == "markdown":
             text = convert(cell.source, references, report)
-            if text:
+            if text and "page-only" not in tags:
                 cells.append(new_markdown_cell(text))
             continue
-        hide = (
-            {"cellView": "form", "jupyter": {"source_hidden": True}}
-            if tags & HIDDEN
-            else {}
-        )
-        cells.append(new_code_cell(cell.source, metadata=hide))
-        figure = cell.metadata.get("mystnb", {}).get("figure", {})
+        shown = cell.metadata.get("mystnb", {})
+        if "page-only" not in tags:
+            hide = (
+                {"cellView": "form", "jupyter": {"source_hidden": True}}
+                if tags & HIDDEN
+                else {}
+            )
+            code = silent(cell.source) if "image" in shown else cell.source
+            cells.append(new_code_cell(code, metadata=hide))
+        figure = shown.get("figure", {})
         if "caption" in figure:
-            title = references.titles.get(figure.get("name", ""), "Figure")
-            caption = convert(figure["caption"], references, report)
-            cells.append(new_markdown_cell(f"**{title}.** {caption}"))
+            label = figure.get("name", "")
+            title = references.titles.get(label, "Figure")
+            text = f"**{title}.** {convert(figure['caption'], references, report)}"
+            # The text speaks of it, and numbers have no gaps.
+            if "page-only" in tags:
+                url = references.urls.get(label)
+                page = (
+                    f"[page of this chapter]({url})"
+                    if url
+                    else "page of this chapter"
+                )
+                text += f"\n\n*This figure is on the {page} only.*"
+            cells.append(new_markdown_cell(text))
     for i, cell in enumerate(cells):
         cell.id = f"cell-{i}"
+        if found := NEEDS_REPOSITORY.search(cell.source):
+            report(f"{found[0]!r} needs the repository")
     metadata = {
         "kernelspec": KERNEL,
         "language_info": {"name": "python"},
@@ -99,6 +172,8 @@ def references(env: BuildEnvironment, builder: Builder, page: str) -> References
     """Collect what a page's references lead to."""
     base = env.config.html_baseurl
     result = References()
+    times = NbMetadataCollector.get_exec_data(env, page)
+    result.seconds = times and times["runtime"]
 
     def add(label: str, title: str, docname: str, anchor: str) -> None:
         result.titles[label] = title
@@ -106,6 +181,8 @@ def references(env: BuildEnvironment, builder: Builder, page: str) -> References
             result.urls[label] = (
                 base.rstrip("/") + "/" + builder.get_target_uri(docname) + anchor
             )
+        elif docname != page and docname in env.toc_secnumbers:
+            result.urls[label] = notebook_of(env, docname)
 
     folder = page.rpartition("/")[0]
     for docname, title in env.titles.items():
@@ -145,6 +222,11 @@ def references(env: BuildEnvironment, builder: Builder, page: str) -> References
     return result
 
 
+def notebook_of(env: BuildEnvironment, page: str) -> str:
+    """Give the name of a chapter's notebook; all are in one folder."""
+    return f"{Path(env.doc2path(page)).stem}.ipynb"
+
+
 def colab_address(repository: str, name: str) -> str:
     """Give the address that opens a chapter's notebook in Colab."""
     path = f"{repository.split('github.com/')[-1]}/blob/{BRANCH}/{name}.ipynb"
@@ -159,7 +241,7 @@ def add_notebook(
         return
     source = Path(app.env.doc2path(page))
     repository = app.config.html_theme_options["repository_url"]
-    name = f"notebooks/{source.stem}.ipynb"
+    name = f"notebooks/{notebook_of(app.env, page)}"
     notebook = export(
         source.read_text(encoding="utf-8"),
         references(app.env, app.builder, page),

@@ -1,13 +1,22 @@
 """From the book's MyST Markdown to the Markdown that Jupyter and Colab show.
 
 Directives become quotations, folds or bold titles, roles become readable text with links to the
-book, equations keep their numbers. A directive or role that is not known here is reported, never passed on
-raw; a label that leads nowhere is left to Sphinx, which reports it for the page.
+book, equations keep their numbers. MyST's own parser says where they are, and all else stays as it
+is written. A directive or role that is not known here is reported, never passed on raw; a label
+that leads nowhere is left to Sphinx, which reports it for the page.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_inline import StateInline
+from mdit_py_plugins.dollarmath.index import math_block_dollar, math_inline_dollar
+from mdit_py_plugins.myst_role.index import myst_role
+from myst_parser.config.main import MdParserConfig
+from myst_parser.parsers.mdit import create_md_parser
 
 ADMONITIONS = {
     "note",
@@ -26,37 +35,60 @@ PROOFS = {
 TRANSPARENT = {"grid", "grid-item", "div"}
 DROPPED = {"tableofcontents", "toctree", "contents"}
 
-OPEN = re.compile(
-    r"^(?P<indent>\s*)(?P<fence>`{3,}|:{3,}|~{3,})\{(?P<name>[\w:+.-]+)\}(?P<rest>.*)$"
-)
-CODE = re.compile(r"^\s*(?P<fence>`{3,}|~{3,})")
-TARGET = re.compile(r"^\([\w:.-]+\)=\s*$")
-END_OF_MATH = re.compile(r"\$\$\s*(?:\((?P<label>[\w:.-]+)\))?\s*$")
-ROLE = re.compile(
-    r"\{(?P<name>[\w:+.-]+)\}(?P<ticks>`+)(?P<text>.+?)(?P=ticks)", re.DOTALL
-)
-# A formula between single dollars, or code, in which dollars mean nothing. It does not run on into
-# the next item of a list.
-FORMULA = re.compile(
-    r"(?P<ticks>`+).+?(?P=ticks)"
-    r"|(?<![\\$])\$(?:[^$\\\n]|\\.|\n(?!\s*(?:[-*+]|\d+[.)])\s))+\$",
-    re.DOTALL,
-)
+DIRECTIVE = re.compile(r"\{([^\s}]+)\}\s*(.*)")
 DISPLAY = re.compile(r"^\$\$\n.+?\n\$\$$", re.MULTILINE | re.DOTALL)
 COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%.*")
 EXPLICIT = re.compile(r"^(?P<title>.+?)\s*<(?P<target>[^<>]+)>$", re.DOTALL)
 
 
+def _with_span(rule: Callable) -> Callable:
+    """Note where in its paragraph the token of a rule begins and ends."""
+
+    def spanned(state: StateInline, silent: bool) -> bool:
+        start, count = state.pos, len(state.tokens)
+        found = rule(state, silent)
+        if len(state.tokens) > count:
+            state.tokens[-1].meta["span"] = slice(start, state.pos)
+        return found
+
+    return spanned
+
+
+def _displayed(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """As the plugin's rule, which ignores `silent`: asked whether a paragraph ends, add no token."""
+    line, count = state.line, len(state.tokens)
+    found = math_block_dollar()(state, start, end, silent)
+    if silent:
+        state.line = line
+        del state.tokens[count:]
+    return found
+
+
+# As MyST reads the pages, except that displayed mathematics may follow a line of text and that
+# nothing within a paragraph counts but roles and formulas, and what hides them.
+EXTENSIONS = ["amsmath", "colon_fence", "deflist", "dollarmath", "tasklist"]
+PARSER = create_md_parser(
+    MdParserConfig(enable_extensions=EXTENSIONS), RendererHTML
+)
+PARSER.disable("front_matter")
+PARSER.block.ruler.at("math_block", _displayed, {"alt": ["paragraph"]})
+PARSER.inline.ruler.at("math_inline", _with_span(math_inline_dollar()))
+PARSER.inline.ruler.at("myst_role", _with_span(myst_role))
+PARSER.inline.ruler.enableOnly(["math_inline", "myst_role", "escape", "backticks"])
+
+
 @dataclass
 class References:
-    """What a chapter's references lead to.
+    """What a chapter's references lead to, and what else its build has found.
 
     Attributes:
         titles: Readable text for each label, document, and name of the library.
-        urls: Where each of them is in the published book; empty when it has no address.
+        urls: Where each of them is in the published book; when that has no address, the notebook
+            of the chapter that it is in.
         equations: The number of each equation's label, with its brackets.
         citations: Authors, year and address for each key.
         values: Glued values, as the text that `repr` gives.
+        seconds: How long the cells of the chapter took.
     """
 
     titles: dict[str, str] = field(default_factory=dict)
@@ -64,6 +96,7 @@ class References:
     equations: dict[str, str] = field(default_factory=dict)
     citations: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
+    seconds: float | None = None
 
 
 def convert(
@@ -76,7 +109,7 @@ def convert(
         references: What its references lead to.
         report: Called with a message for each thing that has no plain form.
     """
-    return _Converter(references, report).blocks(text.splitlines()).strip("\n")
+    return _Converter(references, report).blocks(text).strip("\n")
 
 
 class _Converter:
@@ -84,65 +117,26 @@ class _Converter:
         self.references = references
         self.report = report
 
-    def blocks(self, lines: list[str]) -> str:
-        """Convert lines: fences, displayed mathematics, labels; the rest as paragraphs."""
-        done: list[str] = []
-        paragraph: list[str] = []
-
-        def flush() -> None:
-            if paragraph:
-                done.append(self.inline("\n".join(paragraph)))
-                paragraph.clear()
-
-        i = 0
-        while i < len(lines):
-            line = lines[i]
-            directive, code = OPEN.match(line), CODE.match(line)
-            if directive or code:
-                flush()
-                end = _end_of_fence(lines, i, (directive or code)["fence"])  # type: ignore[index]
-                if directive:
-                    body = [
-                        text.removeprefix(directive["indent"])
-                        for text in lines[i + 1 : end]
-                    ]
-                    done.append(
-                        self.directive(
-                            directive["name"], directive["rest"].strip(), body
-                        )
-                    )
-                else:
-                    done.extend(lines[i : end + 1])
-                i = end
-            elif line.lstrip().startswith("$$"):
-                flush()
-                end = i
-                while not (
-                    END_OF_MATH.search(lines[end])
-                    and (end > i or line.count("$$") > 1)
-                ):
-                    end += 1
-                    if end == len(lines):
-                        self.report("displayed mathematics without its closing $$")
-                        return "\n".join([*done, *lines[i:]])
-                label = END_OF_MATH.search(lines[end])["label"]  # type: ignore[index]
-                body = "\n".join(lines[i : end + 1])
-                done.append(
-                    self.mathematics(
-                        body[: body.rindex("$$")].split("$$", 1)[1], label
-                    )
-                )
-                i = end
-            elif TARGET.match(line) or line.startswith("%"):
-                flush()
-            elif line.strip():
-                paragraph.append(line)
-            else:
-                flush()
-                done.append("")
-            i += 1
-        flush()
-        return re.sub(r"\n{3,}", "\n\n", "\n".join(done))
+    def blocks(self, text: str) -> str:
+        """Convert fences, displayed mathematics, labels and paragraphs; keep the rest as it is."""
+        lines, done, at = text.splitlines(), [], 0
+        for token in PARSER.parse(text):
+            if not token.map or token.map[0] < at or token.nesting:
+                continue
+            start, end = token.map
+            source = "\n".join(lines[start:end])
+            done += lines[at:start]
+            at = end
+            if token.type.startswith("math_block"):
+                done.append(self.mathematics(token.content, token.info))
+            elif token.type == "inline":
+                done.append(self.inline(source))
+            elif directive := DIRECTIVE.match(token.info.strip()):
+                name, argument = directive.groups()
+                done.append(self.directive(name, argument, token.content))
+            elif token.type not in {"myst_target", "myst_line_comment"}:
+                done.append(source)
+        return re.sub(r"\n{3,}", "\n\n", "\n".join([*done, *lines[at:]]))
 
     def mathematics(self, body: str, label: str | None) -> str:
         """Display mathematics, with its number and without comments, which would hide that."""
@@ -152,10 +146,10 @@ class _Converter:
         body = "\n".join(line for line in lines if line).strip()
         return f"$$\n{body}{tag}\n$$"
 
-    def directive(self, name: str, argument: str, lines: list[str]) -> str:
+    def directive(self, name: str, argument: str, content: str) -> str:
         """Convert one directive."""
-        options, lines = _options(lines)
-        body = self.blocks(lines).strip("\n")
+        options, lines = _options(content.splitlines())
+        body = self.blocks("\n".join(lines)).strip("\n")
         title = self.inline(argument)
         label = options.get("label") or options.get("name") or ""
         kind = name.removeprefix("prf:")
@@ -207,16 +201,17 @@ class _Converter:
 
     def inline(self, text: str) -> str:
         """Replace the roles in a paragraph; a formula in it stays on one line."""
-        text = FORMULA.sub(
-            lambda match: (
-                match[0] if match["ticks"] else " ".join(match[0].split())
-            ),
-            text,
-        )
-        return ROLE.sub(
-            lambda match: self.role(match["name"], " ".join(match["text"].split())),
-            text,
-        )
+        if text.lstrip().startswith("$$"):
+            self.report("displayed mathematics without its closing $$")
+        done, at = "", 0
+        for token in PARSER.parseInline(text)[0].children:
+            if span := token.meta.get("span"):
+                role = token.meta.get("name")
+                words = " ".join((token.content if role else text[span]).split())
+                done += text[at : span.start]
+                done += self.role(role, words) if role else words
+                at = span.stop
+        return done + text[at:]
 
     def role(self, name: str, text: str) -> str:
         """Convert one role."""
@@ -269,18 +264,10 @@ class _Converter:
         return value[1:-1] if value[:1] in {"'", '"'} else value
 
     def link(self, title: str, target: str) -> str:
-        """Link to the published book, if there is one."""
+        """Link to where a label is, if that is known."""
         is_url = target.startswith(("http://", "https://"))
         url = target if is_url else self.references.urls.get(target, "")
         return f"[{title}]({url})" if url else title
-
-
-def _end_of_fence(lines: list[str], start: int, fence: str) -> int:
-    close = re.compile(rf"^\s*{fence[0]}{{{len(fence)},}}\s*$")
-    return next(
-        (i for i in range(start + 1, len(lines)) if close.match(lines[i])),
-        len(lines),
-    )
 
 
 def _options(lines: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -6,6 +6,7 @@ import matplotlib.figure
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 
 from fatelib import plot, theory
 from fatelib.agreement import Agreement, agreement_table
@@ -13,6 +14,8 @@ from fatelib.figures.figure import (
     GRIDS,
     PEAK,
     Figure,
+    Numbers,
+    Setting,
     comparable,
     experiment,
     formula,
@@ -24,18 +27,18 @@ from fatelib.figures.figure import (
 __all__ = ["FIG_RIDGE", "FIG_SCRATCH"]
 
 
-def row_of_axes(columns: int) -> tuple[matplotlib.figure.Figure, Any]:
+def row_of_axes(columns: int) -> tuple[matplotlib.figure.Figure, np.ndarray]:
     """Return a new picture and its axes, side by side."""
     size = (4.2 * columns, 3.4)
     figure, axes = plt.subplots(1, columns, figsize=size, layout="constrained", squeeze=False)
     return figure, axes[0]
 
 
-def _labelled(name: str, values: Any) -> xr.DataArray:
+def _labelled(name: str, values: np.ndarray) -> xr.DataArray:
     return xr.DataArray(values, coords={name: values})
 
 
-def _in_limits(ax: Any, measured: xr.DataArray, d: int) -> None:
+def _in_limits(ax: Axes, measured: xr.DataArray, d: int) -> None:
     """Leave the peak at n = d out of the vertical range."""
     mean = measured.mean("instance").where(abs(measured.n - d) > PEAK)
     low, high = float(mean.min()), float(mean.max())
@@ -98,7 +101,7 @@ def agree_scratch(data: xr.Dataset, where: xr.DataArray) -> Agreement:
     return together(*tables)
 
 
-def _gammas(**more: Any) -> dict[str, dict[str, Any]]:
+def _gammas(**more: Setting) -> dict[str, dict[str, Setting]]:
     """Settings of a figure without angles."""
     return {
         scale: {**{k: v for k, v in grid.items() if k != "thetas"}, "seed": 0, **more}
@@ -119,7 +122,7 @@ FIG_SCRATCH = Figure(
 # Ridge on the last layer --------------------------------------------------------------------------
 
 
-def _measure_ridge(*, theta: float, gamma: float, ridges: Any, **settings: Any) -> xr.Dataset:
+def _measure_ridge(*, theta: float, gamma: float, ridges: Numbers, **settings: Any) -> xr.Dataset:
     data = experiment("linear_transfer", thetas=[theta], gammas=[gamma], ridge=ridges, **settings)
     data = data.isel(theta=0, gamma=0)
     data["risk_limit"] = formula(theory.linear_transfer_risk, theta=theta, ridge=data.ridge)

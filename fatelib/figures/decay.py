@@ -1,5 +1,6 @@
 """A fair baseline and a better transfer: weight decay toward zero and toward the source."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import matplotlib.figure
 import numpy as np
 import xarray as xr
-from tqdm.auto import tqdm
+from jaxtyping import Array, Float
 
 from fatelib import plot, theory
 from fatelib.agreement import Agreement, agreement_table
@@ -16,12 +17,18 @@ from fatelib.figures.figure import (
     GRIDS,
     PEAK,
     Figure,
+    Numbers,
     experiment,
     formula,
+    in_double_precision,
+    place,
+    position,
     together,
     tolerance,
 )
-from fatelib.linear.bidiagonal import Bidiagonal, reduced_tasks
+from fatelib.linear.bidiagonal import Bidiagonal
+from fatelib.linear.reduced import reduced_tasks
+from fatelib.sweep import sweep
 
 __all__ = ["FIG_5", "FIG_L2SP"]
 
@@ -41,13 +48,14 @@ def decayed_risk(n: xr.DataArray, d: int, sigma: float, decay: xr.DataArray) -> 
     for _ in range(30):
         risk = theory.ridge_risk(samples, spectrum, target, noise=sigma, ridge=ridge)
         kept = 1 / (1 + theory.effective_ridge(samples, spectrum, ridge=ridge))
-        norm2 = np.asarray(risk - (1 - kept) ** 2 + kept**2)
+        # What is left of the difference is the variance, which rounding may make negative.
+        norm2 = np.asarray(jnp.maximum(risk - (1 - kept) ** 2, 0) + kept**2)
         ridge = np.where(decays > 0, decays / (2 * np.sqrt(norm2)), 0.0)
     shape = xr.broadcast(n.reset_coords(drop=True), decay)[0]
     return shape.copy(data=np.asarray(risk, float)).rename(None)
 
 
-def _measure_5(*, thetas: Any, decays: Any, sigma: float, **settings: Any) -> xr.Dataset:
+def _measure_5(*, thetas: Numbers, decays: Numbers, sigma: float, **settings: Any) -> xr.Dataset:
     # The same key gives both the same data; the decay is scratch training's alone.
     scratch = experiment(
         "linear_transfer",
@@ -56,7 +64,7 @@ def _measure_5(*, thetas: Any, decays: Any, sigma: float, **settings: Any) -> xr
         weight_decay=decays,
         # The excess of the penalised loss bounds the risk through the least curvature, which at the
         # smallest decay is little more than that decay.
-        tolerance=1e-8,
+        absolute_tolerance=1e-8,
         name="scratch",
         **settings,
     ).isel(theta=0, drop=True)
@@ -136,34 +144,53 @@ FIG_5 = Figure(
 # Decay toward a point -----------------------------------------------------------------------------
 
 
-def _ridge_solutions(X: Bidiagonal, y: np.ndarray, ridges: np.ndarray) -> np.ndarray:
-    """Solve ridge regression for columns of labels: (ridges, columns of X, labels).
+def _ridge_solutions(
+    X: Bidiagonal, y: Float[Array, "r labels"], ridges: Float[Array, " ridges"]
+) -> Float[Array, "ridges columns labels"]:
+    """Solve ridge regression for columns of labels.
 
-    With the dual, X^T (X X^T + n ridge)^{-1} y, where X X^T is tridiagonal; in double precision.
+    With the dual, X^T (X X^T + n ridge)^{-1} y, where X X^T is tridiagonal; its elimination needs
+    no pivots, as the matrix is positive. Computed in the precision of the labels.
     """
-    from scipy.linalg import solveh_banded  # type: ignore[import-untyped]
+    diagonal, upper, samples = (x.astype(y.dtype) for x in (X.diagonal, X.upper, X.samples))
+    beside, none = diagonal[1:] * upper[:-1], jnp.zeros_like(y[0])
 
-    diagonal, upper = (np.asarray(part, float) for part in (X.diagonal, X.upper))
-    band = np.stack([np.append(0.0, diagonal[1:] * upper[:-1]), diagonal**2 + upper**2])
-    solutions = np.zeros((len(ridges), X.columns, y.shape[1]))
-    for beta, ridge in zip(solutions, ridges, strict=True):
-        shift = np.array([[0.0], [float(X.samples) * ridge]])
-        dual = solveh_banded(band + shift, y)
-        beta[: len(diagonal)] += diagonal[:, None] * dual
-        beta[1 : len(diagonal) + 1] += upper[:, None] * dual
-    return solutions
+    def eliminate(
+        before: tuple[Array, Array], row: tuple[Array, Array, Array]
+    ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        (pivot, value), (side, middle, label) = before, row
+        factor = side / pivot
+        now = middle - factor * side, label - factor * value
+        return now, now
+
+    def substitute(after: Array, row: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        side, pivot, value = row
+        dual = (value - side * after) / pivot
+        return dual, dual
+
+    def solve(ridge: Array) -> Array:
+        middle = diagonal**2 + upper**2 + samples * ridge
+        rows = jnp.pad(beside, (1, 0)), middle, y
+        _, (pivots, values) = jax.lax.scan(eliminate, (jnp.ones_like(ridge), none), rows)
+        rows = jnp.pad(beside, (0, 1)), pivots, values
+        _, dual = jax.lax.scan(substitute, none, rows, reverse=True)
+        rest = X.columns - len(diagonal)
+        along, across = diagonal[:, None] * dual, upper[:, None] * dual
+        return jnp.pad(along, ((0, rest), (0, 0))) + jnp.pad(across, ((1, rest - 1), (0, 0)))
+
+    return jax.vmap(solve)(ridges)
 
 
 def _measure_l2sp(
     *,
     d: int,
     instances: int,
-    thetas: Any,
-    gammas: Any,
+    thetas: Numbers,
+    gammas: Numbers,
     sigma: float,
-    ridges: Any,
+    ridges: Numbers,
     seed: int,
-    store: Any,
+    store: Path | None,
     progress: bool,
 ) -> xr.Dataset:
     """Exact ridge regression on the labels that a prior mean leaves over.
@@ -171,36 +198,42 @@ def _measure_l2sp(
     These labels are linear in the target, the direction across it and the noise: three solutions
     give all angles and all prior means.
     """
-    del store  # it takes seconds
-    thetas, ridges = np.asarray(thetas, float), np.asarray(ridges, float)
-    ns = np.maximum(np.round(np.asarray(gammas) * d).astype(int), 1)
+    thetas, gammas, ridges = (np.asarray(axis, float) for axis in (thetas, gammas, ridges))
+    ns = np.maximum(np.round(gammas * d).astype(int), 1)
     lengths = {"nothing": 0 * thetas, "source": 1 + 0 * thetas, "scaled source": np.cos(thetas)}
     length = np.stack(list(lengths.values()))
     # What is left to learn: along the target, across it, and the noise.
     left = np.stack(
         [1 - length * np.cos(thetas), -length * np.sin(thetas), sigma + 0 * length], axis=-1
     )
-    draw = jax.jit(reduced_tasks, static_argnums=2, static_argnames="largest")
-    risk = np.empty((*length.shape, len(ns), len(ridges), instances))
-    for j, n in enumerate(tqdm(ns, desc="fig-l2sp", disable=not progress)):
-        for i in range(instances):
-            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), i), n)
-            tasks, X, y = draw(key, n, d, np.pi / 2, 1.0, largest=int(ns.max()))
-            directions = (tasks.beta_target, tasks.beta_source)
-            along, across = (np.asarray(X @ direction, float) for direction in directions)
-            labels = np.stack([along, across, np.asarray(y, float) - along], axis=1)[:-1]
-            off = _ridge_solutions(X, labels, ridges)
-            off[:, :, :2] -= np.stack(directions, axis=1)
-            gram = np.einsum("rda,rdb->rab", off, off)
-            risk[:, :, j, :, i] = np.einsum("pta,rab,ptb->ptr", left, gram, left)
-    coords = {
-        "prior": list(lengths),
-        "theta": thetas,
-        "gamma": np.asarray(gammas, float),
-        "ridge": ridges,
-        "instance": range(instances),
-    }
-    data = xr.Dataset({"risk": (tuple(coords), risk)}, coords).assign_coords(n=("gamma", ns))
+    one = jnp.ones(())
+
+    def measure(key: Array, prepared: None, *, gamma: Array) -> dict[str, Array]:
+        n = jnp.asarray(ns)[position(gammas, gamma)]
+        own = jax.random.fold_in(key, n)
+        # Drawn in the default precision, solved in a double one: little ridge, much condition.
+        tasks, X, y = reduced_tasks(own, n, d, np.pi / 2 * one, one, largest=int(ns.max()))
+        directions = (tasks.beta_target, tasks.beta_source)
+        along, across = ((X @ direction).astype(float) for direction in directions)
+        labels = jnp.stack([along, across, y.astype(float) - along], axis=1)[:-1]
+        off = _ridge_solutions(X, labels, jnp.asarray(ridges))
+        off = off.at[:, :, :2].add(-jnp.stack(directions, axis=1).astype(float)[None])
+        gram = jnp.einsum("rda,rdb->rab", off, off)
+        return {"risk": jnp.einsum("pta,rab,ptb->ptr", left, gram, left)}
+
+    with in_double_precision():
+        data = sweep(
+            measure,
+            {"gamma": gammas},
+            {"prior": list(lengths), "theta": thetas, "ridge": ridges},
+            instances=instances,
+            key=jax.random.key(seed),
+            store=place(store, "ridge"),
+            attrs={"d": d, "sigma": sigma},
+            progress=progress,
+        )
+    data = data.transpose("prior", "theta", "gamma", "ridge", "instance")
+    data = data.assign_coords(n=("gamma", ns))
     data["distance2"] = (("prior", "theta"), np.sum(left[..., :2] ** 2, axis=-1))
     data["risk_theory"] = _isotropic_risk(data, d, sigma)
     best = data.risk.mean("instance").idxmin("ridge")
@@ -212,7 +245,7 @@ def _measure_l2sp(
     for end in ("", "_theory"):
         risks = data[f"risk_best{end}"]
         data[f"transferability{end}"] = risks.sel(prior="nothing", drop=True) - risks
-    return data.assign_attrs(d=d, sigma=sigma, seed=seed, engine="exact solution")
+    return data.assign_attrs(seed=seed, engine="exact solution")
 
 
 def _isotropic_risk(data: xr.Dataset, d: int, sigma: float) -> xr.DataArray:

@@ -1,11 +1,13 @@
 """Phase diagrams over the angle between the tasks and the number of samples."""
 
+from collections.abc import Callable
 from typing import Any
 
 import matplotlib.figure
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 
 from fatelib import plot, theory
 from fatelib.agreement import Agreement, agreement_table
@@ -13,6 +15,7 @@ from fatelib.figures.figure import (
     GRIDS,
     PEAK,
     Figure,
+    Setting,
     comparable,
     experiment,
     formula,
@@ -80,7 +83,7 @@ def _agree_excess(data: xr.Dataset, clear: xr.DataArray, what: str) -> Agreement
     normal itself, so that its place in the F distribution is turned into a normal deviate. (The
     denominators of the instances differ, which makes the mean's tails lighter than those of F.)
     """
-    from scipy.stats import f, norm  # type: ignore[import-untyped]
+    from scipy.stats import f, norm
 
     floor = np.sin(data.theta) ** 2
     share = ((data.risk - floor) / (data.risk_theory - floor)).mean("instance").where(clear, 1.0)
@@ -95,7 +98,7 @@ def _agree_excess(data: xr.Dataset, clear: xr.DataArray, what: str) -> Agreement
     )
 
 
-def panels(rows: int) -> tuple[matplotlib.figure.Figure, Any]:
+def panels(rows: int) -> tuple[matplotlib.figure.Figure, np.ndarray]:
     """Return a new picture and its axes: theory, experiment, slices."""
     figure, axes = plt.subplots(
         rows, 3, figsize=(10.5, 3.2 * rows), layout="constrained", squeeze=False
@@ -103,7 +106,7 @@ def panels(rows: int) -> tuple[matplotlib.figure.Figure, Any]:
     return figure, axes
 
 
-def _limit(data: xr.Dataset, thetas: Any, gammas: Any) -> xr.DataArray:
+def _limit(data: xr.Dataset, thetas: np.ndarray, gammas: np.ndarray) -> xr.DataArray:
     """Transferability in the limit of large d, on any grid."""
     point = {
         "theta": xr.DataArray(thetas, coords={"theta": thetas}),
@@ -117,7 +120,7 @@ def _limit(data: xr.Dataset, thetas: Any, gammas: Any) -> xr.DataArray:
     return formula(theory.fine_tuning_transferability, **point, depth=int(setting(data, "depth")))
 
 
-def _exact(data: xr.Dataset, thetas: Any) -> xr.DataArray:
+def _exact(data: xr.Dataset, thetas: np.ndarray) -> xr.DataArray:
     """Transferability against gamma for curves: exact for linear transfer."""
     if setting(data, "method") == "fine_tuning":
         return _limit(data, thetas, np.linspace(0.05, 2.05, 201))
@@ -134,7 +137,7 @@ def _exact(data: xr.Dataset, thetas: Any) -> xr.DataArray:
     return (scratch - risk).where(abs(n - d) > 1)
 
 
-def row(data: xr.Dataset, axes: Any, what: str) -> None:
+def row(data: xr.Dataset, axes: np.ndarray, what: str) -> None:
     """Draw theory, experiment and slices at three angles of one phase diagram."""
     theta, gamma = data.theta.values, data.gamma.values
     fine = _limit(
@@ -151,7 +154,7 @@ def row(data: xr.Dataset, axes: Any, what: str) -> None:
     axes[2].set_title("slices")
 
 
-def slices(data: xr.Dataset, ax: Any) -> None:
+def slices(data: xr.Dataset, ax: Axes) -> None:
     """Draw measured transferability at all angles of the data over its theory."""
     plot.slices(
         data.transferability,
@@ -176,7 +179,7 @@ def near(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return values[np.unique(np.abs(values[:, None] - wanted).argmin(axis=0))]
 
 
-def _one(method: str) -> Any:
+def _one(method: str) -> Callable[..., xr.Dataset]:
     def measure(**settings: Any) -> xr.Dataset:
         return experiment(method, **settings)
 
@@ -189,7 +192,7 @@ def _draw_one(data: xr.Dataset) -> matplotlib.figure.Figure:
     return figure
 
 
-def grids(**more: Any) -> dict[str, dict[str, Any]]:
+def grids(**more: Setting) -> dict[str, dict[str, Setting]]:
     """Return the settings of a phase diagram at both scales."""
     return {scale: {**grid, "seed": 0, **more} for scale, grid in GRIDS.items()}
 

@@ -1,5 +1,9 @@
-"""Transfer against the distance of the data sets: what does not decide."""
+"""Transfer against the distance of the data sets: what does not decide alone."""
 
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,8 +17,20 @@ from fatelib.agreement import Agreement, agreement_table
 from fatelib.distances import empirical_wasserstein, kl_divergence, wasserstein_coupling_bound
 from fatelib.figures.curves import row_of_axes
 from fatelib.figures.diagrams import agree
-from fatelib.figures.figure import GRIDS, PEAK, Figure, experiment, formula, together, tolerance
-from fatelib.tasks import LinearTasks
+from fatelib.figures.figure import (
+    GRIDS,
+    PEAK,
+    Figure,
+    Numbers,
+    experiment,
+    formula,
+    together,
+    tolerance,
+)
+from fatelib.linear.tasks import LinearTasks
+from fatelib.sweep.memory import Memory
+from fatelib.sweep.store import Store
+from fatelib.sweep.values import Json
 
 __all__ = ["FIG_4A", "FIG_4B"]
 
@@ -65,18 +81,78 @@ FIG_4A = Figure(
 )
 
 
+def _wasserstein(
+    thetas: Sequence[float],
+    sizes: Sequence[int],
+    *,
+    instances: int,
+    samples: int,
+    sigma: float,
+    seed: int,
+    store: Path | None,
+    progress: bool,
+) -> xr.DataArray:
+    """Distances of two samples, at every angle and size.
+
+    Not a `sweep`: the best assignment of the points is found by SciPy, which JAX cannot trace. What
+    is finished is kept in a store of the same kind, one chunk for each angle and size.
+    """
+    # Every angle has its own draws: their scatter is what the axis of the figure shows. The sweep
+    # of the same figure has what the seed gives for 0 to instances - 1.
+    own = jax.random.fold_in(jax.random.key(seed), instances)
+    keys = jax.random.split(own, (len(sizes), len(thetas), instances, 3))
+    axes = {"dimension": sizes, "theta": thetas, "instance": range(instances)}
+    coords = {name: np.asarray(values) for name, values in axes.items()}
+    cells = list(np.ndindex(len(sizes), len(thetas)))
+    # The number of instances is in the attributes, as all draws depend on it.
+    attrs: dict[str, Json] = {
+        "instances": instances,
+        "samples": samples,
+        "sigma": sigma,
+        "seed": seed,
+        "fatelib": version("fatelib"),
+    }
+    target: Store | Memory = (
+        Memory(coords, attrs, len(cells))
+        if store is None
+        else Store(store / f"wasserstein-{instances}.zarr", coords, attrs, len(cells), instances)
+    )
+    finished = target.finished()
+    for number, (i, j) in enumerate(tqdm(cells, desc="fig-4b", disable=not progress)):
+        if finished[number]:
+            continue
+        started = time.perf_counter()
+        values = np.empty((1, 1, instances))
+        for k in range(instances):
+            task_key, *sample_keys = keys[i, j, k]
+            tasks = LinearTasks.at_angle(task_key, sizes[i], thetas[j], sigma, sigma)
+            first, second = (
+                np.column_stack(tasks.sample(key, samples, source=source))
+                for key, source in zip(sample_keys, (True, False), strict=True)
+            )
+            values[0, 0, k] = empirical_wasserstein(first, second, ground="l1")
+        region = {
+            "dimension": slice(i, i + 1),
+            "theta": slice(j, j + 1),
+            "instance": slice(0, instances),
+        }
+        cell = {"wasserstein": xr.Variable(tuple(coords), values)}
+        target.write(number, region, cell, time.perf_counter() - started)
+    return target.load().wasserstein
+
+
 def _measure_4b(
     *,
-    thetas: Any,
-    sizes: Any,
+    thetas: Numbers,
+    sizes: Sequence[int],
     samples: int,
     pair: float,
-    gammas: Any,
+    gammas: Numbers,
     d: int,
     instances: int,
     sigma: float,
     seed: int,
-    store: Any,
+    store: Path | None,
     progress: bool,
 ) -> xr.Dataset:
     """Empirical distances at every angle, and transfer at many n between one pair of tasks."""
@@ -92,24 +168,17 @@ def _measure_4b(
         progress=progress,
     ).isel(theta=0)
     data = data.rename(theta="pair")
-    angles = np.concatenate([[0.0], np.asarray(thetas, float)])
-    values = np.empty((len(sizes), len(angles), instances))
-    for (i, size), (j, theta) in tqdm(
-        [(a, b) for a in enumerate(sizes) for b in enumerate(angles)],
-        desc="fig-4b",
-        disable=not progress,
-    ):
-        for k in range(instances):
-            # Every angle has its own draws: their scatter is what the axis of the figure shows.
-            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), j), k)
-            tasks = LinearTasks.at_angle(key, size, theta, sigma, sigma)
-            first, second = (
-                np.column_stack(tasks.sample(jax.random.fold_in(key, s), samples, source=s == 1))
-                for s in (1, 2)
-            )
-            values[i, j, k] = empirical_wasserstein(first, second, ground="l1")
-    data = data.assign_coords(theta=angles, dimension=list(sizes))
-    data["wasserstein"] = (("dimension", "theta", "instance"), values)
+    angles = [0.0, *np.asarray(thetas, float).tolist()]
+    data["wasserstein"] = _wasserstein(
+        angles,
+        sizes,
+        instances=instances,
+        samples=samples,
+        sigma=sigma,
+        seed=seed,
+        store=store,
+        progress=progress,
+    )
     bounds = [
         float(wasserstein_coupling_bound(np.array([np.cos(t), np.sin(t)]), np.array([1.0, 0.0])))
         for t in angles

@@ -1,21 +1,25 @@
 """Learning in time: pretraining at three depths, and fine-tuning that stops early."""
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import matplotlib.figure
 import numpy as np
 import xarray as xr
-from tqdm.auto import tqdm
+from jaxtyping import Array, Float
 
 from fatelib import plot, theory
 from fatelib.agreement import Agreement, agreement_table
+from fatelib.descent.precision import matmul
 from fatelib.figures.curves import row_of_axes
-from fatelib.figures.figure import Figure, together
+from fatelib.figures.figure import Figure, Numbers, place, together
 from fatelib.linear import DeepLinear, pretrain, reduced_tasks, train
 from fatelib.linear.bidiagonal import BidiagonalLoss
-from fatelib.tasks import LinearTasks
+from fatelib.linear.tasks import LinearTasks
+from fatelib.sweep import sweep
 
 __all__ = ["FIG_DYNAMICS", "FIG_TIME"]
 
@@ -23,31 +27,32 @@ __all__ = ["FIG_DYNAMICS", "FIG_TIME"]
 # network the longer a small start keeps it on its plateau.
 _RUNS = {2: (1e-5, 0.005, 8.0), 3: (0.01, 0.01, 25.0), 4: (0.03, 0.01, 85.0)}
 _SINGULAR_VALUES = 3
+Value = TypeVar("Value", float, np.ndarray)
 _STARTED = 0.05  # the strength at which the clock of the theory is set
 
 
-def _pretrain(
-    key: Any, beta: Any, depth: int, records: int, spectrum: bool
-) -> tuple[Any, Any, dict[str, Any]]:
-    """Train one network; return start, times and what was seen."""
-    scale, rate, duration = _RUNS[depth]
+def _record_every(d: int, depth: int, records: int) -> int:
+    """Return the number of steps from one record to the next."""
+    _, rate, duration = _RUNS[depth]
     if depth > 2:
         # On the plateau all gradients but its own pass through the last layer, of norm scale d^1/2.
-        duration *= (100 / len(beta)) ** 0.5
-    every = max(round(duration / rate / records), 1)
-    network = DeepLinear.init(key, len(beta), depth, scale=scale)
+        duration *= (100 / d) ** 0.5
+    return max(round(duration / rate / records), 1)
 
-    def observe(network: DeepLinear) -> dict[str, Any]:
-        seen = {"strength": jnp.sum(network.end_to_end() * beta)}
-        if spectrum:
-            values = jnp.linalg.svd(network.weights[0], compute_uv=False)
-            seen["singular_value"] = values[:_SINGULAR_VALUES]
-            drifts = [jnp.linalg.norm(part) for part in network.balancedness()]
-            seen["imbalance"] = jnp.max(jnp.stack(drifts))
-        return seen
 
+def _pretrain(
+    key: Array,
+    beta: Float[Array, " d"],
+    depth: int,
+    records: int,
+    observe: Callable[[DeepLinear], Mapping[str, Array]],
+) -> tuple[DeepLinear, dict[str, Array]]:
+    """Train one network; return its start, and the loss and what was observed at each record."""
+    scale, rate, _ = _RUNS[depth]
+    every = _record_every(len(beta), depth, records)
+    start = DeepLinear.init(key, len(beta), depth, scale=scale)
     _, history = pretrain(
-        network,
+        start,
         beta,
         learning_rate=rate,
         steps=every * records,
@@ -55,75 +60,125 @@ def _pretrain(
         record_every=every,
         observe=observe,
     )
-    steps = every * np.arange(records + 1)
-    return network, rate * steps, {**history.observed, "loss": history.loss}
+    return start, {**history.observed, "loss": history.loss}
 
 
-def _measure_dynamics(
-    *, d: int, instances: int, depths: Any, records: int, seed: int, store: Any, progress: bool
-) -> xr.Dataset:
-    del store
-    key = jax.random.key(seed)
-    beta = LinearTasks.at_angle(jax.random.fold_in(key, 0), d, 0.0).beta_target
-    runs = []
-    for depth in tqdm(depths, desc="fig-dynamics", disable=not progress):
-        keys = jax.random.split(jax.random.fold_in(key, depth), instances)
-
-        @jax.jit
-        def many(keys: Any, depth: int = depth) -> Any:
-            return jax.vmap(lambda key: _pretrain(key, beta, depth, records, False)[::2])(keys)
-
-        starts, seen = many(keys)
-        seen = jax.tree.map(np.asarray, seen)
-        alone = _pretrain(keys[0], beta, depth, records, True)
-        times, one = jax.tree.map(np.asarray, alone[1:])
-        run = xr.Dataset(
-            {
-                "loss": (("instance", "record"), seen["loss"]),
-                "strength": (("instance", "record"), seen["strength"]),
-                "singular_value": (("record", "index"), one["singular_value"]),
-                "imbalance": (("record",), one["imbalance"]),
-                "time": (("record",), times),
-            },
-            coords={"instance": range(instances), "record": range(records + 1)},
-        )
-        run["strength_theory"] = _predict(run, starts, beta, depth)
-        run["loss_theory"] = (1 - run.strength_theory) ** 2
-        run["scale"], run["learning_rate"] = _RUNS[depth][:2]
-        runs.append(run)
-    data = xr.concat(runs, xr.DataArray(list(depths), dims="depth", name="depth"))
-    data = data.set_coords(["time", "scale", "learning_rate"])
-    return data.assign_attrs(d=d, seed=seed, engine="descent")
-
-
-def _predict(run: xr.Dataset, starts: DeepLinear, beta: Any, depth: int) -> xr.DataArray:
-    """Strength in time: from the initial weights for two layers, else from when it has begun.
+def _conserved(start: DeepLinear, beta: Float[Array, " d"]) -> Float[Array, ""]:
+    """Return what the theory asks for: the strength of two layers, else what the last has more.
 
     The last layer starts with norm scale d^1/2, the others with 2 scale: the difference of the
     squares, which D_{L-1} holds, is conserved.
     """
+    before, last = start.weights[-2:]
+    if len(start.weights) == 2:
+        return jnp.sum((matmul(beta, before) + last[:, 0]) ** 2) / 4
+    weight = jnp.sum(last**2)
+    return weight - jnp.sum(matmul(before, last) ** 2) / weight
+
+
+def _strengths(
+    beta: Float[Array, " d"],
+    depth: int,
+    records: int,
+    instances: int,
+    store: Path | None,
+    **options: Any,
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Train networks of one depth; the first of them again, with a decomposition at each record."""
+
+    def strength(network: DeepLinear) -> dict[str, Array]:
+        return {"strength": jnp.sum(network.end_to_end() * beta)}
+
+    def spectrum(network: DeepLinear) -> dict[str, Array]:
+        values = jnp.linalg.svd(network.weights[0], compute_uv=False)
+        drifts = [jnp.linalg.norm(part) for part in network.balancedness()]
+        named = {f"value_{i}": values[i] for i in range(_SINGULAR_VALUES)}
+        return {**named, "imbalance": jnp.max(jnp.stack(drifts))}
+
+    def measure(key: Array, prepared: None) -> dict[str, Array]:
+        start, seen = _pretrain(key, beta, depth, records, strength)
+        return {**seen, "conserved": _conserved(start, beta)}
+
+    def decompose(key: Array, prepared: None) -> dict[str, Array]:
+        return _pretrain(key, beta, depth, records, spectrum)[1]
+
+    def run(name: str, measure: Callable[..., dict[str, Array]], instances: int) -> xr.Dataset:
+        return sweep(
+            measure,
+            {},
+            {"record": range(records + 1)},
+            instances=instances,
+            store=place(store, f"{name}-{depth}"),
+            attrs={"d": len(beta), "depth": depth},
+            **options,
+        )
+
+    return run("depth", measure, instances), run("spectrum", decompose, 1)
+
+
+def _measure_dynamics(
+    *,
+    d: int,
+    instances: int,
+    depths: Sequence[int],
+    records: int,
+    seed: int,
+    store: Path | None,
+    progress: bool,
+) -> xr.Dataset:
+    key = jax.random.key(seed)
+    beta = LinearTasks.at_angle(jax.random.fold_in(key, 0), d, 0.0).beta_target
+    runs, seconds = [], 0.0
+    for depth in depths:
+        # The keys of a depth are its own.
+        many, one = _strengths(
+            beta,
+            depth,
+            records,
+            instances,
+            store,
+            key=jax.random.fold_in(key, depth),
+            progress=progress,
+        )
+        first = one.isel(instance=0, drop=True)
+        values = [first[f"value_{i}"] for i in range(_SINGULAR_VALUES)]
+        run = many[["loss", "strength"]].drop_attrs().transpose("instance", "record")
+        run["singular_value"] = xr.concat(values, "index").transpose("record", "index")
+        run["imbalance"] = first.imbalance
+        steps = _record_every(d, depth, records) * np.arange(records + 1)
+        run["time"] = ("record", _RUNS[depth][1] * steps)
+        run["strength_theory"] = _predict(run, many.conserved.values.astype(float), depth)
+        run["loss_theory"] = (1 - run.strength_theory) ** 2
+        run["scale"], run["learning_rate"] = _RUNS[depth][:2]
+        runs.append(run)
+        seconds += many.attrs["seconds"] + one.attrs["seconds"]
+    data = xr.concat(runs, xr.DataArray(list(depths), dims="depth", name="depth"))
+    data = data.set_coords(["time", "scale", "learning_rate"])
+    return data.assign_attrs(d=d, seed=seed, engine="descent", seconds=seconds)
+
+
+def _predict(
+    run: xr.Dataset, conserved: Float[np.ndarray, " instances"], depth: int
+) -> xr.DataArray:
+    """Strength in time: from the initial weights for two layers, else from when it has begun."""
     time = run.time.values
     if depth == 2:
-        first, last = (np.asarray(weight, float) for weight in starts.weights)
-        pull = np.einsum("d,idh->ih", np.asarray(beta, float), first) + last[:, :, 0]
-        initial = np.sum(pull**2, axis=1) / 4
-        whole = theory.aligned_strength(time, initial[:, None], depth=2)
+        whole = theory.aligned_strength(time, conserved[:, None], depth=2)
         return run.strength.copy(data=np.asarray(whole))
     strength = run.strength.values
     started = strength > _STARTED
     if not started.any(axis=1).all():
         raise ValueError(f"d must be larger: at depth {depth} some network has not started")
     first = started.argmax(axis=1)
-    before, last = (np.asarray(weight, float) for weight in starts.weights[-2:])
-    weight = np.sum(last**2, axis=(1, 2))
-    excess = weight - np.sum((before @ last) ** 2, axis=(1, 2)) / weight
     values = np.full_like(strength, np.nan)
-    for row, begun, start, delta in zip(values, first, strength, excess, strict=True):
+    for row, begun, start, delta in zip(values, first, strength, conserved, strict=True):
         row[begun:] = _unbalanced_strength(time[begun:], start[begun], delta, depth)
     return run.strength.copy(data=np.where(started, values, np.nan))
 
 
-def _unbalanced_strength(time: Any, initial: float, excess: float, depth: int) -> Any:
+def _unbalanced_strength(
+    time: Float[np.ndarray, " times"], initial: float, excess: float, depth: int
+) -> Float[np.ndarray, " times"]:
     r"""Return the strength of an aligned network whose last layer is not in balance.
 
     Every squared singular value grows by 4 s (1 - s). Let q be that of all layers but the last,
@@ -131,10 +186,10 @@ def _unbalanced_strength(time: Any, initial: float, excess: float, depth: int) -
 
     .. math:: \frac{dq}{dt} = 4 s (1 - s), \qquad s = q^{(L-1)/2} \sqrt{q + \delta} .
     """
-    from scipy.integrate import solve_ivp  # type: ignore[import-untyped]
-    from scipy.optimize import brentq  # type: ignore[import-untyped]
+    from scipy.integrate import solve_ivp
+    from scipy.optimize import brentq
 
-    def strength(q: Any) -> Any:
+    def strength(q: Value) -> Value:
         return q ** ((depth - 1) / 2) * (q + excess) ** 0.5
 
     least = max(-excess, 0.0)
@@ -218,76 +273,98 @@ FIG_DYNAMICS = Figure(
 _RATE, _RATE_SCRATCH = 0.01, 0.1
 
 
+def _risks(
+    key: Array,
+    theta: Array | float,
+    *,
+    d: int,
+    sigma: float,
+    duration: float,
+    records: int,
+    engine: str,
+    fine_tuning: bool,
+    rate: float,
+) -> Float[Array, " times"]:
+    """Train on n = d samples; return the risk at each record."""
+    same = jax.random.clone(key)  # every angle has the same samples
+    tasks, X, y = reduced_tasks(same, d, d, theta, sigma, largest=d)
+    loss = BidiagonalLoss.of(X, y)
+    pull = -loss.gradient(loss.zero)
+    small = 1e-10 * pull / jnp.linalg.norm(pull)
+    network = DeepLinear.balanced(tasks.beta_source if fine_tuning else small)
+    every = max(round(duration / records / rate), 1)
+    _, history = train(
+        network,
+        X,
+        y,
+        engine=engine,
+        learning_rate=rate,
+        steps=every * records,
+        tolerance=0.0,
+        record_every=every,
+        observe=DeepLinear.end_to_end,
+    )
+    return jnp.sum((history.observed - tasks.beta_target[None, :]) ** 2, axis=1)
+
+
 def _measure_time(
     *,
     d: int,
     instances: int,
-    thetas: Any,
+    thetas: Numbers,
     sigma: float,
     duration: float,
     records: int,
     seed: int,
-    store: Any,
+    store: Path | None,
     progress: bool,
 ) -> xr.Dataset:
     """Risks at n = d in time, by gradient descent and by the gradient flow it stands for."""
-    del store, progress
     thetas = np.asarray(thetas, float)
+    setting: dict[str, Any] = {"d": d, "sigma": sigma, "duration": duration, "records": records}
 
-    def risks(key: Any, theta: Any, engine: str, fine_tuning: bool, rate: float) -> Any:
-        tasks, X, y = reduced_tasks(key, d, d, theta, sigma, largest=d)
-        loss = BidiagonalLoss.of(X, y)
-        pull = -loss.gradient(loss.zero)
-        small = 1e-10 * pull / jnp.linalg.norm(pull)
-        network = DeepLinear.balanced(tasks.beta_source if fine_tuning else small)
-        every = max(round(duration / records / rate), 1)
-        _, history = train(
-            network,
-            X,
-            y,
-            engine=engine,
-            learning_rate=rate,
-            steps=every * records,
-            tolerance=0.0,
-            record_every=every,
-            observe=DeepLinear.end_to_end,
+    def fine_tuned(key: Array, prepared: None, *, engine: str, theta: Array) -> dict[str, Array]:
+        risks = _risks(key, theta, engine=engine, fine_tuning=True, rate=_RATE, **setting)
+        return {"risk": risks}
+
+    def new(key: Array, prepared: None, *, engine: str, rate: float) -> dict[str, Array]:
+        theta = float(thetas[0])
+        risks = _risks(key, theta, engine=engine, fine_tuning=False, rate=rate, **setting)
+        return {"risk": risks}
+
+    def run(
+        name: str, measure: Callable[..., dict[str, Array]], **outer: Sequence[str] | Numbers
+    ) -> xr.Dataset:
+        return sweep(
+            measure,
+            outer,
+            {"time": duration / records * np.arange(records + 1)},
+            instances=instances,
+            key=jax.random.key(seed),
+            static=[axis for axis in outer if axis != "theta"],
+            store=place(store, name),
+            attrs=setting,
+            progress=progress,
         )
-        return jnp.sum((history.observed - tasks.beta_target[None, :]) ** 2, axis=1)
 
-    keys = jax.random.split(jax.random.key(seed), instances)
-    runs = {}
-    for engine in ("spectral", "flow"):
-        for fine_tuning, rate in (
-            (True, _RATE),
-            (False, _RATE_SCRATCH),
-            (False, _RATE_SCRATCH / 2),
-        ):
-
-            @jax.jit
-            def many(keys: Any, thetas: Any, options: Any = (engine, fine_tuning, rate)) -> Any:
-                def row(theta: Any) -> Any:
-                    return jax.lax.map(lambda key: risks(key, theta, *options), keys)
-
-                return jax.lax.map(row, thetas)
-
-            over = thetas if fine_tuning else thetas[:1]
-            runs[engine, rate] = np.asarray(many(keys, jnp.asarray(over)))
-    coords = {
-        "theta": thetas,
-        "instance": range(instances),
-        "time": duration / records * np.arange(records + 1),
-    }
-    data = xr.Dataset(coords=coords)
-    for engine, end in (("spectral", ""), ("flow", "_theory")):
-        data[f"risk{end}"] = (("theta", "instance", "time"), runs[engine, _RATE])
-        data[f"risk_scratch{end}"] = (("instance", "time"), runs[engine, _RATE_SCRATCH][0])
+    engines = {"spectral": "", "flow": "_theory"}
+    tuned = run("fine-tuning", fine_tuned, engine=list(engines), theta=thetas)
+    scratch = run("scratch", new, engine=list(engines), rate=[_RATE_SCRATCH])
+    half = run("half-rate", new, engine=["spectral"], rate=[_RATE_SCRATCH / 2])
+    data = xr.Dataset(coords=tuned.drop_vars("engine").coords)
+    for engine, end in engines.items():
+        risk = tuned.risk.sel(engine=engine, drop=True)
+        data[f"risk{end}"] = risk.transpose("theta", "instance", "time")
+        risk = scratch.risk.sel(engine=engine, drop=True).isel(rate=0, drop=True)
+        data[f"risk_scratch{end}"] = risk.transpose("instance", "time")
         data[f"equal_time{end}"] = data[f"risk_scratch{end}"] - data[f"risk{end}"]
         # The paper's panels: scratch at the end, fine-tuning at any time before.
         final = data[f"risk_scratch{end}"].isel(time=-1, drop=True)
         data[f"unequal_time{end}"] = final - data[f"risk{end}"]
-    half = runs["spectral", _RATE_SCRATCH / 2][0]
-    data["risk_scratch_half_rate"] = (("instance", "time"), half)
-    return data.assign_attrs(d=d, sigma=sigma, seed=seed, engine="spectral")
+    risk = half.risk.isel(engine=0, rate=0, drop=True)
+    data["risk_scratch_half_rate"] = risk.transpose("instance", "time")
+    seconds = sum(part.attrs["seconds"] for part in (tuned, scratch, half))
+    return data.assign_attrs(d=d, sigma=sigma, seed=seed, engine="spectral", seconds=seconds)
 
 
 def _draw_time(data: xr.Dataset) -> matplotlib.figure.Figure:

@@ -1,23 +1,31 @@
 """What a reproduced figure is, and what all of them share."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
+import jax.numpy as jnp
 import matplotlib.figure
 import numpy as np
 import xarray as xr
+from jaxtyping import Array, ArrayLike
 
 from fatelib import theory
 from fatelib.agreement import Agreement
 from fatelib.arguments import check
-from fatelib.sweep import phase_diagram
+from fatelib.linear.diagram import phase_diagram
+from fatelib.sweep.store import local_directory
 
 __all__ = ["Figure"]
 
 Scale = Literal["laptop", "paper"]
+# The values along one axis of an experiment.
+Numbers = Sequence[int | float] | np.ndarray
+Setting = int | float | str | Numbers | Sequence[str] | Mapping[str, int | float]
 
 # Closer than this to n = d the risk of scratch training has no mean worth comparing: its
 # variance diverges there.
@@ -38,7 +46,7 @@ TOLERANCE = 1e-6
 _RUN = {"seconds", "instances_per_chunk"}
 
 # The axes of a phase diagram, at each scale.
-GRIDS: dict[str, dict[str, Any]] = {
+GRIDS: dict[str, dict[str, Setting]] = {
     "laptop": {
         "d": 200,
         "instances": 10,
@@ -61,7 +69,8 @@ class Figure:
     Attributes:
         key: Its name, such as ``"fig-1"``.
         title: What it shows, in one line.
-        scales: Name of each scale -> the settings that `compute` takes at it.
+        scales: Name of each scale -> the settings that `compute` takes at it: a number, a sequence
+            or a dictionary for each name.
         measure: Function of the settings, of ``store`` and of ``progress`` that returns the data.
         draw: Function of the data that returns the picture.
         compare: Function of the data that returns the table of agreement, and raises
@@ -78,7 +87,7 @@ class Figure:
 
     key: str
     title: str
-    scales: Mapping[str, Mapping[str, Any]]
+    scales: Mapping[str, Mapping[str, Setting]]
     measure: Callable[..., xr.Dataset]
     draw: Callable[[xr.Dataset], matplotlib.figure.Figure]
     compare: Callable[[xr.Dataset], Agreement]
@@ -95,8 +104,8 @@ class Figure:
 
         Args:
             scale: "laptop", or "paper" for the settings of the paper.
-            store: Directory for finished chunks of phase diagrams; started again, only what is
-                missing is done. What else a figure computes begins anew.
+            store: Directory for the finished chunks of the experiment; started again with the same
+                settings, only what is missing is done. The theory is evaluated anew.
             progress: Show progress bars.
             **settings: Other values for the settings in ``scales[scale]``, such as ``d`` or
                 ``instances``.
@@ -123,13 +132,28 @@ class Figure:
         settings = {**known, **settings}
         if "instances" in settings:  # a standard error takes two
             check("instances", settings["instances"], lambda i: i >= 2, "an integer >= 2")
-        data = self.measure(store=store, progress=progress, **settings)
+        folder = None if store is None else local_directory("store", store)
+        data = self.measure(store=folder, progress=progress, **settings)
         return data.assign_attrs(figure=self.key, title=self.title, scale_of_figure=scale)
 
 
-def place(store: str | os.PathLike[str] | None, name: str) -> Path | None:
+def place(store: Path | None, name: str) -> Path | None:
     """Return where one of the sweeps of a figure keeps its chunks."""
-    return None if store is None else Path(store) / f"{name}.zarr"
+    return None if store is None else store / f"{name}.zarr"
+
+
+def in_double_precision() -> AbstractContextManager[None]:
+    """Let JAX compute in 64 bits for a while; draws keep the type that they are asked for in."""
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(True)
+    from jax.experimental import enable_x64  # type: ignore[attr-defined]  # JAX before 0.8
+
+    return enable_x64(True)
+
+
+def position(values: Numbers, value: Array) -> Array:
+    """Return where a traced value stands among those of its dimension."""
+    return jnp.argmin(jnp.abs(jnp.asarray(values, value.dtype) - value))
 
 
 def experiment(
@@ -137,17 +161,15 @@ def experiment(
     *,
     d: int,
     instances: int,
-    thetas: Any,
-    gammas: Any,
+    thetas: Numbers,
+    gammas: Numbers,
     seed: int,
-    store: str | os.PathLike[str] | None,
+    store: Path | None,
     progress: bool,
     name: str | None = None,
     **options: Any,
 ) -> xr.Dataset:
     """Run a phase diagram with the authors' training, and add its theory."""
-    import jax
-
     data = phase_diagram(
         method,
         thetas,
@@ -157,7 +179,7 @@ def experiment(
         key=jax.random.key(seed),
         store=place(store, name or method),
         progress=progress,
-        **{**TRAINING[method], "tolerance": TOLERANCE, **options},
+        **{**TRAINING[method], "absolute_tolerance": TOLERANCE, **options},
     )
     return add_theory(data)
 
@@ -190,7 +212,9 @@ def add_theory(data: xr.Dataset) -> xr.Dataset:
     return data
 
 
-def typical_angle(theta: Any, d: Any, source_gamma: Any, source_sigma: Any) -> Any:
+def typical_angle(
+    theta: np.ndarray, d: np.ndarray, source_gamma: np.ndarray, source_sigma: np.ndarray
+) -> np.ndarray:
     """Return the angle between the target and what is learned, from its mean squared cosine.
 
     What a finite source adds across the source vector points anywhere: a share 1 / (d - 1) of it is
@@ -208,7 +232,7 @@ def setting(data: xr.Dataset, name: str) -> Any:
     return float(value) if isinstance(value, str) and value == "inf" else value
 
 
-def stack(dim: str, parts: Mapping[Any, xr.Dataset]) -> xr.Dataset:
+def stack(dim: str, parts: Mapping[str, xr.Dataset] | Mapping[int, xr.Dataset]) -> xr.Dataset:
     """Join phase diagrams along a new dimension; cells that some of them lack are NaN.
 
     Settings in which they differ become coordinates along it.
@@ -232,7 +256,9 @@ def stack(dim: str, parts: Mapping[Any, xr.Dataset]) -> xr.Dataset:
     return joined.assign_coords(varying).assign_attrs(common)
 
 
-def formula(function: Callable[..., Any], **arguments: Any) -> xr.DataArray:
+def formula(
+    function: Callable[..., ArrayLike], **arguments: xr.DataArray | np.ndarray | float | int | str
+) -> xr.DataArray:
     """Evaluate a function of arrays on labelled arguments."""
     names = list(arguments)
     labelled = [xr.DataArray(value) for value in arguments.values()]
@@ -246,7 +272,7 @@ def tolerance(cells: int, instances: int, chance: float = 0.01) -> float:
 
     That is a quantile of Student's t for the number of instances, shared out among the cells.
     """
-    from scipy.stats import t  # type: ignore[import-untyped]
+    from scipy.stats import t
 
     return float(t.isf(chance / (2 * max(cells, 1)), instances - 1))
 
@@ -260,11 +286,11 @@ def stopping_bound(data: xr.Dataset) -> xr.DataArray:
     r"""Bound on what is left of a difference of risks because training stops at a tolerance.
 
     Beyond n = d both networks head for the same solution. Each stops with
-    :math:`\lambda_{\min} \|\delta\|^2 \le` tolerance, so that its risk R is off by at most
+    :math:`\lambda_{\min} \|\delta\|^2` at most that, so that its risk R is off by at most
     :math:`2 \sqrt{R} \|\delta\| + \|\delta\|^2`.
     """
     smallest = (1 - np.sqrt(data.attrs["d"] / data.n)) ** 2
-    off = np.sqrt(data.attrs["tolerance"] / smallest)
+    off = np.sqrt(data.attrs["absolute_tolerance"] / smallest)
     return 2 * (2 * np.sqrt(data.risk_scratch.mean("instance")) * off + off**2)
 
 

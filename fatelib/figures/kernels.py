@@ -1,19 +1,31 @@
 """What ReLU features can express: the kernel's spectrum, and a teacher that lost neurons."""
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import matplotlib.figure
 import numpy as np
 import xarray as xr
-from tqdm.auto import tqdm
+from jaxtyping import Array, Float
 
 from fatelib import relu, theory
 from fatelib.agreement import Agreement, agreement_table
 from fatelib.arguments import check
+from fatelib.descent.batch import each
 from fatelib.figures.curves import row_of_axes
-from fatelib.figures.figure import Figure, formula, together, tolerance
+from fatelib.figures.figure import (
+    Figure,
+    Numbers,
+    formula,
+    in_double_precision,
+    place,
+    position,
+    together,
+    tolerance,
+)
+from fatelib.sweep import sweep
 from fatelib.transfer import linear_transfer
 
 __all__ = ["FIG_3D", "FIG_MERCER", "outside_share"]
@@ -32,31 +44,42 @@ def _measure_mercer(
     degree: int,
     instances: int,
     seed: int,
-    store: Any,
+    store: Path | None,
     progress: bool,
 ) -> xr.Dataset:
     """Eigenvalues of Gram matrices of random unit neurons, degree by degree."""
-    del store  # it takes minutes at most
     eigenvalues, multiplicities = relu.mercer_spectrum(d, LAST_DEGREE)
     degrees = np.array([l for l in range(degree + 1) if eigenvalues[l] > 0])
     ends = multiplicities[degrees].cumsum().astype(int)
     check("neurons", neurons, lambda m: m > ends[-1], f"a number > {ends[-1]}, for every degree")
-    spectra, means, sums = [], [], []
-    for i in tqdm(range(instances), desc="fig-mercer", disable=not progress):
-        key = jax.random.fold_in(jax.random.key(seed), i)
-        W = relu.ReluNetwork.init(key, d, neurons).W
-        gram = np.asarray(relu.arccos_kernel(W, W), float)
-        spectra.append(np.linalg.eigvalsh(gram)[::-1] / neurons)
-        means.append([part.mean() for part in np.split(spectra[-1], ends)[:-1]])
-        sums.append(_power_sums(gram))
-    data = xr.Dataset(
-        {
-            "spectrum": (("instance", "rank"), spectra),
-            "eigenvalue": (("instance", "degree"), means),
-            "power_sum": (("instance", "power"), sums),
-        },
-        {"degree": degrees, "power": [2, 3], "instance": range(instances)},
-    ).assign_coords(rank=np.arange(1, neurons + 1))
+    one = jnp.ones(())
+
+    def measure(key: Array, prepared: None) -> dict[str, Array]:
+        # Drawn in the default precision; the many small eigenvalues take a double one.
+        W = relu.ReluNetwork.init(key, d, neurons, scale=one).W
+        gram = relu.arccos_kernel(W, W).astype(float)
+        pairs, triples = _power_sums(gram)
+        spectrum = jnp.linalg.eigvalsh(gram)[::-1] / neurons
+        return {"spectrum": spectrum, "pairs": pairs, "triples": triples}
+
+    with in_double_precision():
+        found = sweep(
+            measure,
+            {},
+            {"rank": range(1, neurons + 1)},
+            instances=instances,
+            key=jax.random.key(seed),
+            store=place(store, "spectrum"),
+            attrs={"d": d, "neurons": neurons},
+            progress=progress,
+        )
+    data = found[["spectrum"]].transpose("instance", "rank")
+    parts = np.split(data.spectrum.values, ends, axis=1)[:-1]
+    means = np.stack([part.mean(axis=1) for part in parts], axis=1)
+    data["eigenvalue"] = ("instance", "degree"), means
+    data = data.assign_coords(degree=degrees, power=[2, 3])
+    sums = np.stack([found.pairs, found.triples], axis=1)
+    data["power_sum"] = ("instance", "power"), sums
     data["eigenvalue_mercer"] = ("degree", eigenvalues[degrees])
     data["multiplicity"] = ("degree", multiplicities[degrees])
     data["eigenvalue_theory"] = data.eigenvalue_mercer * [
@@ -64,19 +87,21 @@ def _measure_mercer(
     ]
     exact = [np.sum(multiplicities * eigenvalues**power) for power in (2, 3)]
     data["power_sum_theory"] = ("power", exact)
-    return data.assign_attrs(d=d, neurons=neurons, seed=seed)
+    return data.assign_attrs(seed=seed)
 
 
-def _power_sums(gram: np.ndarray) -> list[float]:
+def _power_sums(
+    gram: Float[Array, "m m"] | Float[np.ndarray, "m m"],
+) -> tuple[Array | np.floating, Array | np.floating]:
     """Estimate the sums of squares and cubes of all eigenvalues, without bias.
 
     A product of kernel values round a cycle of distinct neurons has them as its mean.
     """
     m = len(gram)
-    off = gram - np.diag(np.diag(gram))
+    off = gram * (1 - np.eye(m))
     squares = off @ off
     pairs, triples = m * (m - 1), m * (m - 1) * (m - 2)
-    return [np.trace(squares) / pairs, np.sum(squares * off) / triples]
+    return squares.trace() / pairs, (squares * off).sum() / triples
 
 
 def _repulsion(degree: int, eigenvalues: np.ndarray, multiplicities: np.ndarray) -> float:
@@ -175,42 +200,51 @@ def _measure_3d(
     *,
     d: int,
     width: int,
-    mus: Any,
-    outputs: Any,
+    mus: Numbers,
+    outputs: Sequence[str],
     samples: int,
     instances: int,
     seed: int,
-    store: Any,
+    store: Path | None,
     progress: bool,
 ) -> xr.Dataset:
-    del store  # it takes a minute
     mus = np.asarray(mus, float)
     left = width - np.round(mus * width).astype(int)
     check("mus", mus, lambda _: ((left > 0) & (left < width)).all(), "fractions that leave some")
     check("samples", samples, lambda n: n > width + 1, "more than the neurons of the teacher")
-    coords = {"outputs": list(outputs), "mu": mus, "instance": range(instances)}
-    shape = tuple(len(coord) for coord in coords.values())
-    outside, share, risk = (np.empty(shape) for _ in range(3))
 
-    @jax.jit
-    def fitted(tasks: relu.ReluTasks, key: Any) -> Any:
-        X, y = tasks.sample(key, samples)
-        return linear_transfer(tasks.source, tasks, X, y).risk
+    def split(cell: tuple[relu.ReluTasks, Array, Array, Array]) -> dict[str, Array]:
+        tasks, X, y, unit = cell
+        part = relu.projection(tasks.source.W, tasks.target.W, tasks.target.c / width)
+        return {
+            "outside": part.outside / unit,
+            "share": part.outside / (part.inside + part.outside),
+            "risk": linear_transfer(tasks.source, tasks, X, y).risk / unit,
+        }
 
-    for at in tqdm(np.ndindex(*shape), desc="fig-3d", total=outside.size, disable=not progress):
-        name, mu, i = coords["outputs"][at[0]], mus[at[1]], at[2]
+    def measure(key: Array, prepared: None, *, mu: Array) -> dict[str, Array]:
         # The same instances have the same neurons at every fraction and for all output weights.
-        task_key, data_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), i))
-        tasks = relu.ReluTasks.ablated(task_key, d, width, jnp.float32(mu), outputs=name)
-        split = relu.projection(tasks.source.W, tasks.target.W, tasks.target.c / width)
-        unit = mean_norm2(d, width, name) / width**2
-        outside[at] = split.outside / unit
-        share[at] = split.outside / (split.inside + split.outside)
-        risk[at] = fitted(tasks, jax.random.fold_in(data_key, at[1])) / unit
-    names = tuple(coords)
-    data = xr.Dataset(
-        {"outside": (names, outside), "share": (names, share), "risk": (names, risk)}, coords
-    ).assign_coords(left=("mu", left))
+        task_key, data_key = jax.random.split(jax.random.clone(key))
+        own = jax.random.fold_in(data_key, position(mus, mu))
+        cells = []
+        for name in outputs:
+            again = jax.random.clone(task_key)
+            tasks = relu.ReluTasks.ablated(again, d, width, mu, outputs=name)
+            X, y = tasks.sample(jax.random.clone(own), samples)
+            cells.append((tasks, X, y, jnp.asarray(mean_norm2(d, width, name) / width**2)))
+        return each(split, jax.tree.map(lambda *parts: jnp.stack(parts), *cells))
+
+    data = sweep(
+        measure,
+        {"mu": mus},
+        {"outputs": list(outputs)},
+        instances=instances,
+        key=jax.random.key(seed),
+        store=place(store, "ablation"),
+        attrs={"d": d, "width": width, "samples": samples},
+        progress=progress,
+    ).transpose("outputs", ...)
+    data = data.astype(float).assign_coords(left=("mu", left))
     data["outside_theory"] = formula(
         np.vectorize(lambda name, left: outside_share(d, width, width - left, name)),
         name=data.outputs,
@@ -220,7 +254,7 @@ def _measure_3d(
     data["risk_theory"] = formula(
         theory.least_squares_risk, n=samples, k=data.left, residual=data.outside
     )
-    return data.assign_attrs(d=d, width=width, samples=samples, seed=seed)
+    return data.assign_attrs(seed=seed)
 
 
 def _draw_3d(data: xr.Dataset) -> matplotlib.figure.Figure:

@@ -1,6 +1,7 @@
 """Transfer of ReLU networks: scratch risk, learning curves of the last layer, phase diagram."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -8,16 +9,16 @@ import jax.numpy as jnp
 import matplotlib.figure
 import numpy as np
 import xarray as xr
+from jaxtyping import Array
 from matplotlib.colors import LogNorm
-from tqdm.auto import tqdm
 
 from fatelib import relu, theory
 from fatelib.agreement import Agreement, agreement_table
 from fatelib.arguments import check
 from fatelib.figures.curves import row_of_axes
-from fatelib.figures.figure import Figure, place, together, tolerance
-from fatelib.grid import sweep
-from fatelib.relu_sweep import relu_phase_diagram
+from fatelib.figures.figure import Figure, Numbers, Setting, place, together, tolerance
+from fatelib.relu.diagram import relu_phase_diagram
+from fatelib.sweep import sweep
 from fatelib.transfer import linear_transfer, scratch
 
 __all__ = ["FIG_3C", "FIG_3E", "FIG_CURVE", "beyond_chance", "exponent"]
@@ -31,7 +32,9 @@ LABELS = {
 }
 
 
-def beyond_chance(measured: xr.DataArray, expected: Any, errors: float = 4.0) -> xr.DataArray:
+def beyond_chance(
+    measured: xr.DataArray, expected: xr.DataArray | float, errors: float = 4.0
+) -> xr.DataArray:
     """Return the relative deviation of each cell, zero where so many standard errors explain it."""
     relative = measured / expected - 1
     chance = errors * relative.std("instance", ddof=1) / np.sqrt(relative.sizes["instance"])
@@ -48,7 +51,7 @@ def exponent(risk: xr.DataArray, level: float = 0.95) -> tuple[float, float, flo
     Returns:
         The mean of the exponents and the ends of the confidence interval of their mean.
     """
-    from scipy.stats import t  # type: ignore[import-untyped]
+    from scipy.stats import t
 
     slopes = [
         -np.polyfit(np.log(risk.n), np.log(one), 1)[0] for one in risk.transpose("instance", "n")
@@ -65,20 +68,22 @@ def _measure_scratch(
     widths: Sequence[int],
     ns: Sequence[int],
     instances: int,
-    tolerance: float,
+    absolute_tolerance: float,
     steps: int,
     samples: int,
     seed: int,
-    store: Any,
+    store: Path | None,
     progress: bool,
 ) -> xr.Dataset:
-    def measure(key: Any, prepared: None, *, width: int, n: int) -> dict[str, Any]:
+    def measure(key: Array, prepared: None, *, width: int, n: int) -> dict[str, Array]:
         keys = [jax.random.fold_in(key, i) for i in range(4)]
         tasks = relu.ReluTasks.ablated(keys[0], d, teacher_width, 0.0)
         X, y = tasks.sample(jax.random.fold_in(keys[1], n), n)
-        result = scratch(keys[2], tasks, X, y, width=width, steps=steps, tolerance=tolerance)
+        result = scratch(
+            keys[2], tasks, X, y, width=width, steps=steps, absolute_tolerance=absolute_tolerance
+        )
         fresh, labels = tasks.sample(keys[3], samples)
-        misses = (jax.vmap(result.network)(fresh) - labels) ** 2
+        misses = (result.network.outputs(fresh) - labels) ** 2
         return {
             "risk": result.risk,
             "risk_sampled": jnp.mean(misses),
@@ -94,7 +99,12 @@ def _measure_scratch(
         key=jax.random.key(seed),
         static=("width", "n"),
         store=place(store, "scratch"),
-        attrs={"d": d, "teacher_width": teacher_width, "tolerance": tolerance, "steps": steps},
+        attrs={
+            "d": d,
+            "teacher_width": teacher_width,
+            "absolute_tolerance": absolute_tolerance,
+            "steps": steps,
+        },
         progress=progress,
     )
     data["risk_sampled_theory"] = data.risk
@@ -127,8 +137,8 @@ def _agree_scratch(data: xr.Dataset) -> Agreement:
     return agreement_table({name: (difference, 0.0)}, tolerance=limit)
 
 
-_SMALL: dict[str, Any] = {"d": 30, "teacher_width": 20}
-_LARGE: dict[str, Any] = {"d": 100, "teacher_width": 100}
+_SMALL: dict[str, Setting] = {"d": 30, "teacher_width": 20}
+_LARGE: dict[str, Setting] = {"d": 100, "teacher_width": 100}
 
 FIG_3C = Figure(
     "fig-3c",
@@ -139,7 +149,7 @@ FIG_3C = Figure(
             "widths": (100, 200),
             "ns": (30, 60, 120, 240),
             "instances": 8,
-            "tolerance": 1e-5,
+            "absolute_tolerance": 1e-5,
             "steps": 100_000,
             "samples": 20_000,
             "seed": 0,
@@ -149,7 +159,7 @@ FIG_3C = Figure(
             "widths": (300, 1000),
             "ns": (30, 65, 139, 300, 646, 1392, 3000),
             "instances": 5,
-            "tolerance": 1e-6,
+            "absolute_tolerance": 1e-6,
             "steps": 100_000,
             "samples": 20_000,
             "seed": 0,
@@ -164,6 +174,96 @@ FIG_3C = Figure(
 # Learning curves of the last layer ----------------------------------------------------------------
 
 
+def _pretrained(
+    tasks: relu.ReluTasks,
+    start: relu.ReluNetwork,
+    *,
+    steps: int,
+    absolute_tolerance: float,
+    **run: Any,
+) -> xr.Dataset:
+    """Train the one student on the source teacher."""
+    width, d = start.W.shape
+
+    def measure(key: Array, prepared: None) -> dict[str, Array]:
+        student, history = relu.pretrain(
+            start, tasks.source, steps=steps, absolute_tolerance=absolute_tolerance
+        )
+        return {
+            "weights": student.W,
+            "loss": history.loss[-1],
+            "converged": history.converged,
+        }
+
+    inner = {"neuron": range(width), "input": range(d)}
+    return sweep(measure, {}, inner, instances=1, **run).isel(instance=0)
+
+
+def _risks(
+    tasks: relu.ReluTasks,
+    neurons: Mapping[str, Array],
+    *,
+    sigmas: Sequence[float],
+    ridges: Sequence[float],
+    ns: Sequence[int],
+    **run: Any,
+) -> xr.Dataset:
+    """Fit last layers to many data sets, the same ones for all features."""
+    largest = max(ns)
+
+    def measure(
+        key: Array, prepared: None, *, features: str, sigma: Array, ridge: Array, n: Array
+    ) -> dict[str, Array]:
+        # Rows of zeros count in n alone, and all n then share one compiled program.
+        noisy = relu.ReluTasks(tasks.source, tasks.target, sigma)
+        X, y = noisy.sample(jax.random.clone(key), largest)
+        weight = jnp.where(jnp.arange(largest) < n, jnp.sqrt(largest / n), 0.0)
+        W = neurons[features]
+        network = relu.ReluNetwork(W, jnp.zeros(len(W)))
+        data = weight[:, None] * X, weight * y
+        return {"risk": linear_transfer(network, tasks, *data, ridge=ridge).risk}
+
+    outer = {"features": list(neurons), "sigma": sigmas, "ridge": ridges, "n": ns}
+    return sweep(measure, outer, {}, static=("features",), **run)
+
+
+def _add_prediction(data: xr.Dataset, spectra: Sequence[relu.FeatureSpectrum]) -> xr.Dataset:
+    """Add the risks that theory predicts: at the points, between them, at the best ridge."""
+    ns, ridges = data.n.values, data.ridge.values
+    # Between and beyond the points: the poles, and what the best ridge at each n would give.
+    dense = np.unique(np.geomspace(ns.min(), ns.max(), 150).round())
+    shape = data.sizes["features"], data.sizes["sigma"]
+    expected = np.zeros((*shape, len(ridges), len(ns)))
+    curves, best = np.zeros((*shape, len(ridges), len(dense))), np.zeros((*shape, len(dense)))
+    for i, spectrum in enumerate(spectra):
+        for j, sigma in enumerate(data.sigma.values):
+
+            def risk(
+                n: np.ndarray,
+                ridge: np.ndarray,
+                spectrum: relu.FeatureSpectrum = spectrum,
+                sigma: float = sigma,
+            ) -> Array:
+                return theory.ridge_risk(
+                    n,
+                    spectrum.eigenvalues,
+                    spectrum.coefficients2,
+                    residual=spectrum.residual,
+                    noise=sigma,
+                    ridge=ridge[:, None],
+                )
+
+            expected[i, j] = risk(ns, ridges)
+            strengths = np.append(np.geomspace(1e-3, 10, 25) * spectrum.eigenvalues.mean(), ridges)
+            predicted = risk(dense, strengths)
+            curves[i, j], best[i, j] = predicted[-len(ridges) :], predicted.min(0)
+    data = data.assign_coords(size=dense)
+    data["risk_curve"] = ("features", "sigma", "ridge", "size"), curves
+    data["risk_best"] = ("features", "sigma", "size"), best
+    data["risk_theory"] = ("features", "sigma", "ridge", "n"), expected
+    return data
+
+
 def _measure_curve(
     *,
     d: int,
@@ -174,93 +274,60 @@ def _measure_curve(
     sigmas: Sequence[float],
     ridges: Sequence[float],
     instances: int,
-    tolerance: float,
+    absolute_tolerance: float,
     steps: int,
     seed: int,
-    store: Any,
+    store: Path | None,
     progress: bool,
 ) -> xr.Dataset:
     """One teacher and one student; an instance is a data set."""
-    del store
-    keys = jax.random.split(jax.random.key(seed), 3)
+    key = jax.random.key(seed)
+    keys = jax.random.split(key, 3)
     check("width", width, lambda w: w >= teacher_width, f"at least {teacher_width}, the teacher's")
     tasks = relu.ReluTasks.ablated(keys[0], d, teacher_width, fraction)
     start = relu.ReluNetwork.init(keys[1], d, width)
-    student, history = relu.pretrain(start, tasks.source, steps=steps, tolerance=tolerance)
+    setting = {"d": d, "width": width, "teacher_width": teacher_width, "fraction": fraction}
+    attrs = {**setting, "steps": steps, "absolute_tolerance": absolute_tolerance}
+    run: dict[str, Any] = {"attrs": attrs, "progress": progress}
+    student = _pretrained(
+        tasks,
+        start,
+        steps=steps,
+        absolute_tolerance=absolute_tolerance,
+        key=jax.random.clone(key),
+        store=place(store, "student"),
+        **run,
+    )
     absent = jnp.zeros((width - teacher_width, d))
     features = {
         "source_features": jnp.concatenate([tasks.source.W, absent]),
-        "linear_transfer": student.W,
+        "linear_transfer": jnp.asarray(student.weights.values),
         "random_features": start.W,
     }
-    largest = max(ns)
-
-    # Rows of zeros count in n alone, and all n then share one compiled program.
-    @jax.jit
-    def risks(W: Any, n: Any, sigma: Any, ridge: Any) -> Any:
-        def one(key: Any) -> Any:
-            X, y = relu.ReluTasks(tasks.source, tasks.target, sigma).sample(key, largest)
-            weight = jnp.where(jnp.arange(largest) < n, jnp.sqrt(largest / n), 0.0)
-            network = relu.ReluNetwork(W, jnp.zeros(width))
-            data = weight[:, None] * X, weight * y
-            return linear_transfer(network, tasks, *data, ridge=ridge).risk
-
-        return jax.lax.map(one, jax.random.split(keys[2], instances))
-
-    dims: dict[str, list[Any]] = {"features": list(features), "sigma": list(sigmas)}
-    dims |= {"ridge": list(ridges), "n": list(ns)}
-    shape = tuple(len(values) for values in dims.values())
-    measured, expected = np.zeros((*shape, instances)), np.zeros(shape)
-    spectra = {
-        name: relu.feature_spectrum(W, tasks.target.W, tasks.target.c / teacher_width)
-        for name, W in features.items()
-    }
-    for at in tqdm(list(np.ndindex(shape)), desc="fig-curve", disable=not progress):
-        name, sigma, ridge, n = (v[i] for v, i in zip(dims.values(), at, strict=True))
-        spectrum = spectra[name]
-        measured[at] = risks(features[name], n, sigma, ridge)
-        expected[at] = theory.ridge_risk(
-            n,
-            spectrum.eigenvalues,
-            spectrum.coefficients2,
-            residual=spectrum.residual,
-            noise=sigma,
-            ridge=ridge,
-        )
-    data = xr.Dataset(coords=dims)
-    data["risk"] = (*dims, "instance"), measured
-    # Between and beyond the points: the poles, and what the best ridge at each n would give.
-    dense = np.unique(np.geomspace(min(ns), largest, 150).round())
-    curves, best = np.zeros((*shape[:3], len(dense))), np.zeros((*shape[:2], len(dense)))
-    for i, spectrum in enumerate(spectra.values()):
-        for j, sigma in enumerate(sigmas):
-            strengths = np.append(np.geomspace(1e-3, 10, 25) * spectrum.eigenvalues.mean(), ridges)
-            predicted = theory.ridge_risk(
-                dense,
-                spectrum.eigenvalues,
-                spectrum.coefficients2,
-                residual=spectrum.residual,
-                noise=sigma,
-                ridge=strengths[:, None],
-            )
-            curves[i, j], best[i, j] = predicted[-len(ridges) :], predicted.min(0)
-    data["risk_curve"] = ("features", "sigma", "ridge", "size"), curves
-    data["risk_best"] = ("features", "sigma", "size"), best
-    data = data.assign_coords(size=dense)
-    data["risk_theory"] = tuple(dims), expected
-    kept = {name: int((spectrum.eigenvalues > 0).sum()) for name, spectrum in spectra.items()}
-    data["rank"] = "features", [kept[name] for name in features]
-    data["outside"] = "features", [float(s.residual) for s in spectra.values()]
-    return data.assign_attrs(
-        d=d,
-        width=width,
-        teacher_width=teacher_width,
-        fraction=fraction,
-        source_loss=float(history.loss[-1]),
-        source_converged=int(history.converged),
+    data = _risks(
+        tasks,
+        features,
+        sigmas=sigmas,
+        ridges=ridges,
+        ns=ns,
         instances=instances,
-        tolerance=tolerance,
+        key=keys[2],
+        store=place(store, "risks"),
+        **run,
+    ).astype(float)
+    spectra = [
+        relu.feature_spectrum(W, tasks.target.W, tasks.target.c / teacher_width)
+        for W in features.values()
+    ]
+    data = _add_prediction(data, spectra)
+    data["rank"] = "features", [int((s.eigenvalues > 0).sum()) for s in spectra]
+    data["outside"] = "features", [float(s.residual) for s in spectra]
+    return data.assign_attrs(
+        source_loss=float(student.loss),
+        source_converged=int(student.converged),
+        instances=instances,
         seed=seed,
+        seconds=student.attrs["seconds"] + data.attrs["seconds"],
     )
 
 
@@ -277,11 +344,11 @@ def _draw_curve(data: xr.Dataset) -> matplotlib.figure.Figure:
     for ax, ridge in zip(axes, data.ridge.values, strict=True):
         for i, name in enumerate(data.features.values):
             at = {"features": name, "ridge": ridge}
-            style: Any = {"color": f"C{i}"}
-            ax.errorbar(data.n, mean.sel(at), error.sel(at), fmt="o", **style)
-            ax.plot(data["size"], part.risk_curve.sel(at), label=LABELS[str(name)], **style)
+            color = f"C{i}"
+            ax.errorbar(data.n, mean.sel(at), error.sel(at), fmt="o", color=color)
+            ax.plot(data["size"], part.risk_curve.sel(at), label=LABELS[str(name)], color=color)
             if ridge > 0:
-                ax.plot(data["size"], part.risk_best.sel(features=name), ":", **style)
+                ax.plot(data["size"], part.risk_best.sel(features=name), ":", color=color)
         title = f"ridge {ridge:g} (dotted: the best at each n)" if ridge > 0 else "no ridge"
         ax.set(xscale="log", yscale="log", xlabel="samples n", title=title)
         ax.set_ylim(0.7 * float(part.risk_best.min()), 3 * float(mean.max()))
@@ -302,7 +369,7 @@ def _agree_curve(data: xr.Dataset) -> Agreement:
     return together(*tables)
 
 
-_CURVE: dict[str, Any] = {
+_CURVE: dict[str, Setting] = {
     "fraction": 0.5,
     "sigmas": (0.0, 0.1),
     "ridges": (0.0, 0.3),
@@ -320,7 +387,7 @@ FIG_CURVE = Figure(
             "width": 200,
             "ns": (30, 60, 100, 150, 320, 600, 1500),
             "instances": 16,
-            "tolerance": 1e-5,
+            "absolute_tolerance": 1e-5,
         },
         "paper": {
             **_LARGE,
@@ -328,7 +395,7 @@ FIG_CURVE = Figure(
             "width": 1000,
             "ns": (30, 50, 100, 200, 400, 650, 1600, 3000),
             "instances": 6,
-            "tolerance": 1e-6,
+            "absolute_tolerance": 1e-6,
         },
     },
     _measure_curve,
@@ -341,7 +408,7 @@ FIG_CURVE = Figure(
 
 
 def _measure_diagram(
-    *, store: Any, seed: int, fractions: Any, ns: Any, **settings: Any
+    *, store: Path | None, seed: int, fractions: Numbers, ns: Sequence[int], **settings: Any
 ) -> xr.Dataset:
     return relu_phase_diagram(
         fractions,
@@ -408,9 +475,9 @@ FIG_3E = Figure(
             "fractions": (0.1, 0.35, 0.6, 0.9),
             "ns": (30, 60, 120, 360),
             "instances": 6,
-            "tolerance": 3e-5,
+            "absolute_tolerance": 3e-5,
             "steps": 100_000,
-            "source_options": {"steps": 1_500, "tolerance": 1e-6},
+            "source_options": {"steps": 1_500, "absolute_tolerance": 1e-6},
             "memory": 2.0,
             "seed": 0,
         },
@@ -420,10 +487,10 @@ FIG_3E = Figure(
             "fractions": tuple(np.round(np.arange(1, 10) / 10, 1).tolist()),
             "ns": tuple(np.round(np.geomspace(30, 3000, 10)).astype(int).tolist()),
             "instances": 5,
-            "tolerance": 1e-6,
+            "absolute_tolerance": 1e-6,
             "steps": 100_000,
             # The time of the paper's 100,000 steps of 0.01.
-            "source_options": {"learning_rate": 0.1, "steps": 10_000, "tolerance": 1e-6},
+            "source_options": {"learning_rate": 0.1, "steps": 10_000, "absolute_tolerance": 1e-6},
             "memory": 8.0,  # gigabytes: on a GPU ten of the largest networks at once
             "seed": 0,
         },

@@ -1,6 +1,9 @@
 """ReLU students and their teacher: kernels before, during and after pretraining."""
 
-from typing import Any
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +11,12 @@ import matplotlib.figure
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
-from tqdm.auto import tqdm
+from jaxtyping import Array, Float, Key
+from matplotlib.axes import Axes
 
 from fatelib.agreement import Agreement, agreement_table
-from fatelib.figures.figure import Figure, together, tolerance
+from fatelib.descent.precision import matmul
+from fatelib.figures.figure import Figure, Numbers, place, together, tolerance
 from fatelib.relu import (
     ReluNetwork,
     ReluTasks,
@@ -22,6 +27,7 @@ from fatelib.relu import (
     nearest_cosine,
     pretrain,
 )
+from fatelib.sweep import instance_keys, sweep
 
 __all__ = ["FIG_3AB"]
 
@@ -30,37 +36,45 @@ _TURNED = 0.9
 
 _DRAWS = 10_000  # inputs in a batch of the Monte Carlo estimate of a risk
 
+Matrix = TypeVar("Matrix", np.ndarray, Array)
 
-def centred(gram: np.ndarray) -> np.ndarray:
+
+def centred(gram: Matrix) -> Matrix:
     """Remove from a kernel on data the mean of every feature: rows and columns average to zero."""
     return gram - gram.mean(0)[None, :] - gram.mean(1)[:, None] + gram.mean()
 
 
-def _sampled_cosines(W: Any, V: Any, draws: Any) -> list[np.ndarray]:
+def _sampled_cosines(
+    W: Float[Array, "m d"], V: Float[Array, "k d"], draws: Float[Array, "batches n d"]
+) -> tuple[Float[Array, " batches"], Float[Array, " batches"]]:
     """Alignment of two kernels, centred, and their cosine without, from batches of inputs.
 
     Each batch compares one half of its inputs with the other: between independent inputs the mean
     of a product of two kernels has no bias, while the diagonal of a square Gram matrix adds one.
     """
     half = draws.shape[1] // 2
-    grams = [[np.asarray(feature_gram(U, X), float)[:half, half:] for U in (W, V)] for X in draws]
 
-    def cosine(pairs: Any) -> np.ndarray:
-        inner = [[(A * B).sum(), (A * A).sum(), (B * B).sum()] for A, B in pairs]
-        mean = np.mean(inner, axis=0)
-        # The ratio of means, and how each batch moves it to first order: these values have that
-        # ratio as their mean and scatter as it does.
-        moves = (inner / mean - 1) @ [1, -0.5, -0.5]
-        return mean[0] / np.sqrt(mean[1] * mean[2]) * (1 + moves)
+    def products(X: Array) -> Array:
+        A, B = (feature_gram(U, X)[:half, half:] for U in (W, V))
+        pairs = jnp.stack([jnp.stack([centred(A), centred(B)]), jnp.stack([A, B])])
+        A, B = pairs[:, 0], pairs[:, 1]
+        return jnp.stack([jnp.sum(M, axis=(1, 2)) for M in (A * B, A * A, B * B)], axis=1)
 
-    return [cosine([[centred(A), centred(B)] for A, B in grams]), cosine(grams)]
+    inner = jax.lax.map(products, draws)
+    mean = inner.mean(0)
+    # The ratio of means, and how each batch moves it to first order: these values have that
+    # ratio as their mean and scatter as it does.
+    moves = jnp.sum((inner / mean[None] - 1) * jnp.array([1, -0.5, -0.5])[None, None, :], axis=2)
+    values = (mean[:, 0] / jnp.sqrt(mean[:, 1] * mean[:, 2]))[None, :] * (1 + moves)
+    return values[:, 0], values[:, 1]
 
 
-@jax.jit
-def _sampled_risks(network: ReluNetwork, target: ReluNetwork, keys: Any) -> Any:
+def _sampled_risks(
+    network: ReluNetwork, target: ReluNetwork, keys: Key[Array, " batches"]
+) -> Float[Array, " batches"]:
     """Mean squared errors on as many batches of fresh inputs as there are keys."""
 
-    def risk(key: Any) -> Any:
+    def risk(key: Array) -> Array:
         X = jax.random.normal(key, (_DRAWS, network.W.shape[1]), network.W.dtype)
         outputs = [jnp.mean(f.features(X) * f.c[None, :], axis=1) for f in (network, target)]
         return jnp.mean((outputs[0] - outputs[1]) ** 2)
@@ -68,17 +82,95 @@ def _sampled_risks(network: ReluNetwork, target: ReluNetwork, keys: Any) -> Any:
     return jax.lax.map(risk, keys)
 
 
-def _observer(source: ReluNetwork) -> Any:
-    """Return what is recorded while a student learns from this teacher."""
+@dataclass(frozen=True)
+class _Pretraining:
+    """One student and its teacher; how long it learns, and on how many inputs they compare."""
 
-    def observe(network: ReluNetwork) -> dict[str, Any]:
+    d: int
+    width: int
+    neurons: int
+    fraction: float
+    every: int
+    records: int
+    inputs: int
+    batches: int
+
+    def learn(
+        self, task_key: Array, student_key: Array, scale: Array
+    ) -> tuple[ReluTasks, ReluNetwork, ReluNetwork, dict[str, Array]]:
+        """Return the teachers, the student before and after, and what was recorded."""
+        tasks = ReluTasks.ablated(task_key, self.d, self.neurons, self.fraction)
+        start = ReluNetwork.init(student_key, self.d, self.width, scale=scale)
+
+        def observe(network: ReluNetwork) -> dict[str, Array]:
+            return {
+                "alignment": feature_alignment(network.W, tasks.source.W),
+                "distance": feature_distance(network.W, tasks.source.W),
+                "turned": jnp.mean(nearest_cosine(network.W, tasks.source.W) > _TURNED),
+            }
+
+        student, history = pretrain(
+            start,
+            tasks.source,
+            learning_rate=1 / (0.5 + scale**2),  # stable at the curvature scale^2 + O(1)
+            steps=self.every * self.records,
+            tolerance=0.0,
+            record_every=self.every,
+            observe=observe,
+        )
+        return tasks, start, student, {"loss": history.loss, **history.observed}
+
+    def compare(
+        self, student: ReluNetwork, tasks: ReluTasks, draws: Array, risk_keys: Array
+    ) -> dict[str, Array]:
+        """Return what batches of inputs say of a student, and what the kernel does."""
+        alignments, cosines = _sampled_cosines(student.W, tasks.source.W, draws)
+        distance = feature_distance(student.W, tasks.source.W)
         return {
-            "alignment": feature_alignment(network.W, source.W),
-            "distance": feature_distance(network.W, source.W),
-            "turned": jnp.mean(nearest_cosine(network.W, source.W) > _TURNED),
+            "sampled_alignment": alignments,
+            "sampled_alignment_theory": feature_alignment(student.W, tasks.source.W),
+            "sampled_cosine": cosines,
+            "sampled_cosine_theory": 1 - distance**2 / 2,
+            "sampled_risk": _sampled_risks(student, tasks.target, risk_keys),
+            "sampled_risk_theory": distance2(student, tasks.target),
         }
 
-    return observe
+    def measure(self, keys: Key[Array, "3"], scale: Array) -> dict[str, Array]:
+        """Return all of one instance; every scale has the same tasks, start and inputs."""
+        own = jax.random.clone(keys)
+        tasks, start, student, seen = self.learn(own[0], own[1], scale)
+        kernel_keys, risk_keys = jax.random.split(own[2], (2, self.batches))
+        shape = (2 * self.inputs, self.d)
+        draws = jax.vmap(lambda key: jax.random.normal(key, shape))(kernel_keys)
+        # In the order of the neurons of the teacher that answer the most.
+        X = draws[0, : self.inputs]
+        X = X[jnp.argsort(jnp.argmax(matmul(X, tasks.source.W.T), axis=1), stable=True)]
+        return {
+            **seen,
+            **self.compare(student, tasks, draws, risk_keys),
+            "gram_initial": feature_gram(start.W, X),
+            "gram_student": feature_gram(student.W, X),
+            "gram_source": feature_gram(tasks.source.W, X),
+        }
+
+
+def _three_keys(key: Array, instances: int, keys: Key[Array, " some"]) -> Key[Array, "some 3"]:
+    """Return three keys for some instances of a sweep: those of one split for all of them."""
+    known = jax.random.key_data(instance_keys(key, instances))
+    found = jax.random.key_data(keys)
+    number = jnp.argmax((found[:, None] == known[None]).all(axis=2), axis=1)
+    return jax.random.split(jax.random.clone(key), (instances, 3))[number]
+
+
+# The results of one instance, and their dimensions.
+_RESULTS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("alignment", "distance", "loss", "turned"), ("step",)),
+    **dict.fromkeys(("sampled_alignment", "sampled_cosine", "sampled_risk"), ("batch",)),
+    "sampled_alignment_theory": (),
+    "sampled_cosine_theory": (),
+    "sampled_risk_theory": (),
+    **dict.fromkeys(("gram_initial", "gram_student", "gram_source"), ("i", "j")),
+}
 
 
 def _measure(
@@ -87,95 +179,61 @@ def _measure(
     width: int,
     neurons: int,
     fraction: float,
-    scales: Any,
+    scales: Numbers,
     instances: int,
     steps: int,
     records: int,
     inputs: int,
     batches: int,
     seed: int,
-    store: Any,
+    store: Path | None,
     progress: bool,
 ) -> xr.Dataset:
-    del store
-    scales = np.asarray(scales, float)
     every = max(steps // records, 1)
+    coords = {
+        "step": every * np.arange(records + 1),
+        "batch": np.arange(batches),
+        "i": np.arange(inputs),
+        "j": np.arange(inputs),
+    }
+    shapes = {name: tuple(len(coords[dim]) for dim in dims) for name, dims in _RESULTS.items()}
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
+    experiment = _Pretraining(d, width, neurons, fraction, every, records, inputs, batches)
+    key = jax.random.key(seed)
 
-    @jax.jit
-    def learn(keys: Any, scale: Any) -> Any:
-        task_key, student_key = keys
-        tasks = ReluTasks.ablated(task_key, d, neurons, fraction)
-        start = ReluNetwork.init(student_key, d, width, scale=scale)
-        student, history = pretrain(
-            start,
-            tasks.source,
-            learning_rate=1 / (0.5 + scale**2),  # stable at the curvature scale^2 + O(1)
-            steps=every * records,
-            tolerance=0.0,
-            record_every=every,
-            observe=_observer(tasks.source),
-        )
-        return tasks, start, student, {"loss": history.loss, **history.observed}
+    def measure(key: Array, keys: Key[Array, "3"], *, scale: Array) -> dict[str, Array]:
+        # Results of different dimensions, one after the other: a sweep has one set of these.
+        results = experiment.measure(keys, scale)
+        return {"entries": jnp.concatenate([jnp.ravel(results[name]) for name in _RESULTS])}
 
-    keys = jax.random.split(jax.random.key(seed), (instances, 3))
-    data = xr.Dataset(
-        coords={
-            "scale": scales,
-            "instance": range(instances),
-            "step": every * np.arange(records + 1),
-            "batch": range(batches),
-            "i": range(inputs),
-            "j": range(inputs),
-        }
+    found = sweep(
+        measure,
+        {"scale": np.asarray(scales, float)},
+        {"entry": range(ends[-1])},
+        instances=instances,
+        key=key,
+        prepare=partial(_three_keys, key, instances),
+        store=place(store, "students"),
+        attrs=asdict(experiment),
+        progress=progress,
     )
-    cells = [(s, r) for s in range(len(scales)) for r in range(instances)]
-    parts: dict[str, Any] = {}
-    for s, r in tqdm(cells, desc="fig-3ab", disable=not progress):
-        tasks, start, student, seen = learn(keys[r, :2], jnp.float32(scales[s]))
-        for name, series in seen.items():
-            whole = parts.setdefault(
-                name, np.zeros((len(scales), instances, records + 1), np.float32)
-            )
-            whole[s, r] = series
-        test_keys = jax.random.split(keys[r, 2], batches)  # every scale sees the same inputs
-        draws = jax.vmap(lambda key: jax.random.normal(key, (2 * inputs, d)))(test_keys)
-        alignments, cosines = _sampled_cosines(student.W, tasks.source.W, draws)
-        estimates = {
-            "sampled_alignment": alignments,
-            "sampled_cosine": cosines,
-            "sampled_risk": _sampled_risks(student, tasks.target, test_keys),
-        }
-        expected = {
-            "sampled_alignment": feature_alignment(student.W, tasks.source.W),
-            "sampled_cosine": 1 - feature_distance(student.W, tasks.source.W) ** 2 / 2,
-            "sampled_risk": distance2(student, tasks.target),
-        }
-        for name, values in estimates.items():
-            shape = (len(scales), instances)
-            parts.setdefault(name, np.zeros((*shape, batches)))[s, r] = values
-            parts.setdefault(f"{name}_theory", np.zeros(shape))[s, r] = expected[name]
-        if r == 0:
-            X, source = draws[0, :inputs], tasks.source
-            X = X[np.argsort(np.argmax(X @ source.W.T, axis=1), kind="stable")]
-            grams = {"initial": start.W, "student": student.W, "source": source.W}
-            for name, W in grams.items():
-                gram = parts.setdefault(
-                    f"gram_{name}", np.zeros((len(scales), inputs, inputs), np.float32)
-                )
-                gram[s] = feature_gram(W, X)
-    dims = {"sampled": ("scale", "instance", "batch"), "gram": ("scale", "i", "j")}
-    for name, values in parts.items():
-        dim = dims.get(name.split("_")[0], ("scale", "instance", "step"))
-        data[name] = (dim[: values.ndim], values)
-    return data.assign_attrs(
-        d=d, width=width, neurons=neurons, fraction=fraction, seed=seed, engine="descent"
-    )
+    data = found.drop_vars(["entries", "entry"]).assign_coords(coords)
+    entries = found.entries.transpose("scale", "instance", "entry").values
+    parts = np.split(entries, ends[:-1], axis=2)
+    for (name, dims), part in zip(_RESULTS.items(), parts, strict=True):
+        values = part.reshape(*part.shape[:2], *shapes[name])
+        if name.startswith("gram"):  # those of the first instance
+            data[name] = ("scale", *dims), values[:, 0]
+        else:
+            values = values.astype(float) if name.startswith("sampled") else values
+            data[name] = ("scale", "instance", *dims), values
+    return data.assign_attrs(seed=seed, engine="descent")
 
 
-def show_gram(gram: Any, ax: Any) -> None:
+def show_gram(gram: xr.DataArray, ax: Axes) -> None:
     """Draw a Gram matrix, centred, in units of its own size."""
     values = centred(np.asarray(gram, float))
-    limit = np.quantile(abs(values), 0.98)
+    limit = float(np.quantile(abs(values), 0.98))
     ax.imshow(values, vmin=-limit, vmax=limit, cmap="RdBu", interpolation="none")
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
@@ -185,7 +243,7 @@ def _draw(data: xr.Dataset) -> matplotlib.figure.Figure:
     students = len(data.scale)
     columns = students + 2
     figure = plt.figure(figsize=(2.6 * columns, 5.8), layout="constrained")
-    rows: Any = figure.subfigures(2, 1, height_ratios=[1, 1.1])
+    rows = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 1.1])[:, 0]
     axes = rows[0].subplots(1, columns)
     small = data.isel(scale=0)
     panels = {"before": small.gram_initial}

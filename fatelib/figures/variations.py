@@ -1,5 +1,7 @@
 """Phase diagrams of fine-tuning at other depths and noises, and of finite sources."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import matplotlib.figure
@@ -8,12 +10,14 @@ import xarray as xr
 
 from fatelib.agreement import Agreement
 from fatelib.figures.diagrams import NAMES, SLICES, agree, grids, near, panels, row, slices
-from fatelib.figures.figure import Figure, experiment, stack, together
+from fatelib.figures.figure import Figure, Numbers, experiment, stack, together
 
 __all__ = ["FIG_2", "FIG_SOURCE"]
 
 
-def _measure_2(*, thetas: Any, slices: Any, depths: Any, sigmas: Any, **settings: Any) -> Any:
+def _measure_2(
+    *, thetas: Numbers, slices: Numbers, depths: Sequence[int], sigmas: Numbers, **settings: Any
+) -> xr.Dataset:
     """All angles at two layers, three of them at other depths."""
     diagrams = {}
     for depth in depths:
@@ -76,12 +80,12 @@ FIG_2 = Figure(
 
 
 def _measure_source(**settings: Any) -> xr.Dataset:
-    source: dict[str, Any] = {"source_sigma": 0.2, "source_gamma": [0.5, 1.5], "sigma": 0.2}
+    finite = partial(experiment, source_sigma=0.2, source_gamma=[0.5, 1.5], sigma=0.2)
     return stack(
         "protocol",
         {
-            "linear_transfer": experiment("linear_transfer", **source, **settings),
-            "fine_tuning": experiment("fine_tuning", **source, **settings, steps=8_000),
+            "linear_transfer": finite("linear_transfer", **settings),
+            "fine_tuning": finite("fine_tuning", **settings, steps=8_000),
         },
     )
 

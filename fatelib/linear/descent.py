@@ -16,15 +16,16 @@ Three facts make it cheap; none changes the iterates:
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, ArrayLike
 
+from fatelib.descent.precision import matmul
+from fatelib.descent.quadratic import Loss
 from fatelib.linear.iteration import LinearIteration
 from fatelib.linear.network import DeepLinear
-from fatelib.linear.quadratic import Loss, product
 
 __all__ = ["Descent"]
 
@@ -37,7 +38,11 @@ class Weights(NamedTuple):
     shrink: Array  # what weight decay has left of the part of W_1 that the data never see
 
 
-class Descent(LinearIteration):
+# Of every hidden weight, what is held back as ``(left, right)``.
+_Factors = tuple[tuple[Array, ...], ...]
+
+
+class Descent(LinearIteration[Weights]):
     """Full-network gradient descent, of any depth and from any start."""
 
     loss: Loss
@@ -51,7 +56,7 @@ class Descent(LinearIteration):
         """Number of weight matrices."""
         return self.initial.depth
 
-    def start(self) -> Any:
+    def start(self) -> Weights:
         """Return the initial weights."""
         first, *others = self.initial.weights
         first = self.loss.project(first)
@@ -61,21 +66,21 @@ class Descent(LinearIteration):
             jnp.ones((), first.dtype),
         )
 
-    def coordinates(self, state: Any) -> Array:
+    def coordinates(self, state: Weights) -> Array:
         """Return W_1 ... W_L in the coordinates of the loss."""
         return _suffixes(state)[0]
 
-    def norms2(self, state: Any) -> tuple[Array, Array]:
+    def norms2(self, state: Weights) -> tuple[Array, Array]:
         """Return the squared norms of the unseen part of the map and of all weights."""
         first = self.initial.weights[0]
         start = self.loss.project(first)
         rest = _suffixes(state)[1]
-        outside = state.shrink * (product(first, rest) - self.loss.lift(product(start, rest)))
+        outside = state.shrink * (matmul(first, rest) - self.loss.lift(matmul(start, rest)))
         squares = sum(jnp.sum(weight**2) for weight in (*state.hidden, state.last))
         squares += state.shrink**2 * (jnp.sum(first**2) - jnp.sum(start**2))
         return jnp.sum(outside**2), squares
 
-    def network(self, state: Any) -> DeepLinear:
+    def network(self, state: Weights) -> DeepLinear:
         """Return the network in its original coordinates."""
         weights: tuple[Array, ...] = (*state.hidden, state.last[:, None])
         first, *others = weights
@@ -83,13 +88,17 @@ class Descent(LinearIteration):
         unseen = initial - self.loss.lift(self.loss.project(initial))
         return DeepLinear((state.shrink * unseen + self.loss.lift(first), *others))
 
-    def advance(self, state: Any, length: int, rate: Callable[[Any], Array], decay: Array) -> Any:
+    def advance(
+        self, state: Weights, length: int, rate: Callable[[ArrayLike], Array], decay: Array
+    ) -> Weights:
         """Take the steps, and write their outer products into the weights at once.
 
         In between, a hidden weight is ``scale * weight - left.T @ right``.
         """
 
-        def step(j: Any, carry: Any) -> Any:
+        def step(
+            j: ArrayLike, carry: tuple[_Factors, Array, Array]
+        ) -> tuple[_Factors, Array, Array]:
             factors, last, scale = carry
             eta = rate(j)
             keep = 1 - eta * decay
@@ -98,16 +107,14 @@ class Descent(LinearIteration):
                 reversed(state.hidden), reversed(factors), strict=True
             ):
                 x = suffixes[-1]
-                suffixes.append(scale * product(weight, x) - product(product(right, x), left))
+                suffixes.append(scale * matmul(weight, x) - matmul(matmul(right, x), left))
             gradient = self.loss.gradient(suffixes.pop())
             grown = []
             for weight, (left, right) in zip(state.hidden, factors, strict=True):
                 grown.append(
                     ((keep * left).at[j].set(eta * gradient), right.at[j].set(suffixes.pop()))
                 )
-                gradient = scale * product(gradient, weight) - product(
-                    product(left, gradient), right
-                )
+                gradient = scale * matmul(gradient, weight) - matmul(matmul(left, gradient), right)
             return tuple(grown), keep * last - eta * gradient, keep * scale
 
         factors = tuple(
@@ -117,7 +124,7 @@ class Descent(LinearIteration):
         carry = (factors, state.last, jnp.ones((), decay.dtype))
         factors, last, scale = jax.lax.fori_loop(0, length, step, carry)
         hidden = tuple(
-            scale * weight - product(left.T, right)
+            scale * weight - matmul(left.T, right)
             for weight, (left, right) in zip(state.hidden, factors, strict=True)
         )
         return Weights(hidden, last, scale * state.shrink)
@@ -127,5 +134,5 @@ def _suffixes(state: Weights) -> list[Array]:
     """Return W_1...W_L (in coordinates), W_2...W_L, ..., W_L and 1, as vectors."""
     products = [jnp.ones(1, state.last.dtype), state.last]
     for weight in reversed(state.hidden):
-        products.append(product(weight, products[-1]))
+        products.append(matmul(weight, products[-1]))
     return products[::-1]

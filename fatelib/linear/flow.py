@@ -22,9 +22,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from fatelib.iteration import History
+from fatelib.descent.loop import History, repeat_last, threshold
+from fatelib.descent.options import Options
+from fatelib.descent.quadratic import Loss
 from fatelib.linear.network import DeepLinear
-from fatelib.linear.quadratic import Loss
 from fatelib.linear.spectral import RankOne
 from fatelib.theory import fine_tuning_scale_from_norms
 
@@ -35,15 +36,16 @@ def flow(
     loss: Loss,
     initial: RankOne,
     rate: Array,
-    tolerance: Array,
-    decay: Array,
-    steps: int,
-    record_every: int,
-    observe: Callable[[DeepLinear], Any] | None,
+    options: Options,
 ) -> tuple[DeepLinear, History]:
-    """Follow gradient flow for the time ``rate * steps``."""
+    """Follow gradient flow for the time ``rate * steps``.
+
+    The solver counts time in steps: in its own unit even squares of the velocity may overflow.
+    """
     import diffrax  # only here: the other engines do without it
 
+    steps, decay, observe = options.steps, jnp.asarray(options.weight_decay), options.observe
+    tolerance = threshold(options, loss.excess(loss.zero) + loss.minimum)
     depth, beta = len(initial.scales) + 1, jnp.prod(initial.scales) * initial.direction
     start = loss.project(beta)
     unseen = beta - loss.lift(start)
@@ -57,7 +59,7 @@ def flow(
         # The smallest numbers must not divide zero by zero.
         along = jnp.sum(beta * gradient) / jnp.maximum(norm2, jnp.finfo(norm2.dtype).tiny)
         radial = (depth - 1) * factor * along + depth * decay
-        return -factor * gradient - radial * beta, -radial * scale
+        return -rate * (factor * gradient + radial * beta), -rate * radial * scale
 
     def whole(state: tuple[Array, Array]) -> DeepLinear:
         return _balanced(initial, state[1] * unseen + loss.lift(state[0]))
@@ -76,26 +78,35 @@ def flow(
         )
 
     def record(time: Any, state: tuple[Array, Array], _: Any) -> Any:
-        return time / rate, excess(state) + loss.minimum, observe and observe(whole(state))
+        seen = None if observe is None else observe(whole(state))
+        seen = jax.tree.map(lambda value: jnp.asarray(value, jnp.result_type(value, rate)), seen)
+        return jnp.asarray(time, rate.dtype), excess(state) + loss.minimum, seen
 
     precision = float(jnp.finfo(rate.dtype).eps) ** 0.7
+    record_every = min(options.record_every, max(steps, 1))
     records = -(-steps // record_every) + 1
-    places = jnp.minimum(jnp.arange(records) * record_every, steps)
+    places = jnp.minimum(jnp.arange(records) * record_every, steps).astype(rate.dtype)
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(velocity),
         diffrax.Tsit5(),
-        t0=0.0 * rate,
-        t1=rate * steps,
+        t0=jnp.zeros((), rate.dtype),
+        t1=jnp.asarray(steps, rate.dtype),
         dt0=None,
         y0=(start, jnp.ones((), rate.dtype)),
         saveat=diffrax.SaveAt(
             subs=[
-                diffrax.SubSaveAt(ts=rate * places, fn=record),
+                diffrax.SubSaveAt(ts=places, fn=record),
                 diffrax.SubSaveAt(t1=True, fn=lambda time, state, _: (time, state)),
             ]
         ),
         # Relative to the size of each coordinate, so that a small start is followed as well.
-        stepsize_controller=diffrax.PIDController(rtol=precision, atol=precision**3),
+        # A velocity that is not finite has no step that is small enough: that must end.
+        stepsize_controller=diffrax.PIDController(
+            rtol=precision,
+            atol=precision**3,
+            dtmin=float(jnp.finfo(rate.dtype).tiny),
+            force_dtmin=False,
+        ),
         event=diffrax.Event(lambda t, y, args, **_: finished(y)),
         max_steps=None,
         adjoint=diffrax.ForwardMode(),
@@ -104,23 +115,25 @@ def flow(
     series, (time, state) = solution.ys
     time, state = time[0], jax.tree.map(lambda value: value[0], state)
     # After the stop diffrax saves infinities.
-    seen = rate * places <= time
-    at, losses, observed = jax.tree.map(
-        lambda value: jnp.where(seen.reshape(-1, *[1] * (value.ndim - 1)), value, jnp.nan), series
-    )
-    diverged = ~jnp.isfinite(excess(state))
+    # A start that is finished is not saved at all.
+    first = record(0, (start, jnp.ones((), rate.dtype)), None)
+    series = jax.tree.map(lambda column, value: column.at[0].set(value), series, first)
+    at, losses, observed = repeat_last(series, jnp.sum(places <= time))
+    # A solver that gives up stops before the time asked for, with weights that are finite.
+    diverged = ~diffrax.is_okay(solution.result) | ~jnp.isfinite(excess(state))
     history = History(
         at,
         losses,
         observed,
-        steps_taken=jnp.minimum(jnp.ceil(time / rate), steps).astype(int),
+        steps_taken=jnp.minimum(jnp.ceil(time), steps).astype(int),
         converged=finished(state) & ~diverged,
         diverged=diverged,
         learning_rate=rate,
         minimum=loss.minimum,
         engine="flow",
     )
-    return whole(state), history
+    network = jax.tree.map(lambda weight: jnp.where(diverged, jnp.nan, weight), whole(state))
+    return network, history
 
 
 def limit(

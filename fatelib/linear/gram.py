@@ -16,14 +16,17 @@ so are the weights, which follow from the same factors.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, ArrayLike
 
+from fatelib.descent.precision import matmul
+from fatelib.descent.quadratic import Loss
 from fatelib.linear.descent import Descent, Weights
-from fatelib.linear.quadratic import product
+from fatelib.linear.iteration import LinearIteration
+from fatelib.linear.network import DeepLinear
 
 __all__ = ["Gram"]
 
@@ -35,44 +38,59 @@ class _State(NamedTuple):
     square: Array  # s
 
 
-class Gram(Descent):
+class Gram(LinearIteration[_State]):
     """Gradient descent on a two-layer network through the Gram matrix of its first layer."""
 
+    loss: Loss
+    initial: DeepLinear
     engine: ClassVar[str] = "gram"
+    block: ClassVar[int] = Descent.block
 
-    def start(self) -> Any:
+    @property
+    def depth(self) -> int:
+        """Number of weight matrices."""
+        return self.initial.depth
+
+    @property
+    def _plain(self) -> Descent:
+        """The descent on the same weights without their products."""
+        return Descent(self.loss, self.initial)
+
+    def start(self) -> _State:
         """Return the initial weights and their products."""
-        weights = super().start()
+        weights = self._plain.start()
         (first,), last = weights.hidden, weights.last
-        return _State(weights, product(first, first.T), product(first, last), jnp.sum(last**2))
+        return _State(weights, matmul(first, first.T), matmul(first, last), jnp.sum(last**2))
 
-    def coordinates(self, state: Any) -> Array:
+    def coordinates(self, state: _State) -> Array:
         """Return W_1 w_2 in the coordinates of the loss."""
         return state.beta
 
-    def norms2(self, state: Any) -> tuple[Array, Array]:
+    def norms2(self, state: _State) -> tuple[Array, Array]:
         """Return the squared norms of the unseen part of the map and of all weights."""
-        return super().norms2(state.weights)
+        return self._plain.norms2(state.weights)
 
-    def network(self, state: Any) -> Any:
+    def network(self, state: _State) -> DeepLinear:
         """Return the network in its original coordinates."""
-        return super().network(state.weights)
+        return self._plain.network(state.weights)
 
-    def advance(self, state: Any, length: int, rate: Callable[[Any], Array], decay: Array) -> Any:
+    def advance(
+        self, state: _State, length: int, rate: Callable[[ArrayLike], Array], decay: Array
+    ) -> _State:
         """Take the steps, and write their products into the Gram matrix and the weights at once.
 
         In between M is ``scale**2 * gram - G.T @ K @ Q - Q.T @ K @ G`` with the factors as rows
         and on the diagonal of K what the decay of later steps has left of them.
         """
 
-        def step(j: Any, carry: Any) -> Any:
+        def step(j: ArrayLike, carry: tuple[Array, ...]) -> tuple[Array, ...]:
             gradients, pulls, kept, beta, square, scale = carry
             eta = rate(j)
             keep = 1 - eta * decay
             gradient = self.loss.gradient(beta)
-            image = scale**2 * product(state.gram, gradient)
-            image -= product(kept**2 * product(pulls, gradient), gradients)
-            image -= product(kept**2 * product(gradients, gradient), pulls)
+            image = scale**2 * matmul(state.gram, gradient)
+            image -= matmul(kept**2 * matmul(pulls, gradient), gradients)
+            image -= matmul(kept**2 * matmul(gradients, gradient), pulls)
             slope = jnp.sum(beta * gradient)
             pull = eta * keep * beta - (0.5 * eta**2 * square) * gradient
             beta = keep**2 * beta - (eta * keep) * (image + square * gradient)
@@ -85,13 +103,17 @@ class Gram(Descent):
         none = jnp.zeros((length, len(state.beta)), decay.dtype)
         one = jnp.ones((), decay.dtype)
         carry = (none, none, none[:, 0], state.beta, state.square, one)
-        gradients, pulls, kept, beta, square, scale = jax.lax.fori_loop(0, length, step, carry)
-        half = product(gradients.T, (kept**2)[:, None] * pulls)
+        gradients, pulls, kept, _, _, scale = jax.lax.fori_loop(0, length, step, carry)
+        half = matmul(gradients.T, (kept**2)[:, None] * pulls)
         gram = scale**2 * state.gram - half - half.T
         rates = rate(jnp.arange(length))
-        return _State(self._weights(state, gradients, rates, 1 - rates * decay), gram, beta, square)
+        weights = self._weights(state, gradients, rates, 1 - rates * decay)
+        # From the weights themselves, so that rounding does not part the two: a map much smaller
+        # than the weights would drown in it.
+        (first,), last = weights.hidden, weights.last
+        return _State(weights, gram, matmul(first, last), jnp.sum(last**2))
 
-    def _weights(self, state: Any, gradients: Array, rates: Array, keeps: Array) -> Weights:
+    def _weights(self, state: _State, gradients: Array, rates: Array, keeps: Array) -> Weights:
         """Replay the block on the weights, given its gradients.
 
         At any step W_1 is ``scale * first - sum_i rates_i kept_i gradients_i outputs_i^T`` over the
@@ -99,17 +121,17 @@ class Gram(Descent):
         steps has left: one recurrence without products of size d^2.
         """
         (first,), last, shrink = state.weights
-        images = product(gradients, first)
-        overlaps = product(gradients, gradients.T)
+        images = matmul(gradients, first)
+        overlaps = matmul(gradients, gradients.T)
 
-        def step(j: Any, carry: Any) -> Any:
+        def step(j: ArrayLike, carry: tuple[Array, ...]) -> tuple[Array, ...]:
             outputs, kept, scale, output = carry
-            back = scale * images[j] - product(rates * kept * overlaps[j], outputs)
+            back = scale * images[j] - matmul(rates * kept * overlaps[j], outputs)
             outputs, kept = outputs.at[j].set(output), (keeps[j] * kept).at[j].set(1)
             return outputs, kept, keeps[j] * scale, keeps[j] * output - rates[j] * back
 
         outputs = jnp.zeros((len(rates), len(last)), rates.dtype)
         carry = (outputs, jnp.zeros_like(rates), jnp.ones((), rates.dtype), last)
         outputs, kept, scale, last = jax.lax.fori_loop(0, len(rates), step, carry)
-        first = scale * first - product(gradients.T, (rates * kept)[:, None] * outputs)
+        first = scale * first - matmul(gradients.T, (rates * kept)[:, None] * outputs)
         return Weights((first,), last, scale * shrink)

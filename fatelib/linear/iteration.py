@@ -5,20 +5,20 @@ linear map that a state stands for, and the balance of this loss with weight dec
 """
 
 from abc import abstractmethod
-from typing import Any
+from typing import Generic
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from fatelib.iteration import Iteration
+from fatelib.descent.loop import Iteration, State
+from fatelib.descent.quadratic import Loss
 from fatelib.linear.network import DeepLinear
-from fatelib.linear.quadratic import Loss
 
 __all__ = ["LinearIteration"]
 
 
-class LinearIteration(Iteration):
+class LinearIteration(Iteration[State, DeepLinear], Generic[State]):
     """Gradient descent on a state that stands for a linear network.
 
     Attributes:
@@ -33,15 +33,15 @@ class LinearIteration(Iteration):
         """Number of weight matrices."""
 
     @abstractmethod
-    def coordinates(self, state: Any) -> Array:
+    def coordinates(self, state: State) -> Array:
         """Return the linear map in the coordinates of the loss."""
 
     @abstractmethod
-    def norms2(self, state: Any) -> tuple[Array, Array]:
+    def norms2(self, state: State) -> tuple[Array, Array]:
         """Return squared norms: of the map's part that the loss never sees, of all weights."""
 
     @abstractmethod
-    def network(self, state: Any) -> DeepLinear:
+    def network(self, state: State) -> DeepLinear:
         """Return the network in this state."""
 
     @property
@@ -54,11 +54,11 @@ class LinearIteration(Iteration):
         """How far above the minimum the loss of the zero network is."""
         return self.loss.excess(self.loss.zero)
 
-    def excess(self, state: Any) -> Array:
+    def excess(self, state: State) -> Array:
         """Return the loss above its minimum."""
         return self.loss.excess(self.coordinates(state))
 
-    def stationary(self, state: Any, tolerance: Array, decay: Array) -> Array:
+    def stationary(self, state: State, tolerance: Array, decay: Array) -> Array:
         """Whether data and weight decay are in balance, or the decay has won."""
         loss, depth = self.loss, self.depth
         beta = self.coordinates(state)

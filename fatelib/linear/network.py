@@ -3,7 +3,6 @@
 from itertools import pairwise
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,18 +11,24 @@ from jaxtyping import Array, ArrayLike, Float
 from fatelib.arguments import (
     AT_LEAST_0,
     FINITE,
+    as_floats,
     check,
     check_count,
     check_key,
     check_type,
     float_type,
 )
-from fatelib.linear.quadratic import product
+from fatelib.descent.precision import matmul, rounding
+from fatelib.family import Network, Regression
+from fatelib.linear.bidiagonal import Bidiagonal
 
 __all__ = ["DeepLinear", "alignment", "effective_rank", "truncate"]
 
+# Share of the largest singular value of the feature map below which features count as absent.
+_ABSENT = 1e-3
 
-class DeepLinear(eqx.Module):
+
+class DeepLinear(Network):
     r"""A deep linear network.
 
     .. math:: f(x) = x W_1 W_2 \cdots W_L
@@ -89,7 +94,8 @@ class DeepLinear(eqx.Module):
             The network; its dtype is that of `scale`, float32 by default.
 
         Raises:
-            ValueError: d, depth or width below 1, or a negative scale.
+            ValueError: d, depth or width below 1, a width without a hidden layer, or a negative
+                scale.
             TypeError: `key` is not a random key.
 
         Source:
@@ -102,10 +108,10 @@ class DeepLinear(eqx.Module):
             [(20, 8), (8, 8), (8, 1)]
         """
         check_key("key", key)
-        width = d if width is None else width
-        for name, value in (("d", d), ("depth", depth), ("width", width)):
-            check_count(name, value)
-        d, depth, width = int(d), int(depth), int(width)
+        d, depth = check_count("d", d), check_count("depth", depth)
+        if depth == 1 and width is not None:
+            raise ValueError(f"width has no effect at depth 1, without a hidden layer; got {width}")
+        width = d if width is None else check_count("width", width)
         check("scale", scale, *AT_LEAST_0, shape=())
         dtype = float_type(scale)
         sizes = [d] + [width] * (depth - 1) + [1]
@@ -147,21 +153,26 @@ class DeepLinear(eqx.Module):
             >>> [weight.tolist() for weight in network.weights]
             [[[0.0], [2.0]], [[2.0]], [[2.0]]]
         """
-        check_count("depth", depth)
+        depth = check_count("depth", depth)
         _check_vector("beta", beta)
-        beta = jnp.asarray(beta, float_type(beta))
+        (beta,) = as_floats(beta)
         # Scaled to its largest entry first: the squares of huge or tiny ones leave float32.
         largest = jnp.max(jnp.abs(beta))
         unit = beta / jnp.where(largest > 0, largest, 1)
         length = jnp.linalg.norm(unit)
         size = (largest * length) ** (1 / depth)
         first = unit * (size / jnp.where(length > 0, length, 1))
-        return cls((first[:, None], *[size[None, None]] * (int(depth) - 1)))
+        return cls((first[:, None], *[size[None, None]] * (depth - 1)))
 
     @property
     def depth(self) -> int:
         """Number of weight matrices L."""
         return len(self.weights)
+
+    @property
+    def d(self) -> int:
+        """Dimension of the inputs."""
+        return self.weights[0].shape[0]
 
     def __call__(self, x: Float[Array, " d"]) -> Float[Array, ""]:
         """Return the output for one input (d,); a batch is ``X @ network.end_to_end()``."""
@@ -172,9 +183,9 @@ class DeepLinear(eqx.Module):
                 f"x must be one input ({d},); for a batch X (n, {d}) use "
                 f"X @ network.end_to_end(); got shape {np.shape(x)}"
             )
-        x = jnp.asarray(x, float_type(x))
+        (x,) = as_floats(x)
         for weight in self.weights:
-            x = product(x, weight)
+            x = matmul(x, weight)
         return x[0]
 
     def end_to_end(self) -> Float[Array, " d"]:
@@ -187,23 +198,164 @@ class DeepLinear(eqx.Module):
         """
         beta = self.weights[-1][:, 0]
         for weight in reversed(self.weights[:-1]):
-            beta = product(weight, beta)
+            beta = matmul(weight, beta)
         return beta
 
-    def features(self) -> Float[Array, "d h"]:
-        r"""Return the map to the last hidden layer, :math:`W_1 \cdots W_{L-1}`, (d, h).
+    def feature_map(self) -> Float[Array, "d h"]:
+        r"""Return the map to the last hidden layer, :math:`F = W_1 \cdots W_{L-1}`, (d, h).
 
         For depth 1 the features are the inputs: the identity.
 
         Example:
             >>> import jax.numpy as jnp
-            >>> DeepLinear((2 * jnp.eye(2), jnp.ones((2, 1)))).features().tolist()
+            >>> DeepLinear((2 * jnp.eye(2), jnp.ones((2, 1)))).feature_map().tolist()
             [[2.0, 0.0], [0.0, 2.0]]
         """
         features = jnp.eye(self.weights[0].shape[0], dtype=self.weights[0].dtype)
         for layer, weight in enumerate(self.weights[:-1]):
-            features = product(features, weight) if layer else weight
+            features = matmul(features, weight) if layer else weight
         return features
+
+    def features(self, X: Float[ArrayLike, "n d"] | Bidiagonal) -> Float[Array, "n h"]:
+        r"""Return the features :math:`X W_1 \cdots W_{L-1}` of inputs, (n, h).
+
+        Args:
+            X: Inputs, (n, d), as an array or bidiagonal.
+
+        Returns:
+            The features, (n, h); their rows are those of X.
+
+        Raises:
+            TypeError: `X` is not numeric.
+            ValueError: `X` is not finite or has other columns.
+
+        Source:
+            Section 3 of Tahir et al. (2025).
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> X = jnp.array([[1.0, 3.0]])
+            >>> DeepLinear((2 * jnp.eye(2), jnp.ones((2, 1)))).features(X).tolist()
+            [[2.0, 6.0]]
+        """
+        return self._times(X, self.feature_map())
+
+    def outputs(self, X: Float[ArrayLike, "n d"] | Bidiagonal) -> Float[Array, " n"]:
+        r"""Return the outputs :math:`X W_1 \cdots W_L` for inputs, (n,).
+
+        Args:
+            X: Inputs, (n, d), as an array or bidiagonal.
+
+        Returns:
+            The outputs, (n,).
+
+        Raises:
+            TypeError: `X` is not numeric.
+            ValueError: `X` is not finite or has other columns.
+
+        Source:
+            Section 3 of Tahir et al. (2025).
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> X = jnp.array([[1.0, 3.0]])
+            >>> DeepLinear((2 * jnp.eye(2), jnp.ones((2, 1)))).outputs(X).tolist()
+            [8.0]
+        """
+        return self._times(X, self.end_to_end())
+
+    def with_last_layer(self, last: Float[Array, " h"]) -> "DeepLinear":
+        r"""Return the network with another last layer, :math:`W_L = \text{last}`.
+
+        Args:
+            last: What multiplies the features, (h,).
+
+        Returns:
+            The network with the same features.
+
+        Raises:
+            TypeError: `last` is not numeric.
+            ValueError: `last` is not finite or has another length.
+
+        Source:
+            Section 3 of Tahir et al. (2025).
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> network = DeepLinear((2 * jnp.eye(2), jnp.ones((2, 1))))
+            >>> network.with_last_layer(jnp.array([1.0, 0.0])).end_to_end().tolist()
+            [2.0, 0.0]
+        """
+        check("last", last, *FINITE, shape=(len(self.weights[-1]),))
+        (last,) = as_floats(last)
+        return DeepLinear((*self.weights[:-1], last[:, None]))
+
+    def loss(self, X: Array | Bidiagonal, y: Float[Array, " n"]) -> Float[Array, ""]:
+        """Return the mean squared error on a data set.
+
+        Args:
+            X: Inputs, (n, d), as an array or bidiagonal.
+            y: Labels, (n,).
+
+        Returns:
+            The loss, a number.
+
+        Raises:
+            ValueError: `X` is not finite or has other columns.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> network = DeepLinear((2 * jnp.eye(2), jnp.ones((2, 1))))
+            >>> float(network.loss(jnp.eye(2), jnp.zeros(2)))
+            4.0
+        """
+        samples = X.samples if isinstance(X, Bidiagonal) else len(y)
+        return jnp.sum((self.outputs(X) - y) ** 2) / samples
+
+    def regression(
+        self, X: Array | Bidiagonal, cutoff: ArrayLike | None, engine: str
+    ) -> Regression:
+        """Return the regression on the features, in the singular basis of the feature map.
+
+        Args:
+            X: Inputs, (n, d), as an array or bidiagonal.
+            cutoff: Relative to the largest singular value of the feature map, a number; None for
+                0.001.
+            engine: The engine that fits the last layer; they all take the same features.
+
+        Returns:
+            The regression.
+
+        Raises:
+            ValueError: `X` is not finite or has other columns.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> network = DeepLinear((jnp.diag(jnp.array([1.0, 1e-5])), jnp.ones((2, 1))))
+            >>> abs(network.regression(jnp.eye(2), None, "limit").Z).tolist()
+            [[1.0, 0.0], [0.0, 0.0]]
+        """
+        features = self.feature_map()
+        U, S, basis = jnp.linalg.svd(features, full_matrices=False)
+        share = jnp.asarray(_ABSENT if cutoff is None else cutoff, S.dtype)
+        S = jnp.where(jnp.maximum(share, rounding(features)) * S[0] < S, S, 0)
+        samples = X.samples if isinstance(X, Bidiagonal) else len(X)
+        none = jnp.zeros((), S.dtype)
+        return Regression(
+            self._times(X, U * S[None, :]), samples, none, lambda last: matmul(last, basis), 1.0
+        )
+
+    def _times(self, X: Any, right: Array) -> Array:
+        """Return X times a vector (d,) or a matrix (d, h)."""
+        bidiagonal = isinstance(X, Bidiagonal)
+        if not bidiagonal:
+            check("X", X, *FINITE)
+        if np.shape(X)[1:] != (self.d,):
+            raise ValueError(f"X must be (n, {self.d}), a sample in each row; got {np.shape(X)}")
+        if bidiagonal:
+            return jax.vmap(X.__matmul__, 1, 1)(right) if right.ndim > 1 else X @ right
+        (X,) = as_floats(X, like=self.weights)
+        return matmul(X, right)
 
     def balancedness(self) -> tuple[Float[Array, "_ _"], ...]:
         r"""Return the L - 1 matrices, (h, h), that gradient flow conserves.
@@ -221,7 +373,7 @@ class DeepLinear(eqx.Module):
             >>> [D.tolist() for D in DeepLinear.balanced(jnp.array([0.0, 4.0])).balancedness()]
             [[[0.0]]]
         """
-        return tuple(product(W.T, W) - product(V, V.T) for W, V in pairwise(self.weights))
+        return tuple(matmul(W.T, W) - matmul(V, V.T) for W, V in pairwise(self.weights))
 
 
 def effective_rank(matrix: Float[Array, "_ _"]) -> Float[Array, ""]:
@@ -252,7 +404,7 @@ def effective_rank(matrix: Float[Array, "_ _"]) -> Float[Array, ""]:
     check("matrix", matrix, *FINITE)
     if np.ndim(matrix) != 2 or 0 in np.shape(matrix):
         raise ValueError(f"matrix must be a matrix, not empty; got shape {np.shape(matrix)}")
-    matrix = jnp.asarray(matrix, float_type(matrix))
+    (matrix,) = as_floats(matrix)
     singular_values = jnp.linalg.svd(matrix, compute_uv=False)
     shares = singular_values / jnp.sum(singular_values)
     return jnp.exp(jnp.sum(jax.scipy.special.entr(shares)))
@@ -289,11 +441,11 @@ def alignment(network: DeepLinear, beta: Float[Array, " d"]) -> Float[Array, ""]
     d = network.weights[0].shape[0]
     check("beta", beta, *FINITE, shape=(d,))
     check("beta", beta, lambda b: b.any(), "a direction, not zero")
-    beta = jnp.asarray(beta, float_type(beta))
-    features = network.features()
+    (beta,) = as_floats(beta)
+    features = network.feature_map()
     # Scaled to its largest entry first: the squares of a tiny network would underflow.
     features = features / jnp.max(jnp.abs(features))
-    along = product(beta / jnp.linalg.norm(beta), features)
+    along = matmul(beta / jnp.linalg.norm(beta), features)
     return jnp.sum(along**2) / jnp.sum(features**2)
 
 
@@ -326,7 +478,7 @@ def truncate(network: DeepLinear, rank: int) -> DeepLinear:
         [(8, 2), (2, 1)]
     """
     check_type("network", network, DeepLinear, "a DeepLinear")
-    features = network.features()
+    features = network.feature_map()
     largest = min(features.shape)
     accepted = f"an integer from 1 to {largest}"
     check(
@@ -334,7 +486,7 @@ def truncate(network: DeepLinear, rank: int) -> DeepLinear:
     )
     rank = int(rank)
     U, S, Vt = jnp.linalg.svd(features, full_matrices=False)
-    last = product(Vt[:rank], network.weights[-1])
+    last = matmul(Vt[:rank], network.weights[-1])
     return DeepLinear((U[:, :rank] * S[None, :rank], last))
 
 

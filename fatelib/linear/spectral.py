@@ -12,22 +12,25 @@ decay included. With :math:`\beta = C u`, :math:`C = \prod_l c_l`, and the gradi
     u \leftarrow (1 - \eta \, \text{decay}) u - \eta C G, \qquad
     c_l \leftarrow (1 - \eta \, \text{decay}) c_l - \eta \, (u \cdot G) \prod_{j \ne l} c_j .
 
-Pretraining from a small scale ends in this form (`fatelib.linear.network.alignment` measures how
+Pretraining from a small scale ends in this form (`fatelib.linear.alignment` measures how
 nearly), and G costs O(min(n, d)) in the singular basis of the inputs or for bidiagonal inputs.
 """
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from itertools import accumulate
+from operator import mul
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, ArrayLike, Bool, Float
 
+from fatelib.descent.precision import matmul
+from fatelib.descent.quadratic import Loss
 from fatelib.linear.iteration import LinearIteration
 from fatelib.linear.network import DeepLinear
-from fatelib.linear.quadratic import Loss, product
 
 __all__ = ["RankOne", "Spectral"]
 
@@ -70,19 +73,19 @@ class RankOne(eqx.Module):
             return cls(first[:, 0], none, (), jnp.zeros((), first.dtype))
         # Two power iterations from the longest row: one gives it exactly where the rank is one.
         frame = unit(first[jnp.argmax(jnp.max(jnp.abs(first), axis=1))])
-        frame = unit(product(unit(product(first, frame)), first))
-        direction = product(first, frame)
+        frame = unit(matmul(unit(matmul(first, frame)), first))
+        direction = matmul(first, frame)
         frames, scales = [frame], []
         remainder = left_out(first, direction[:, None] * frame[None, :])
         for weight in others[:-1]:
-            image = product(frames[-1], weight)
+            image = matmul(frames[-1], weight)
             frame = unit(image)
             scales.append(jnp.sum(image * frame))
             kept = scales[-1] * frames[-1][:, None] * frame[None, :]
             remainder = jnp.maximum(remainder, left_out(weight, kept))
             frames.append(frame)
         last = others[-1][:, 0]
-        scales.append(product(frames[-1], last))
+        scales.append(matmul(frames[-1], last))
         remainder = jnp.maximum(remainder, left_out(last, scales[-1] * frames[-1]))
         return cls(direction, jnp.stack(scales), tuple(frames), remainder)
 
@@ -118,7 +121,7 @@ class _State(NamedTuple):
     shrink: Array  # what weight decay has left of the part of u that the data never see
 
 
-class Spectral(LinearIteration):
+class Spectral(LinearIteration[_State]):
     """Gradient descent on a rank-one network."""
 
     loss: Loss
@@ -131,41 +134,48 @@ class Spectral(LinearIteration):
         """Number of weight matrices."""
         return len(self.initial.scales) + 1
 
-    def start(self) -> Any:
+    def start(self) -> _State:
         """Return the initial state."""
         direction = self.initial.direction
         one = jnp.ones((), direction.dtype)
         return _State(self.loss.project(direction), self.initial.scales, one)
 
-    def coordinates(self, state: Any) -> Array:
+    def coordinates(self, state: _State) -> Array:
         """Return the linear map in the coordinates of the loss."""
         return jnp.prod(state.scales) * state.direction
 
-    def norms2(self, state: Any) -> tuple[Array, Array]:
+    def norms2(self, state: _State) -> tuple[Array, Array]:
         """Return the squared norms of the unseen part of the map and of all weights."""
         unseen = state.shrink**2 * jnp.sum(self._unseen() ** 2)
         squares = jnp.sum(state.direction**2) + jnp.sum(state.scales**2) + unseen
         return jnp.prod(state.scales) ** 2 * unseen, squares
 
-    def network(self, state: Any) -> DeepLinear:
+    def network(self, state: _State) -> DeepLinear:
         """Return the network in its original coordinates and frames."""
         direction = state.shrink * self._unseen() + self.loss.lift(state.direction)
         return self.initial.network(direction, state.scales)
 
-    def advance(self, state: Any, length: int, rate: Callable[[Any], Array], decay: Array) -> Any:
+    def advance(
+        self, state: _State, length: int, rate: Callable[[ArrayLike], Array], decay: Array
+    ) -> _State:
         """Take the steps."""
 
-        def step(j: Any, carry: Any) -> Any:
+        def step(
+            j: ArrayLike, carry: tuple[Array, tuple[Array, ...], Array]
+        ) -> tuple[Array, tuple[Array, ...], Array]:
             direction, scales, shrink = carry
             eta = rate(j)
             keep = 1 - eta * decay
-            whole = math.prod(scales, start=jnp.ones_like(eta))
+            one = jnp.ones_like(eta)
+            whole = math.prod(scales, start=one)
             gradient = self.loss.gradient(whole * direction)
-            along = product(direction, gradient)
+            along = matmul(direction, gradient)
             direction = keep * direction - (eta * whole) * gradient
             # Scalars, not an array: every operation on a small array is a loop of its own.
+            before = [one, *accumulate(scales, mul)]
+            after = [one, *accumulate(reversed(scales), mul)][::-1]
             scales = tuple(
-                keep * scale - eta * along * math.prod(scales[:l] + scales[l + 1 :])
+                keep * scale - eta * along * (before[l] * after[l + 1])
                 for l, scale in enumerate(scales)
             )
             return direction, scales, keep * shrink

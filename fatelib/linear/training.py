@@ -1,6 +1,8 @@
 """Training of deep linear networks: one function, whichever engine carries the iterates."""
 
+import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, get_args
 
 import equinox as eqx
@@ -9,20 +11,35 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.arguments import FINITE, check, check_choice, check_samples, check_type, float_type
-from fatelib.iteration import History, check_options, descend, report
+from fatelib.arguments import (
+    ABOVE_0,
+    FINITE,
+    as_floats,
+    check,
+    check_choice,
+    check_entries,
+    read_samples,
+    real,
+)
+from fatelib.descent.last_layer import train_last_layer
+from fatelib.descent.loop import History, descend, report, threshold
+from fatelib.descent.options import LOOP, Options
+from fatelib.descent.precision import matmul
+from fatelib.descent.quadratic import Loss, Quadratic
 from fatelib.linear.bidiagonal import Bidiagonal, BidiagonalLoss
 from fatelib.linear.descent import Descent
 from fatelib.linear.flow import flow, limit
 from fatelib.linear.gram import Gram
+from fatelib.linear.iteration import LinearIteration
 from fatelib.linear.network import DeepLinear
-from fatelib.linear.quadratic import Loss, Quadratic, product
 from fatelib.linear.spectral import RankOne, Spectral
 from fatelib.linear.stability import safe_rate
 
 __all__ = ["Engine", "pretrain", "train"]
 
 Engine = Literal["auto", "descent", "gram", "spectral", "flow", "limit"]
+# Engines that train one direction of the inputs.
+ONE_DIRECTION = ("spectral", "flow", "limit")
 
 # Share of a matrix that a rank-one engine may leave out, and of its square in imbalance.
 _RANK_ONE = 1e-3
@@ -36,11 +53,12 @@ def train(
     *,
     engine: str = "auto",
     learning_rate: ArrayLike | None = None,
-    steps: int = 10_000,
-    tolerance: ArrayLike = 1e-6,
+    steps: int | None = None,
+    tolerance: ArrayLike | None = None,
+    absolute_tolerance: ArrayLike | None = None,
     weight_decay: ArrayLike = 0.0,
-    layers: Literal["all", "last"] = "all",
-    record_every: int = 100,
+    layers: str = "all",
+    record_every: int | None = None,
     observe: Callable[[DeepLinear], Any] | None = None,
 ) -> tuple[DeepLinear, History]:
     r"""Train a deep linear network by full-batch gradient descent, or by gradient flow.
@@ -69,7 +87,8 @@ def train(
     then dropped); balanced: the squared sizes of the layers differ by no more than one per cent.
 
     In float32, besides what the tolerance leaves: rounding moves the end by at most about
-    :math:`2^{-24} (n + d) \|y\|` over the least singular value of X, with ``gram`` by
+    :math:`2^{-24} (n + d) (\|y\| + \kappa \|r\|)` over the least singular value of X, with its
+    condition :math:`\kappa` and the residual r of least squares; with ``gram`` by
     :math:`2^{-24} \|\beta\|` more for every step, with ``flow`` by a relative 1.5e-5 more; steps
     below half a unit in the last place are lost, so that training stalls where the gradient in
     :math:`\beta` is :math:`2^{-24} \|\beta\|^{2/L - 1} / \eta`. The part of :math:`\beta` that the
@@ -95,17 +114,20 @@ def train(
         y: Labels, (n,). Inputs and labels must be finite and at most 1e15 in size.
         engine: How to get there; `History.engine` names the choice of ``auto``.
         learning_rate: Step size, a number; by default the one above.
-        steps: The most steps to take.
-        tolerance: A number: stop when the loss is this close to its minimum. With weight decay:
+        steps: The most steps to take; by default 10,000.
+        tolerance: A number: stop when the loss is this close to its minimum, as a share of the loss
+            of the zero network, :math:`\|y\|^2 / n`; by default 1e-6. With weight decay:
             when the loss plus the ridge penalty :math:`\tfrac p2 \|\beta\|^2` is, by the bound
             :math:`\|G + p \beta\|^2 / \min(2 p, 1)`, where G is the gradient of the loss in
             :math:`\beta` and :math:`p = \text{decay} \, \|\beta\|^{2/L - 2}` (the force vanishes at
             every stationary point but zero, because the layers balance there); or, once decay is
             bound to take all weights to zero, when :math:`\lambda_{\max} \|\beta\|^2` is (``flow``
             then goes on to the last step).
+        absolute_tolerance: A number: the same in the units of the loss, in place of `tolerance`.
         weight_decay: Coefficient of the decay, in the gradient; a number.
         layers: "all", or "last" to train the last layer alone on frozen features.
-        record_every: Steps between two records; stopping is decided at records only.
+        record_every: Steps between two records, by default 100; stopping is decided at records
+            only.
         observe: A function of the network, recorded along with the loss. Pass the same function
             object to later calls: each new one compiles anew.
 
@@ -113,7 +135,8 @@ def train(
         The trained network and the history.
 
     Raises:
-        ValueError: An argument is impossible, or the network is not what the engine assumes.
+        ValueError: An argument is impossible or has no effect (rate, steps and tolerance of the
+            engine ``limit``), or the network is not what the engine assumes.
         FloatingPointError: The loss is not finite or exceeds its minimum by ten times what the
             start or the zero network does, whichever is larger. Inside `jax.vmap` and `jax.jit`
             nothing can be raised: `History.diverged` is set and the weights are NaN, as they are
@@ -125,12 +148,12 @@ def train(
 
     Example:
         >>> import jax
-        >>> from fatelib.tasks import LinearTasks
+        >>> from fatelib.linear import LinearTasks
         >>> key = jax.random.key(0)
         >>> tasks = LinearTasks.at_angle(key, 20, 0.5)
         >>> X, y = tasks.sample(key, 50)
         >>> network, history = train(DeepLinear.init(key, 20), X, y)
-        >>> bool(history.converged), round(float(tasks.risk(network.end_to_end())), 3)
+        >>> bool(history.converged), round(float(tasks.risk(network)), 3)
         (True, 0.0)
 
         A batch of networks is a vmap away:
@@ -142,9 +165,18 @@ def train(
         >>> histories.converged.tolist()
         [True, True, True]
     """
-    inputs, labels = read_data(network, X, y)
-    options = (learning_rate, steps, tolerance, weight_decay, layers, record_every, observe)
-    return _run(network, inputs, labels, engine, *options)
+    network, inputs, labels = read_data(network, X, y)
+    options = Options.read(
+        learning_rate=learning_rate,
+        steps=steps,
+        tolerance=tolerance,
+        absolute_tolerance=absolute_tolerance,
+        weight_decay=weight_decay,
+        layers=layers,
+        record_every=record_every,
+        observe=observe,
+    )
+    return run(network, inputs, labels, engine, options)
 
 
 def pretrain(
@@ -153,11 +185,12 @@ def pretrain(
     *,
     engine: str = "auto",
     learning_rate: ArrayLike | None = None,
-    steps: int = 10_000,
-    tolerance: ArrayLike = 1e-6,
+    steps: int | None = None,
+    tolerance: ArrayLike | None = None,
+    absolute_tolerance: ArrayLike | None = None,
     weight_decay: ArrayLike = 0.0,
-    layers: Literal["all", "last"] = "all",
-    record_every: int = 100,
+    layers: str = "all",
+    record_every: int | None = None,
     observe: Callable[[DeepLinear], Any] | None = None,
 ) -> tuple[DeepLinear, History]:
     r"""Train a deep linear network on infinitely many noise-free samples of a linear task.
@@ -173,7 +206,8 @@ def pretrain(
         engine: As in `train`.
         learning_rate: As in `train`.
         steps: As in `train`.
-        tolerance: As in `train`.
+        tolerance: As in `train`; the loss of the zero network is :math:`\|\beta\|^2`.
+        absolute_tolerance: As in `train`.
         weight_decay: As in `train`.
         layers: As in `train`.
         record_every: As in `train`.
@@ -194,35 +228,45 @@ def pretrain(
         >>> from fatelib.linear import effective_rank
         >>> network = DeepLinear.init(jax.random.key(0), 20)
         >>> network, history = pretrain(network, jax.numpy.ones(20) / 20**0.5)
-        >>> round(float(effective_rank(network.features())), 2)
+        >>> round(float(effective_rank(network.feature_map())), 2)
         1.0
     """
     _check_network(network)
     d = network.weights[0].shape[0]
     check("beta", beta, *FINITE, shape=(d,))
-    (beta,) = _as_floats(network, beta)
-    options = (learning_rate, steps, tolerance, weight_decay, layers, record_every, observe)
-    return _run(network, None, beta, engine, *options)
+    (beta,) = as_floats(beta, like=network.weights)
+    options = Options.read(
+        learning_rate=learning_rate,
+        steps=steps,
+        tolerance=tolerance,
+        absolute_tolerance=absolute_tolerance,
+        weight_decay=weight_decay,
+        layers=layers,
+        record_every=record_every,
+        observe=observe,
+    )
+    return run(_as_type(network, beta.dtype), None, beta, engine, options)
 
 
-def read_data(network: DeepLinear, X: Any, y: Any) -> tuple[Any, Array]:
-    """Check a data set against a network and bring it to the dtype that both promote to."""
+def read_data(network: DeepLinear, X: Any, y: Any) -> tuple[DeepLinear, Array | Bidiagonal, Array]:
+    """Check a network and a data set, and bring them to the type that all promote to."""
     _check_network(network)
     d = network.weights[0].shape[0]
     if isinstance(X, Bidiagonal):
-        check("X", X.diagonal, *FINITE)
-        check("X", X.upper, *FINITE)
-        check("y", y, *FINITE)
-        if X.columns != d or np.shape(y) != X.shape[:1]:
+        labels = real("y", y)
+        for name, values in (("X", X.diagonal), ("X", X.upper), ("y", labels)):
+            check_entries(name, values)
+        check("X.samples", X.samples, *ABOVE_0, shape=())
+        if X.columns != d or labels.shape != X.shape[:1]:
             raise ValueError(
                 f"X must have {d} columns and y a label for each row of X; "
-                f"got {X.shape} and {np.shape(y)}"
+                f"got {X.shape} and {labels.shape}"
             )
-        _, y = _as_floats(network, X.diagonal, y)
-        return jax.tree.map(lambda part: jnp.asarray(part, y.dtype), X), y
-    check_samples(X, y, d)
-    X, y = _as_floats(network, X, y)
-    return X, y
+        (labels,) = as_floats(labels, like=(X.diagonal, *network.weights))
+        X = jax.tree.map(lambda part: jnp.asarray(part, labels.dtype), X)
+    else:
+        X, labels = read_samples(X, y, d, *network.weights)
+    return _as_type(network, labels.dtype), X, labels
 
 
 def _check_network(network: Any) -> None:
@@ -238,68 +282,52 @@ def _check_network(network: Any) -> None:
         check(f"network: W_{layer}", weight, *FINITE)
 
 
-def _as_floats(network: DeepLinear, *arrays: Any) -> list[Array]:
-    """Bring the data to the floating-point type that they and the weights promote to."""
-    dtype = float_type(*arrays, *network.weights)
-    return [jnp.asarray(array, dtype) for array in arrays]
+def _as_type(network: DeepLinear, dtype: np.dtype) -> DeepLinear:
+    return jax.tree.map(lambda weight: jnp.asarray(weight, dtype), network)
 
 
-def _run(
+def run(
     network: DeepLinear,
     X: Array | Bidiagonal | None,
     y: Array,
     engine: str,
-    learning_rate: Any,
-    steps: int,
-    tolerance: Any,
-    weight_decay: Any,
-    layers: str,
-    record_every: int,
-    observe: Callable[[DeepLinear], Any] | None,
+    options: Options,
 ) -> tuple[DeepLinear, History]:
-    """Check the options, train, and report a divergence or trim the history."""
-    check_options(learning_rate, steps, tolerance, weight_decay, record_every)
-    check_choice("layers", layers, ("all", "last"))
-    check_type("observe", observe, (Callable, type(None)), "a function of the network")
-    dtype = y.dtype
-    network = jax.tree.map(lambda weight: jnp.asarray(weight, dtype), network)
-    engine = _choose(engine, network, X, y, layers, weight_decay)
-    if learning_rate is not None:
-        learning_rate = jnp.asarray(learning_rate, dtype)
-    network, history, stable_rate = _train(
-        network,
-        X,
-        y,
-        engine,
-        learning_rate,
-        jnp.asarray(tolerance, dtype),
-        jnp.asarray(weight_decay, dtype),
-        int(steps),
-        min(int(record_every), max(int(steps), 1)),
-        layers,
-        observe,
-    )
+    """Train on data that `read_data` has read; without X on the population.
+
+    Chooses an engine, and reports a divergence or trims the history.
+    """
+    engine = _choose(engine, network, X, y, options)
+    train = _train_last if options.layers == "last" else partial(_train, engine=engine)
+    network, history, stable_rate = train(network, X, y, options=options.as_arrays(y.dtype))
     return network, report(history, lambda: stable_rate)
 
 
 def _choose(
-    engine: str, network: DeepLinear, X: Any, y: Array, layers: str, weight_decay: Any
+    engine: str,
+    network: DeepLinear,
+    X: Array | Bidiagonal | None,
+    y: Array,
+    options: Options,
 ) -> str:
     """Resolve `auto`, which looks at shapes alone, and refuse what an engine cannot do."""
-    check_choice("engine", engine, get_args(Engine))
+    engine = check_choice("engine", engine, get_args(Engine))
     depth, (d, width) = network.depth, network.weights[0].shape
     if engine == "auto":
-        if layers == "all" and all(1 in weight.shape for weight in network.weights):
-            return "spectral"
+        if options.layers == "last":
+            return "descent"
+        if all(weight.shape[1] == 1 for weight in network.weights):
+            return "spectral"  # between wider layers vectors need not point the same way
         samples = d if X is None else min(X.shape)
-        return "gram" if depth == 2 and layers == "all" and 2 * samples < width else "descent"
-    if layers == "last" and engine != "descent":
+        return "gram" if depth == 2 and 2 * samples < width else "descent"
+    if options.layers == "last" and engine != "descent":
         raise ValueError(f"engine must be 'descent' to train the last layer alone; got {engine!r}")
     if engine == "gram" and depth != 2:
         raise ValueError(f"engine 'gram' must have a network of 2 layers; got {depth}")
     if engine == "limit":
-        check("weight_decay", weight_decay, lambda w: w == 0, "0 for the engine 'limit'")
-    if engine not in ("spectral", "flow", "limit") or isinstance(y, jax.core.Tracer):
+        options.refuse(LOOP, "with the engine 'limit', which takes no steps")
+        check("weight_decay", options.weight_decay, lambda w: w == 0, "0 for the engine 'limit'")
+    if engine not in ONE_DIRECTION or isinstance(y, jax.core.Tracer):
         return engine
     form = jax.jit(RankOne.of)(network)
     if isinstance(form.remainder, jax.core.Tracer):
@@ -323,45 +351,62 @@ def _train(
     X: Array | Bidiagonal | None,
     y: Array,
     engine: str,
-    learning_rate: Array | None,
-    tolerance: Array,
-    decay: Array,
-    steps: int,
-    record_every: int,
-    layers: str,
-    observe: Callable[[DeepLinear], Any] | None,
+    options: Options,
 ) -> tuple[DeepLinear, History, Array]:
     """Set up the loss and its engine, and run it."""
-    frozen = network.weights[:-1] if layers == "last" else ()
-    trained = DeepLinear(network.weights[len(frozen) :])
-    loss = loss_of(X, y, network.features() if frozen else None)
-    safe = safe_rate(trained.weights, loss, decay)
-    rate = safe if learning_rate is None else learning_rate
-
-    def whole(trained: DeepLinear) -> DeepLinear:
-        return DeepLinear((*frozen, *trained.weights))
-
-    watch = None if observe is None else (lambda trained: observe(whole(trained)))
-    loop = (rate, tolerance, decay, steps, record_every, watch)
-    if engine == "descent":
-        network, history = descend(Descent(loss, trained), *loop)
-    elif engine == "gram":
-        network, history = descend(Gram(loss, trained), *loop)
+    loss = loss_of(X, y)
+    safe = safe_rate(network.weights, loss, jnp.asarray(options.weight_decay))
+    rate = safe if options.learning_rate is None else jnp.asarray(options.learning_rate)
+    if engine in ("descent", "gram"):
+        kind: Callable[[Loss, DeepLinear], LinearIteration] = (
+            Descent if engine == "descent" else Gram
+        )
+        trained, history = descend(kind(loss, network), rate, options)
     else:
-        form = RankOne.of(trained)
+        form = RankOne.of(network)
         fits = form.fits(_RANK_ONE)
         if engine == "spectral":
-            network, history = descend(Spectral(loss, form), *loop)
+            trained, history = descend(Spectral(loss, form), rate, options)
         else:
             fits &= form.balanced(_BALANCE)
             if engine == "flow":
-                network, history = flow(loss, form, *loop)
+                trained, history = flow(loss, form, rate, options)
             else:
-                network, history = limit(loss, form, watch)
-        network = jax.tree.map(lambda weight: jnp.where(fits, weight, jnp.nan), network)
+                trained, history = limit(loss, form, options.observe)
+        trained = jax.tree.map(lambda weight: jnp.where(fits, weight, jnp.nan), trained)
         failed = (history.diverged | ~fits, history.converged & fits)
         history = eqx.tree_at(lambda h: (h.diverged, h.converged), history, failed)
-    return whole(network), history, safe
+    if engine not in ("flow", "limit"):
+        borne_out = _within(loss, trained, history, options) | (options.weight_decay > 0)
+        history = eqx.tree_at(lambda h: h.converged, history, history.converged & borne_out)
+    return trained, history, safe
+
+
+@eqx.filter_jit
+def _train_last(
+    network: DeepLinear, X: Array | Bidiagonal | None, y: Array, options: Options
+) -> tuple[DeepLinear, History, Array]:
+    """Train the last layer alone."""
+    loss, observe = loss_of(X, y, network.feature_map()), options.observe
+    if observe is not None:
+        options = dataclasses.replace(
+            options, observe=lambda last: observe(network.with_last_layer(last))
+        )
+    last, history, safe = train_last_layer(loss, network.weights[-1][:, 0], options)
+    return network.with_last_layer(last), history, safe
+
+
+def _within(loss: Loss, network: DeepLinear, history: History, options: Options) -> Array:
+    """Whether the weights as they are returned keep to the tolerance.
+
+    Engines judge by coordinates of their own. Weights much larger than the map that they stand for
+    may round to one that is further off than twice the tolerance and a rounding error of the map at
+    every step.
+    """
+    beta = network.end_to_end()
+    error = jnp.finfo(beta.dtype).eps * (history.steps_taken + len(beta)) * jnp.linalg.norm(beta)
+    tolerance = threshold(options, loss.excess(loss.zero) + loss.minimum)
+    return loss.excess(loss.project(beta)) <= 2 * tolerance + loss.top * error**2
 
 
 def loss_of(X: Array | Bidiagonal | None, y: Array, features: Array | None = None) -> Loss:
@@ -378,5 +423,5 @@ def loss_of(X: Array | Bidiagonal | None, y: Array, features: Array | None = Non
         X = jax.vmap(X.__matmul__, 1, 1)(features)
     else:
         root = y.shape[0] ** 0.5
-        X = X if features is None else product(X, features)
+        X = X if features is None else matmul(X, features)
     return Quadratic.of(X / root, y / root)

@@ -1,5 +1,6 @@
-"""Two-layer ReLU networks: students and teachers, their training, and what their features hold."""
+"""Two-layer ReLU networks: tasks, training, what their features hold, and their diagrams."""
 
+from fatelib.relu.diagram import relu_phase_diagram
 from fatelib.relu.features import (
     FeatureSpectrum,
     Projection,
@@ -36,6 +37,7 @@ __all__ = [
     "nearest_cosine",
     "pretrain",
     "projection",
+    "relu_phase_diagram",
     "step_kernel",
     "train",
 ]

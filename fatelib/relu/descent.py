@@ -19,22 +19,22 @@ products of batches.
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import reduce
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, Generic, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.iteration import Iteration
-from fatelib.linear.quadratic import product
+from fatelib.descent.loop import Iteration, State
+from fatelib.descent.precision import matmul
 from fatelib.relu.kernel import active_and_sine, norms
 from fatelib.relu.network import ReluNetwork, distance2
 
 __all__ = ["Descent", "FewSamples", "Population", "Samples"]
 
 
-class Descent(Iteration):
+class Descent(Iteration[State, ReluNetwork], Generic[State]):
     """Gradient descent on both layers; a loss completes it with its `forces` and its value.
 
     Attributes:
@@ -68,35 +68,16 @@ class Descent(Iteration):
         """Return the loss of the zero network."""
         return self.loss(jax.tree.map(jnp.zeros_like, self.initial))
 
-    def start(self) -> Any:
-        """Return the initial weights."""
-        return self.initial
-
-    def network(self, state: Any) -> ReluNetwork:
-        """Return the weights, which are the state."""
-        network: ReluNetwork = state
-        return network
-
-    def excess(self, state: Any) -> Array:
+    def excess(self, state: State) -> Array:
         """Return the loss."""
         return self.loss(self.network(state))
-
-    def advance(self, state: Any, length: int, rate: Callable[[Any], Array], decay: Array) -> Any:
-        """Take the steps."""
-
-        def step(j: Any, network: ReluNetwork) -> ReluNetwork:
-            eta = rate(j)
-            slope_W, slope_c = self.slopes(network, decay)
-            return ReluNetwork(network.W - eta * slope_W, network.c - eta * slope_c)
-
-        return jax.lax.fori_loop(0, length, step, state)
 
     def slopes(self, network: ReluNetwork, decay: Array) -> tuple[Array, Array]:
         """Return m times the gradient of the loss, and the pull of weight decay."""
         W, c, M = network.W, network.c, self.forces(network)
         return c[:, None] * M + decay * W, jnp.sum(W * M, axis=1) + decay * c
 
-    def stationary(self, state: Any, tolerance: Array, decay: Array) -> Array:
+    def stationary(self, state: State, tolerance: Array, decay: Array) -> Array:
         """Whether data and weight decay are in balance."""
         network = self.network(state)
         slopes2, size = _size(*self.slopes(network, decay)), _size(network.W, network.c)
@@ -115,8 +96,32 @@ class Descent(Iteration):
         return jnp.where(curvature > 0, 1 / jnp.where(curvature > 0, curvature, 1), 1)
 
 
-class Samples(Descent):
-    """The mean squared error on a data set.
+class Plain(Descent[ReluNetwork]):
+    """The steps on the weights themselves: they are the state."""
+
+    def start(self) -> ReluNetwork:
+        """Return the initial weights."""
+        return self.initial
+
+    def network(self, state: ReluNetwork) -> ReluNetwork:
+        """Return the weights."""
+        return state
+
+    def advance(
+        self, state: ReluNetwork, length: int, rate: Callable[[ArrayLike], Array], decay: Array
+    ) -> ReluNetwork:
+        """Take the steps."""
+
+        def step(j: ArrayLike, network: ReluNetwork) -> ReluNetwork:
+            eta = rate(j)
+            slope_W, slope_c = self.slopes(network, decay)
+            return ReluNetwork(network.W - eta * slope_W, network.c - eta * slope_c)
+
+        return jax.lax.fori_loop(0, length, step, state)
+
+
+class OnSamples(Descent[State], Generic[State]):
+    """The mean squared error on a data set, whatever the state.
 
     Attributes:
         X: The inputs.
@@ -130,7 +135,7 @@ class Samples(Descent):
 
     def loss(self, network: ReluNetwork) -> Float[Array, ""]:
         """Return the loss."""
-        outputs = product(network.features(self.X), network.c) / len(network.c)
+        outputs = matmul(network.features(self.X), network.c) / len(network.c)
         return jnp.mean((outputs - self.y) ** 2)
 
     def forces(self, network: ReluNetwork) -> Float[Array, "m d"]:
@@ -152,15 +157,19 @@ class Samples(Descent):
         self, before: Float[Array, "m b"], c: Float[Array, " m"], y: Float[Array, " b"]
     ) -> Float[Array, " b"]:
         """Return the derivative of the loss with respect to the output for each label in y."""
-        outputs = product(c, jnp.maximum(before, 0)) / len(c)
+        outputs = matmul(c, jnp.maximum(before, 0)) / len(c)
         return (2 / len(self.y)) * (outputs - y)
 
     @property
     def top(self) -> Float[Array, ""]:
-        """Largest eigenvalue of the inputs' covariance."""
+        """Largest eigenvalue of the inputs' second moment."""
         n, d = self.X.shape
-        gram = product(self.X.T, self.X) if d <= n else product(self.X, self.X.T)
+        gram = matmul(self.X.T, self.X) if d <= n else matmul(self.X, self.X.T)
         return jnp.linalg.eigvalsh(gram)[-1] / n
+
+
+class Samples(OnSamples[ReluNetwork], Plain):
+    """Gradient descent on a data set, step by step on the weights."""
 
 
 class Moves(NamedTuple):
@@ -171,7 +180,7 @@ class Moves(NamedTuple):
     c: Float[Array, " m"]
 
 
-class FewSamples(Samples):
+class FewSamples(OnSamples[Moves]):
     r"""The same steps as `Samples`, for no more samples than inputs.
 
     Every force is a combination of the samples, so that neurons stay :math:`a W_0 + B X`. All that
@@ -189,21 +198,23 @@ class FewSamples(Samples):
     @classmethod
     def of(cls, initial: ReluNetwork, X: Array, y: Array, precision: str) -> "FewSamples":
         """Compute the products, once."""
-        return cls(initial, X, y, precision, product(initial.W, X.T), product(X, X.T))
+        return cls(initial, X, y, precision, matmul(initial.W, X.T), matmul(X, X.T))
 
     def start(self) -> Moves:
         """Return no moves."""
         c = self.initial.c
         return Moves(jnp.ones((), c.dtype), jnp.zeros((len(c), len(self.y)), c.dtype), c)
 
-    def network(self, state: Any) -> ReluNetwork:
+    def network(self, state: Moves) -> ReluNetwork:
         """Return the weights."""
-        return ReluNetwork(state.a * self.initial.W + product(state.B, self.X), state.c)
+        return ReluNetwork(state.a * self.initial.W + matmul(state.B, self.X), state.c)
 
-    def advance(self, state: Any, length: int, rate: Callable[[Any], Array], decay: Array) -> Any:
+    def advance(
+        self, state: Moves, length: int, rate: Callable[[ArrayLike], Array], decay: Array
+    ) -> Moves:
         """Take the steps."""
 
-        def step(j: Any, moves: Moves) -> Moves:
+        def step(j: ArrayLike, moves: Moves) -> Moves:
             eta = rate(j)
             a, B, c = moves
             before = a * self.before + jnp.matmul(B, self.gram, precision=self.precision)
@@ -215,7 +226,7 @@ class FewSamples(Samples):
         return jax.lax.fori_loop(0, length, step, state)
 
 
-class Population(Descent):
+class Population(Plain):
     """The expected squared error for a teacher, on standard normal inputs.
 
     Attributes:
@@ -245,9 +256,9 @@ class Population(Descent):
         a = jnp.concatenate([network.c / len(network.c), -teacher.c / len(teacher.c)])
         lengths = norms(U)
         own = lengths[: len(W), None]
-        active, sine = active_and_sine(product(W, U.T), own, lengths[None, :])
-        along = product(sine, a * lengths)[:, None] * (W / jnp.where(own > 0, own, 1))
-        return 2 * (own > 0) * (product(active, a[:, None] * U) + along)
+        active, sine = active_and_sine(matmul(W, U.T), own, lengths[None, :])
+        along = matmul(sine, a * lengths)[:, None] * (W / jnp.where(own > 0, own, 1))
+        return 2 * (own > 0) * (matmul(active, a[:, None] * U) + along)
 
     @property
     def top(self) -> Float[Array, ""]:

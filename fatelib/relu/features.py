@@ -1,12 +1,11 @@
 r"""What the hidden neurons of a ReLU network can express, and how two sets of them compare.
 
 The features of neurons :math:`w_1, \ldots, w_m` are the functions
-:math:`\operatorname{relu}(w_i \cdot x)`. Their span, with the covariance :math:`K(W, W)` of
+:math:`\operatorname{relu}(w_i \cdot x)`. Their span, with the second moment :math:`K(W, W)` of
 `arccos_kernel`, is the space in which linear transfer looks for the target: all it can ever learn
-is the part of the target inside.
+is the part of the target inside. A second moment is taken about zero, not about the mean: a last
+layer has no intercept.
 """
-
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -14,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from fatelib.arguments import FINITE, check, float_type
-from fatelib.linear.quadratic import product
-from fatelib.relu.kernel import SQUARED_TWICE, arccos_kernel, as_neurons, norms
+from fatelib.arguments import FINITE, as_floats, check
+from fatelib.descent.precision import matmul
+from fatelib.relu.kernel import SQUARED_TWICE, arccos_kernel, as_neurons, faintest, norms
 
 __all__ = [
     "FeatureSpectrum",
@@ -34,7 +33,8 @@ class FeatureSpectrum(eqx.Module):
     """A target on the eigenfeatures of a set of neurons: what `theory.ridge_risk` asks for.
 
     Attributes:
-        eigenvalues: Eigenvalues of the features' covariance, (m,), ascending; 0 if below rounding.
+        eigenvalues: Eigenvalues of the features' second moment K(W, W), about zero, (m,),
+            ascending; 0 if below rounding.
         coefficients2: Squared coefficients of the target on the orthonormal eigenfeatures, (m,).
         residual: Squared norm of the target outside the span of the features; a number.
 
@@ -83,6 +83,10 @@ def feature_spectrum(
         K(W, W) = V \operatorname{diag}(l) V^T, \qquad
         t_i = \frac{(V^T K(W, W^*) c)_i^2}{l_i}, \qquad
         \rho = \|f_t\|^2 - \sum_i t_i .
+
+    :math:`K(W, W) = E[\phi(x) \phi(x)^T]` is the second moment of the features
+    :math:`\phi_i(x) = \operatorname{relu}(w_i \cdot x)`, not their covariance: ReLU features have
+    a mean, which is not taken off, as the last layer has no intercept.
 
     `fatelib.theory.ridge_risk` turns these into the whole learning curve of a last layer fitted to
     samples of the target, whatever the neurons: pretrained, random, or those of the source. The
@@ -206,8 +210,8 @@ def feature_gram(W: Float[ArrayLike, "m d"], X: Float[ArrayLike, "n _"]) -> Floa
 
 @jax.jit
 def _feature_gram(W: Array, X: Array) -> Array:
-    features = jnp.maximum(product(X, W.T), 0)
-    return product(features, features.T) / len(W)
+    features = jnp.maximum(matmul(X, W.T), 0)
+    return matmul(features, features.T) / len(W)
 
 
 def feature_alignment(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) -> Float[Array, ""]:
@@ -315,7 +319,7 @@ def nearest_cosine(W: Float[ArrayLike, "m d"], V: Float[ArrayLike, "k _"]) -> Fl
 
 @jax.jit
 def _nearest_cosine(W: Array, V: Array) -> Array:
-    cosines = jnp.clip(product(_directions(W), _directions(V).T), -1, 1)
+    cosines = jnp.clip(matmul(_directions(W), _directions(V).T), -1, 1)
     nearest = jnp.max(jnp.where(norms(V)[None, :] > 0, cosines, -1), axis=1)
     return jnp.where(norms(W) > 0, nearest, 0)
 
@@ -346,11 +350,6 @@ def _cosine(W: Array, V: Array, mean: ArrayLike) -> Array:
     return inner(W, V) / jnp.sqrt(inner(W, W) * inner(V, V))
 
 
-def faintest(count: int, dtype: Any) -> float:
-    """Return the share of the largest eigenvalue that rounding makes of a zero one."""
-    return float(4 * count**0.5 * jnp.finfo(dtype).eps)
-
-
 def resolve(
     W: ArrayLike, W_target: ArrayLike, c_target: ArrayLike, cutoff: float | None
 ) -> tuple[Array, Array, Array, Array]:
@@ -358,13 +357,13 @@ def resolve(
     W, W_target = as_neurons(W=W, W_target=W_target)
     check("c_target", c_target, *FINITE)
     check("c_target", c_target, *SQUARED_TWICE)
-    if np.shape(c_target) != W_target.shape[:1]:
+    W, W_target, c_target = as_floats(W, W_target, c_target)
+    if c_target.shape != W_target.shape[:1]:
         raise ValueError(
             f"c_target must be ({len(W_target)},), a number for each row of W_target; "
-            f"got {np.shape(c_target)}"
+            f"got {c_target.shape}"
         )
-    dtype = float_type(W, c_target)
-    W, W_target, c_target = (jnp.asarray(array, dtype) for array in (W, W_target, c_target))
+    dtype = W.dtype
     eps = float(jnp.finfo(dtype).eps)
     if cutoff is None:
         cutoff = faintest(len(W), dtype)
@@ -379,8 +378,8 @@ def _resolve(
 ) -> tuple[Array, Array, Array, Array]:
     eigenvalues, basis = jnp.linalg.eigh(arccos_kernel(W, W))
     kept = eigenvalues > cutoff * eigenvalues[-1]
-    overlaps = product(product(arccos_kernel(W, W_target), c_target), basis)
+    overlaps = matmul(matmul(arccos_kernel(W, W_target), c_target), basis)
     coefficients = jnp.where(kept, overlaps / jnp.sqrt(jnp.where(kept, eigenvalues, 1)), 0)
-    norm2 = product(product(arccos_kernel(W_target, W_target), c_target), c_target)
+    norm2 = matmul(matmul(arccos_kernel(W_target, W_target), c_target), c_target)
     residual = jnp.maximum(norm2 - jnp.sum(coefficients**2), 0)
     return jnp.where(kept, eigenvalues, 0), basis, coefficients, residual

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.arguments import FINITE, check, check_count, float_type
-from fatelib.linear.quadratic import product
+from fatelib.arguments import FINITE, as_floats, check, check_count
+from fatelib.descent.precision import matmul
 
 __all__ = ["arccos_kernel", "hermite_coefficients", "mercer_spectrum", "step_kernel"]
 
@@ -131,8 +131,8 @@ def hermite_coefficients(degree: int) -> Float[np.ndarray, " _"]:
         >>> (hermite_coefficients(4) ** 2 * 48 * 3.14159265).round(3).tolist()
         [24.0, 37.699, 12.0, 0.0, 1.0]
     """
-    check_count("degree", degree, least=0)
-    h = np.zeros(int(degree) + 1)
+    degree = check_count("degree", degree, least=0)
+    h = np.zeros(degree + 1)
     h[:2] = ((2 * np.pi) ** -0.5, 0.5)[: len(h)]
     if degree >= 2:
         h[2] = (4 * np.pi) ** -0.5
@@ -187,10 +187,8 @@ def mercer_spectrum(d: int, degree: int) -> tuple[Float[np.ndarray, " _"], Float
         >>> (eigenvalues * multiplicities).round(4).tolist()  # the Hermite series at infinite d
         [0.16, 0.25, 0.0792, 0.0, 0.0065, 0.0, 0.0019]
     """
-    check_count("d", d, least=2)
-    check_count("degree", degree, least=0)
-    d = int(d)
-    sigma = np.zeros(int(degree) + 1)
+    d, degree = check_count("d", d, least=2), check_count("degree", degree, least=0)
+    sigma = np.zeros(degree + 1)
     # Gamma(d/2) / Gamma((d + 1)/2) from its values at d = 2 and 3.
     start = (1 / 4 if d % 2 else 1 / np.pi) * math.prod(k / (k + 1) for k in range(2 + d % 2, d, 2))
     sigma[:2] = (start, 1 / (2 * d))[: len(sigma)]
@@ -226,8 +224,7 @@ def as_neurons(**matrices: Any) -> list[Array]:
             f"{' and '.join(shapes)} must be {accepted}, not empty; "
             f"got shapes {', '.join(map(str, shapes.values()))}"
         )
-    dtype = float_type(*matrices.values())
-    return [jnp.asarray(matrix, dtype) for matrix in matrices.values()]
+    return as_floats(*matrices.values())
 
 
 def norms(W: Float[Array, "m d"]) -> Float[Array, " m"]:
@@ -259,12 +256,12 @@ def _acute_angle(cosine: Array) -> Array:
 
 @jax.jit
 def _arccos_kernel(W: Array, V: Array) -> Array:
-    return _kernel(product(W, V.T), norms(W)[:, None], norms(V)[None, :])
+    return _kernel(matmul(W, V.T), norms(W)[:, None], norms(V)[None, :])
 
 
 @jax.jit
 def _step_kernel(W: Array, V: Array) -> Array:
-    return active_and_sine(product(W, V.T), norms(W)[:, None], norms(V)[None, :])[0]
+    return active_and_sine(matmul(W, V.T), norms(W)[:, None], norms(V)[None, :])[0]
 
 
 @jax.custom_jvp
@@ -281,3 +278,8 @@ def _kernel_jvp(
     inner_dot, a_dot, b_dot = tangents
     active, sine = active_and_sine(inner, a, b)
     return a * b * sine + inner * active, active * inner_dot + sine * (b * a_dot + a * b_dot)
+
+
+def faintest(count: int, dtype: Any) -> float:
+    """Return the share of the largest eigenvalue that rounding makes of a zero one."""
+    return float(4 * count**0.5 * jnp.finfo(dtype).eps)

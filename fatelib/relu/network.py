@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,19 +10,21 @@ from jaxtyping import Array, ArrayLike, Float
 from fatelib.arguments import (
     AT_LEAST_0,
     FINITE,
+    as_floats,
     check,
     check_count,
     check_key,
     check_type,
     float_type,
 )
-from fatelib.linear.quadratic import product
-from fatelib.relu.kernel import arccos_kernel
+from fatelib.descent.precision import matmul
+from fatelib.family import Network, Regression
+from fatelib.relu.kernel import arccos_kernel, faintest
 
 __all__ = ["ReluNetwork", "distance2"]
 
 
-class ReluNetwork(eqx.Module):
+class ReluNetwork(Network):
     r"""A two-layer ReLU network in mean-field scaling; student and teacher alike.
 
     .. math:: f(x) = \frac1m \sum_{i=1}^m c_i \operatorname{relu}(w_i \cdot x)
@@ -94,14 +95,18 @@ class ReluNetwork(eqx.Module):
             ((50, 20), 4.0)
         """
         check_key("key", key)
-        for name, value in (("d", d), ("width", width)):
-            check_count(name, value)
+        d, width = check_count("d", d), check_count("width", width)
         check("scale", scale, *AT_LEAST_0, shape=())
         check("output", output, *FINITE, shape=())
         dtype = float_type(scale)
-        W = jax.random.normal(key, (int(width), int(d)), dtype)
+        W = jax.random.normal(key, (width, d), dtype)
         W *= jnp.asarray(scale, dtype) / jnp.linalg.norm(W, axis=1, keepdims=True)
-        return cls(W, jnp.full(int(width), output, dtype))
+        return cls(W, jnp.full(width, jnp.asarray(output, dtype)))
+
+    @property
+    def d(self) -> int:
+        """Dimension of the inputs."""
+        return self.W.shape[-1]
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, ""]:
         """Return the output for one input (d,)."""
@@ -139,7 +144,88 @@ class ReluNetwork(eqx.Module):
         check("x", x, *FINITE)
         if np.shape(x)[-1:] != (d,):
             raise ValueError(f"x must be inputs (..., {d}); got shape {np.shape(x)}")
-        return jnp.maximum(product(jnp.asarray(x, float_type(x)), self.W.T), 0)
+        return jnp.maximum(matmul(as_floats(x)[0], self.W.T), 0)
+
+    def outputs(self, x: Float[Array, "*n d"]) -> Float[Array, "*n"]:
+        r"""Return the outputs for inputs, one or many.
+
+        .. math:: f(x) = \frac1m \sum_{i=1}^m c_i \operatorname{relu}(w_i \cdot x)
+
+        Args:
+            x: Inputs, (..., d).
+
+        Returns:
+            The outputs, (...).
+
+        Raises:
+            TypeError: `x` is not numeric.
+            ValueError: `x` is not finite or has another last axis.
+
+        Source:
+            Section 4 of Tahir et al. (2025).
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> network = ReluNetwork(jnp.eye(2), jnp.ones(2))
+            >>> network.outputs(jnp.array([[3.0, -1.0], [1.0, 1.0]])).tolist()
+            [1.5, 1.0]
+        """
+        return matmul(self.features(x), self.c) / len(self.c)
+
+    def with_last_layer(self, last: Float[Array, " m"]) -> "ReluNetwork":
+        r"""Return the network with another last layer, :math:`c / m = \text{last}`.
+
+        Args:
+            last: What multiplies the features, (m,).
+
+        Returns:
+            The network with the same neurons.
+
+        Raises:
+            TypeError: `last` is not numeric.
+            ValueError: `last` is not finite or has another length.
+
+        Source:
+            Section 4 of Tahir et al. (2025).
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> network = ReluNetwork(jnp.eye(2), jnp.ones(2))
+            >>> network.with_last_layer(jnp.array([1.0, 0.0])).c.tolist()
+            [2.0, 0.0]
+        """
+        check("last", last, *FINITE, shape=(len(self.c),))
+        (last,) = as_floats(last)
+        return ReluNetwork(self.W, len(self.c) * last)
+
+    def regression(self, X: Array, cutoff: ArrayLike | None, engine: str) -> Regression:
+        """Return the regression on the features.
+
+        The learning rate is for c, which is m times the last layer.
+
+        Args:
+            X: Inputs, (n, d).
+            cutoff: Relative to the largest singular value of the features of the samples, a number;
+                None for the root of the cutoff of `fatelib.relu.feature_spectrum`.
+            engine: "limit", or "descent" for gradient descent, which drops no features.
+
+        Returns:
+            The regression.
+
+        Raises:
+            ValueError: A cutoff with the engine "descent", or `X` is not finite or has other
+                columns.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> network = ReluNetwork(jnp.eye(2), jnp.ones(2))
+            >>> problem = network.regression(jnp.eye(2), None, "descent")
+            >>> problem.Z.tolist(), problem.pace
+            ([[1.0, 0.0], [0.0, 1.0]], 0.5)
+        """
+        if cutoff is None and engine != "descent":
+            cutoff = faintest(len(self.c), self.c.dtype) ** 0.5
+        return super().regression(X, cutoff, engine)._replace(pace=1 / len(self.c))
 
 
 def distance2(f: ReluNetwork, g: ReluNetwork) -> Float[Array, ""]:
@@ -179,4 +265,4 @@ def distance2(f: ReluNetwork, g: ReluNetwork) -> Float[Array, ""]:
         )
     U = jnp.concatenate([f.W, g.W])
     a = jnp.concatenate([f.c / len(f.c), -g.c / len(g.c)])
-    return jnp.maximum(product(product(arccos_kernel(U, U), a), a), 0)
+    return jnp.maximum(matmul(matmul(arccos_kernel(U, U), a), a), 0)

@@ -1,5 +1,6 @@
 """Training of two-layer ReLU networks, on samples or on the population."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,16 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib import linear
-from fatelib.arguments import check, check_choice, check_samples, check_type, float_type
-from fatelib.iteration import History, check_options, descend, report
+from fatelib.arguments import FINITE, as_floats, check, read_samples
+from fatelib.descent.last_layer import train_last_layer
+from fatelib.descent.loop import History, descend, report
+from fatelib.descent.options import Options
+from fatelib.descent.quadratic import Quadratic
 from fatelib.relu.descent import Descent, FewSamples, Population, Samples
 from fatelib.relu.features import resolve
 from fatelib.relu.network import ReluNetwork
 
 __all__ = ["pretrain", "train"]
-
-PRECISIONS = ("highest", "high", "default")
 
 
 def train(
@@ -28,12 +29,13 @@ def train(
     y: Float[ArrayLike, " n"],
     *,
     learning_rate: ArrayLike | None = None,
-    steps: int = 10_000,
-    tolerance: ArrayLike = 1e-6,
+    steps: int | None = None,
+    tolerance: ArrayLike | None = None,
+    absolute_tolerance: ArrayLike | None = None,
     weight_decay: ArrayLike = 0.0,
     layers: str = "all",
-    precision: str = "highest",
-    record_every: int = 100,
+    precision: str | None = None,
+    record_every: int | None = None,
     observe: Callable[[ReluNetwork], Any] | None = None,
 ) -> tuple[ReluNetwork, History]:
     r"""Train a ReLU network by full-batch gradient descent.
@@ -74,23 +76,26 @@ def train(
         X: Inputs, (n, d).
         y: Labels, (n,). Inputs and labels must be finite and at most 1e15 in size.
         learning_rate: The rate :math:`\eta`, a number; by default the one above.
-        steps: The most steps to take.
-        tolerance: A number: stop when the loss is this small; for the last layer alone, this close
-            to its minimum. With weight decay: when the loss plus its penalty would be this close to
+        steps: The most steps to take; by default 10,000.
+        tolerance: A number: stop when the loss is this share of that of the zero network,
+            :math:`\|y\|^2 / n`; for the last layer alone, this close to its minimum; by default
+            1e-6. With weight decay: when the loss plus its penalty would be this close to
             a minimum if it curved no less than the penalty does. On samples neurons often come to
             rest at the edge of their activity for some of them, where the gradient jumps: then it
             never gets small, and training goes on to its last step. So it may where the decay wins
             and takes all weights to zero, as the slope must be small relative to the weights.
+        absolute_tolerance: A number: the same in the units of the loss, in place of `tolerance`.
         weight_decay: Coefficient of the decay, a number. For the last layer alone it is the ridge
             m * decay / 2 on c / m, in the units of `feature_spectrum`.
         layers: "all", or "last" to train the output weights alone on frozen neurons.
-        precision: "highest", "high" or "default": of the matrix products in the steps of both
-            layers, as in `jax.lax.Precision`. On a CPU all are exact in float32. Recent NVIDIA
-            GPUs round the factors to 10 bits (TF32) by default, for speed; with more samples than
-            inputs that changes risks by about 1e-4 of themselves
+        precision: "highest" (the default), "high" or "default": of the matrix products in the steps
+            of both layers, as in `jax.lax.Precision`. On a CPU all are exact in float32. Recent
+            NVIDIA GPUs round the factors to 10 bits (TF32) by default, for speed; with more samples
+            than inputs that changes risks by about 1e-4 of themselves
             (`benchmarks/relu_precision.py`, with the rounding done on a CPU). The recorded losses
             are exact always.
-        record_every: Steps between two records; stopping is decided at records only.
+        record_every: Steps between two records, by default 100; stopping is decided at records
+            only.
         observe: A function of the network, recorded along with the loss. Pass the same function
             object to later calls: each new one compiles anew.
 
@@ -116,15 +121,19 @@ def train(
         >>> bool(history.converged), bool(history.loss[-1] <= 1e-4)
         (True, True)
     """
-    network, X, y = read_samples(network, X, y)
-    options: Any = (learning_rate, steps, tolerance, weight_decay, record_every, observe)
-    check_choice("precision", precision, PRECISIONS)
-    check_choice("layers", layers, ("all", "last"))
-    check_type("observe", observe, (Callable, type(None)), "a function of the network")
-    if layers == "last":
-        return _train_last(network, network.features(X), y, *options)
-    kind = FewSamples.of if len(y) <= X.shape[1] else Samples
-    return _train_all(kind(network, X, y, precision), *options)
+    network, X, y = read_data(network, X, y)
+    options = Options.read(
+        learning_rate=learning_rate,
+        steps=steps,
+        tolerance=tolerance,
+        absolute_tolerance=absolute_tolerance,
+        weight_decay=weight_decay,
+        layers=layers,
+        precision=precision,
+        record_every=record_every,
+        observe=observe,
+    )
+    return run(network, X, y, options)
 
 
 def pretrain(
@@ -132,11 +141,12 @@ def pretrain(
     teacher: ReluNetwork,
     *,
     learning_rate: ArrayLike | None = None,
-    steps: int = 10_000,
-    tolerance: ArrayLike = 1e-6,
+    steps: int | None = None,
+    tolerance: ArrayLike | None = None,
+    absolute_tolerance: ArrayLike | None = None,
     weight_decay: ArrayLike = 0.0,
     layers: str = "all",
-    record_every: int = 100,
+    record_every: int | None = None,
     observe: Callable[[ReluNetwork], Any] | None = None,
 ) -> tuple[ReluNetwork, History]:
     r"""Train a ReLU network on infinitely many noise-free samples of a teacher.
@@ -153,9 +163,11 @@ def pretrain(
         teacher: The network to learn, of any width.
         learning_rate: As in `train`.
         steps: As in `train`.
-        tolerance: As in `train`. In float32 the loss itself has an error of about 1e-7 times the
+        tolerance: As in `train`; the loss of the zero network is the squared norm of the teacher.
+            In float32 the loss itself has an error of about 1e-7 times the
             squared norm of the teacher, and where rounding makes it negative it counts as 0: even
             a tolerance of 0 may be met by rounding.
+        absolute_tolerance: As in `train`.
         weight_decay: As in `train`.
         layers: As in `train`.
         record_every: As in `train`.
@@ -184,29 +196,38 @@ def pretrain(
             f"teacher must be a ReluNetwork, such as tasks.source; got {type(teacher).__name__}"
         )
     _check_network(network)
-    dtype = _dtype(network, teacher.W, teacher.c)
     if teacher.W.ndim != 2 or teacher.W.shape[1] != network.W.shape[1]:
         raise ValueError(
             f"teacher must have neurons (m, {network.W.shape[1]}); got {teacher.W.shape}"
         )
     for name, weights in (("teacher.W", teacher.W), ("teacher.c", teacher.c)):
-        check(name, weights, np.isfinite, "finite")
-    network, teacher = jax.tree.map(lambda weight: weight.astype(dtype), (network, teacher))
-    options: Any = (learning_rate, steps, tolerance, weight_decay, record_every, observe)
-    check_choice("layers", layers, ("all", "last"))
-    check_type("observe", observe, (Callable, type(None)), "a function of the network")
+        check(name, weights, *FINITE)
+    (c,) = as_floats(network.c, like=(network.W, teacher.W, teacher.c))
+    network, teacher = (_as_type(each, c.dtype) for each in (network, teacher))
+    options = Options.read(
+        learning_rate=learning_rate,
+        steps=steps,
+        tolerance=tolerance,
+        absolute_tolerance=absolute_tolerance,
+        weight_decay=weight_decay,
+        layers=layers,
+        record_every=record_every,
+        observe=observe,
+    )
     if layers == "last":
-        return _train_last(network, *_equivalent_data(network.W, teacher), *options)
-    return _train_all(Population(network, teacher), *options)
+        return _train_last(network, *_equivalent_data(network.W, teacher), options)
+    return _train_all(Population(network, teacher), options)
 
 
-def read_samples(network: ReluNetwork, X: Any, y: Any) -> tuple[ReluNetwork, Array, Array]:
-    """Check a network and a data set and bring them to the dtype that all promote to."""
+def read_data(network: ReluNetwork, X: Any, y: Any) -> tuple[ReluNetwork, Array, Array]:
+    """Check a network and a data set, and bring them to the type that all promote to."""
     _check_network(network)
-    check_samples(X, y, network.W.shape[1])
-    dtype = _dtype(network, X, y)
-    X, y = jnp.asarray(X, dtype), jnp.asarray(y, dtype)
-    return jax.tree.map(lambda weight: weight.astype(dtype), network), X, y
+    X, y = read_samples(X, y, network.W.shape[1], network.W, network.c)
+    return _as_type(network, y.dtype), X, y
+
+
+def _as_type(network: ReluNetwork, dtype: np.dtype) -> ReluNetwork:
+    return jax.tree.map(lambda weight: jnp.asarray(weight, dtype), network)
 
 
 def _check_network(network: Any) -> None:
@@ -220,94 +241,59 @@ def _check_network(network: Any) -> None:
             f"network must be one network (jax.vmap takes a batch); W is {network.W.shape}"
         )
     for name, weights in (("network.W", network.W), ("network.c", network.c)):
-        check(name, weights, np.isfinite, "finite")
+        check(name, weights, *FINITE)
 
 
-def _dtype(network: ReluNetwork, *arrays: Any) -> Any:
-    """Return the floating-point type that all promote to."""
-    return float_type(network.W, network.c, *arrays)
+def run(network: ReluNetwork, X: Array, y: Array, options: Options) -> tuple[ReluNetwork, History]:
+    """Train on data that `read_data` has read."""
+    if options.layers == "last":
+        options.refuse(("precision",), "where the last layer alone is trained")
+        return _train_last(network, network.features(X), y, options)
+    kind = FewSamples.of if len(y) <= X.shape[1] else Samples
+    return _train_all(kind(network, X, y, options.precision), options)
 
 
-def _train_all(
-    descent: Descent,
-    learning_rate: ArrayLike | None,
-    steps: int,
-    tolerance: ArrayLike,
-    weight_decay: ArrayLike,
-    record_every: int,
-    observe: Callable[[ReluNetwork], Any] | None,
-) -> tuple[ReluNetwork, History]:
-    """Check the options, train both layers, and report."""
-    check_options(learning_rate, steps, tolerance, weight_decay, record_every)
-    dtype = descent.initial.c.dtype
-    decay = jnp.asarray(weight_decay, dtype)
-    network, history = _train(
-        descent,
-        None if learning_rate is None else jnp.asarray(learning_rate, dtype),
-        jnp.asarray(tolerance, dtype),
-        decay,
-        int(steps),
-        min(int(record_every), max(int(steps), 1)),
-        observe,
-    )
+def _train_all(descent: Descent, options: Options) -> tuple[ReluNetwork, History]:
+    """Train both layers, and report."""
+    options = options.as_arrays(descent.initial.c.dtype)
+    network, history = _train(descent, options)
+    decay = jnp.asarray(options.weight_decay)
     return network, report(history, lambda: descent.stable_rate(decay))
 
 
 @eqx.filter_jit
-def _train(
-    descent: Descent,
-    learning_rate: Array | None,
-    tolerance: Array,
-    decay: Array,
-    steps: int,
-    record_every: int,
-    observe: Callable[[ReluNetwork], Any] | None,
-) -> tuple[ReluNetwork, History]:
+def _train(descent: Descent, options: Options) -> tuple[ReluNetwork, History]:
     # The eigenvalue in the stable rate costs as much as many steps: it is not asked for in vain.
-    rate = descent.stable_rate(decay) if learning_rate is None else learning_rate
-    return descend(descent, rate, tolerance, decay, steps, record_every, observe)
-
-
-class _Whole(eqx.Module):
-    """An observer of the network, as one of its last layer."""
-
-    W: Float[Array, "m d"]
-    observe: Callable[[ReluNetwork], Any]
-
-    def __call__(self, last: linear.DeepLinear) -> Any:
-        return self.observe(_with_last(self.W, last))
-
-
-def _with_last(W: Array, last: linear.DeepLinear) -> ReluNetwork:
-    return ReluNetwork(W, math.sqrt(len(W)) * last.weights[0][:, 0])
+    if options.learning_rate is None:
+        rate = descent.stable_rate(jnp.asarray(options.weight_decay))
+    else:
+        rate = jnp.asarray(options.learning_rate)
+    return descend(descent, rate, options)
 
 
 def _train_last(
-    network: ReluNetwork,
-    features: Array,
-    y: Array,
-    learning_rate: ArrayLike | None,
-    steps: int,
-    tolerance: ArrayLike,
-    weight_decay: ArrayLike,
-    record_every: int,
-    observe: Callable[[ReluNetwork], Any] | None,
+    network: ReluNetwork, features: Array, y: Array, options: Options
 ) -> tuple[ReluNetwork, History]:
     """Train c as the linear map c / sqrt(m) of features / sqrt(m): their steps are the same."""
-    root = math.sqrt(len(network.c))
-    last, history = linear.train(
-        linear.DeepLinear(((network.c / root)[:, None],)),
-        features / root,
-        y,
-        engine="descent",
-        learning_rate=learning_rate,
-        steps=steps,
-        tolerance=tolerance,
-        weight_decay=weight_decay,
-        record_every=record_every,
-        observe=None if observe is None else _Whole(network.W, observe),
-    )
-    return _with_last(network.W, last), history
+    network, history, stable = _run_last(network, features, y, options.as_arrays(y.dtype))
+    return network, report(history, lambda: stable)
+
+
+@eqx.filter_jit
+def _run_last(
+    network: ReluNetwork, features: Array, y: Array, options: Options
+) -> tuple[ReluNetwork, History, Array]:
+    root, observe = math.sqrt(len(network.c)), options.observe
+
+    def whole(last: Array) -> ReluNetwork:
+        return ReluNetwork(network.W, root * last)
+
+    if observe is not None:
+        options = dataclasses.replace(options, observe=lambda last: observe(whole(last)))
+    samples = math.sqrt(len(y))
+    loss = Quadratic.of(features / root / samples, y / samples)
+    last, history, stable = train_last_layer(loss, network.c / root, options)
+    return whole(last), history, stable
 
 
 @eqx.filter_jit

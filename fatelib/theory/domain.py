@@ -1,9 +1,12 @@
 """What every argument of the theory may be, said once: a name means the same everywhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from fatelib.arguments import ANGLE, check
 
@@ -42,9 +45,24 @@ _DOMAINS: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
 # Their last axis, one entry per feature, is no axis of the result.
 _SPECTRA = {"eigenvalues", "coefficients2"}
 
+# What users compute by a decomposition or a difference, so that rounding may leave it below 0 ->
+# the arguments that it is small beside; none: the squared norm of the target, 1.
+_ROUNDED = {
+    "eigenvalues": ("eigenvalues",),
+    "coefficients2": ("coefficients2",),
+    "residual": ("signal", "coefficients2"),
+    "signal": ("residual",),
+    "distance2": (),
+    "interpolator_norm2": ("source_norm2",),
+}
+
 
 def check_domain(**arguments: Any) -> None:
     """Raise ``ValueError`` unless every argument lies in the domain that its name stands for.
+
+    What users compute by a decomposition or a difference may be below 0 by rounding: by 8 sqrt(k)
+    rounding errors of its type (without one, of that which JAX computes in), times the largest of
+    the k numbers that it is small beside. `clear_rounding` makes 0 of it.
 
     Args:
         **arguments: Numbers or arrays, by the name that the caller knows them by.
@@ -60,7 +78,8 @@ def check_domain(**arguments: Any) -> None:
         ValueError: sigma must be a number in [0, 1e9]; got -0.2
     """
     for name, value in arguments.items():
-        check(name, value, *_DOMAINS[name])
+        rounded = name in _ROUNDED
+        check(name, _cleared(name, arguments) if rounded else value, *_DOMAINS[name])
     shapes = {name: np.shape(value) for name, value in arguments.items()}
     for name in _SPECTRA & shapes.keys():
         if shapes[name][-1:] in ((), (0,)):
@@ -74,3 +93,30 @@ def check_domain(**arguments: Any) -> None:
     except ValueError:
         got = ", ".join(map(str, shapes.values()))
         raise ValueError(f"{', '.join(shapes)} must broadcast to one shape; got {got}") from None
+
+
+def _cleared(name: str, arguments: Mapping[str, Any]) -> Any:
+    """Return an argument with 0 where it is below 0 by rounding alone, and else as it is."""
+    given = arguments[name]
+    others = [arguments[other] for other in _ROUNDED[name] if other in arguments]
+    if any(isinstance(number, jax.core.Tracer) for number in (given, *others)):
+        return given
+    try:
+        value, *beside = map(np.asarray, (given, *others))
+        count = max([1, *(v.shape[-1] for v in beside if v.ndim and "coefficients2" in arguments)])
+        if name in _SPECTRA:
+            largest = np.abs(value).max(-1, keepdims=True)
+        else:  # a difference of sums, of squares that make up at most the target
+            sums = [np.abs(v).sum(-1) if v.ndim and count > 1 else np.abs(v) for v in beside]
+            largest = np.max([np.max(total) for total in sums] or [1.0]) or 1.0
+        typed = hasattr(given, "dtype") and jnp.issubdtype(value.dtype, jnp.floating)
+        epsilon = float(jnp.finfo(value.dtype if typed else jnp.result_type(float)).eps)
+        rounding = (value < 0) & (value >= -8 * count**0.5 * epsilon * largest)
+    except (AttributeError, IndexError, TypeError, ValueError):
+        return given  # `check` says what is wrong with it
+    return np.where(rounding, value.dtype.type(0), value)
+
+
+def clear_rounding(x: Array) -> Array:
+    """Set to 0 what `check_domain` lets pass below it; at 0 itself the slope stays 1."""
+    return jnp.where(x < 0, 0, x)

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from fatelib.arguments import broadcast_floats, check_flag
-from fatelib.theory.domain import check_domain
+from fatelib.arguments import broadcast_floats, check, check_flag
+from fatelib.theory.domain import check_domain, clear_rounding
 from fatelib.theory.least_squares import noise_gain
 
 __all__ = [
@@ -124,9 +124,13 @@ def fine_tuning_scale_from_norms(
     interpolator_norm2, source_norm2, seen_norm2, depth = broadcast_floats(
         interpolator_norm2, source_norm2, seen_norm2, depth
     )
+    interpolator_norm2 = clear_rounding(interpolator_norm2)
     # The projector's rounding may leave the seen part a little longer than the whole.
-    seen = jnp.minimum(seen_norm2 / source_norm2, 1.0)
-    scale: Array = _scale(seen, interpolator_norm2 / seen_norm2, depth)
+    longest = 1 + float(jnp.finfo(seen_norm2.dtype).eps) ** 0.5
+    at_most = (lambda share: share <= longest, "at most source_norm2")
+    check("seen_norm2", seen_norm2 / source_norm2, *at_most)
+    seen_norm2 = jnp.minimum(seen_norm2, source_norm2)
+    scale: Array = _scale(seen_norm2 / source_norm2, interpolator_norm2 / seen_norm2, depth)
     return scale
 
 

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from fatelib.arguments import broadcast_floats, float_type
-from fatelib.theory.domain import check_domain
+from fatelib.arguments import as_floats, broadcast_floats
+from fatelib.theory.domain import check_domain, clear_rounding
 
 __all__ = [
     "effective_ridge",
@@ -31,8 +31,7 @@ def _batch(signature: str, *values: ArrayLike) -> list[Array]:
 
     The leading axes themselves are not broadcast, so a spectrum shared by all n stays small.
     """
-    dtype = float_type(*values)
-    arrays = [jnp.asarray(value, dtype) for value in values]
+    arrays = as_floats(*values)
     cores = [core.count("k") for core in signature.split(",")]
     leading = max(array.ndim - core for array, core in zip(arrays, cores, strict=True))
     return [
@@ -85,7 +84,8 @@ def least_squares_risk(
         The risk, with the broadcast shape of the arguments.
 
     Raises:
-        ValueError: ``n`` or ``k`` is below 1, or another argument is negative.
+        ValueError: ``n`` or ``k`` is below 1, or another argument is negative; ``residual`` and
+            ``signal``, which may be differences, by more than rounding, which counts as 0.
 
     Source:
         Mean of the inverse Wishart distribution; Belkin, Hsu and Xu (2020). Eq. 8 and 10 of Tahir
@@ -97,9 +97,22 @@ def least_squares_risk(
     """
     check_domain(n=n, k=k, residual=residual, noise=noise, signal=signal)
     n, k, residual, noise, signal = broadcast_floats(n, k, residual, noise, signal)
+    residual, signal = clear_rounding(residual), clear_rounding(signal)
     missed = jnp.where(n < k, signal * (1 - n / k), 0.0)
     variance = _ratio((noise**2 + residual) * jnp.minimum(n, k), jnp.abs(n - k) - 1)
     return residual + missed + variance
+
+
+def _sum(terms: Array) -> Array:
+    """Add by eights, and those sums by eights: rounding grows with the logarithm of the length.
+
+    One sum after the other, as XLA does it on a CPU, loses two digits of float32 on thousands of
+    equal terms.
+    """
+    while terms.size > 8:
+        rows = terms.size // 8 + 1  # always one zero or more, or XLA would make one sum of them all
+        terms = jnp.pad(terms, (0, 8 * rows - terms.size)).reshape(8, rows).sum(0)
+    return terms.sum()
 
 
 def _shrinkage(eigenvalues: Array, kappa: Array) -> tuple[Array, Array]:
@@ -114,8 +127,8 @@ def _freedom(n: Array, eigenvalues: Array, ridge: Array, kappa: Array) -> Array:
     """Return n - sum L^2 without cancellation: sum L (1 - L) + n ridge / kappa."""
     kept, lost = _shrinkage(eigenvalues, kappa)
     positive = kappa > 0
-    unused = jnp.where(positive, n * ridge / jnp.where(positive, kappa, 1.0), n - kept.sum())
-    return (kept * lost).sum() + unused
+    unused = jnp.where(positive, n * ridge / jnp.where(positive, kappa, 1.0), n - _sum(kept))
+    return _sum(kept * lost) + unused
 
 
 @jax.custom_jvp
@@ -129,13 +142,13 @@ def _effective_ridge(n: Array, eigenvalues: Array, ridge: Array) -> Array:
         # exact integer, so nothing cancels even in float32.
         kept, lost = _shrinkage(eigenvalues, kappa)
         counted = eigenvalues > kappa
-        corrections = jnp.where(counted, -lost, kept).sum()
+        corrections = _sum(jnp.where(counted, -lost, kept))
         return (counted.sum(dtype=n.dtype) - n) + corrections + n * (ridge / kappa)
 
     lower = jnp.maximum(ridge, smallest * ((rank - n) / n))
     is_zero = lower <= 0  # no ridge and at least as many samples as directions
     lower = jnp.where(is_zero, 1.0, jnp.maximum(lower, jnp.finfo(n.dtype).tiny))
-    upper = jnp.where(is_zero, 1.0, ridge + eigenvalues.sum() / n)
+    upper = jnp.where(is_zero, 1.0, ridge + _sum(eigenvalues) / n)
 
     def bisect(_: ArrayLike, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         lower, upper = bracket
@@ -163,7 +176,7 @@ def _effective_ridge_jvp(
     kappa = _effective_ridge(n, eigenvalues, ridge)
     _, lost = _shrinkage(eigenvalues, kappa)
     lost = jnp.where(eigenvalues + kappa > 0, lost, 0.0)
-    change = n * ridge_dot + (ridge - kappa) * n_dot + (lost**2 * eigenvalues_dot).sum()
+    change = n * ridge_dot + (ridge - kappa) * n_dot + _sum(lost**2 * eigenvalues_dot)
     freedom = _freedom(n, eigenvalues, ridge, kappa)
     defined = freedom > 0
     return kappa, jnp.where(defined, change / jnp.where(defined, freedom, 1.0), 0.0)
@@ -189,7 +202,8 @@ def effective_ridge(
 
     Args:
         n: Number of samples, ``(...)``, at least 1.
-        eigenvalues: Eigenvalues of the features' covariance, ``(..., k)``, zeros allowed.
+        eigenvalues: Eigenvalues of the features' second moment, as in :func:`ridge_risk`,
+            ``(..., k)``, zeros allowed.
         ridge: Penalty λ on the squared norm, added to the *mean* squared error, ``(...)``, at most
             1e9.
 
@@ -198,7 +212,8 @@ def effective_ridge(
         ``eigenvalues``.
 
     Raises:
-        ValueError: ``n`` is below 1, or an eigenvalue or ``ridge`` is negative.
+        ValueError: ``n`` is below 1, ``ridge`` is negative, or an eigenvalue is, by more than
+            rounding; see :func:`ridge_risk`.
 
     Source:
         Canatar, Bordelon and Pehlevan (2021); Simon et al. (2023).
@@ -209,7 +224,8 @@ def effective_ridge(
         1.0
     """
     check_domain(n=n, eigenvalues=eigenvalues, ridge=ridge)
-    kappa: Array = _effective_ridges(*_batch("(),(k),()", n, eigenvalues, ridge))
+    n, eigenvalues, ridge = _batch("(),(k),()", n, eigenvalues, ridge)
+    kappa: Array = _effective_ridges(n, clear_rounding(eigenvalues), ridge)
     return kappa
 
 
@@ -218,11 +234,14 @@ def effective_ridge(
 def _ridge_risk(
     n: Array, eigenvalues: Array, coefficients2: Array, residual: Array, noise: Array, ridge: Array
 ) -> Array:
+    eigenvalues, coefficients2, residual = map(
+        clear_rounding, (eigenvalues, coefficients2, residual)
+    )
     kappa = _effective_ridge(n, eigenvalues, ridge)
     kept, lost = _shrinkage(eigenvalues, kappa)
     # The subtracted noise^2 is brought over the common denominator: only positive terms remain.
-    missed = (lost**2 * coefficients2).sum() + residual
-    numerator = n * missed + noise**2 * (kept**2).sum()
+    missed = _sum(lost**2 * coefficients2) + residual
+    numerator = n * missed + noise**2 * _sum(kept**2)
     return _ratio(numerator, _freedom(n, eigenvalues, ridge, kappa))
 
 
@@ -235,10 +254,12 @@ def ridge_risk(
     noise: ArrayLike = 0.0,
     ridge: ArrayLike = 0.0,
 ) -> Float[Array, "..."]:
-    r"""Risk of ridge regression on features with any covariance, with or without ridge.
+    r"""Risk of ridge regression on features with any second moment, with or without ridge.
 
-    With the effective ridge :math:`\kappa` of :func:`effective_ridge` and the kept shares
-    :math:`L_i = l_i / (l_i + \kappa)`,
+    The second moment of features φ(x) is :math:`E[\phi(x) \phi(x)^T]`, about zero: the regression
+    has no intercept, and from features whose mean is not zero none is taken off. (Of centred ones
+    it is the covariance.) With its eigenvalues :math:`l_i`, the effective ridge :math:`\kappa` of
+    :func:`effective_ridge` and the kept shares :math:`L_i = l_i / (l_i + \kappa)`,
 
     .. math::
 
@@ -256,7 +277,8 @@ def ridge_risk(
 
     Args:
         n: Number of samples, ``(...)``, at least 1.
-        eigenvalues: Eigenvalues :math:`l_i` of the features' covariance, ``(..., k)``.
+        eigenvalues: Eigenvalues :math:`l_i` of the features' second moment, ``(..., k)``, such as
+            those of ``features.T @ features / len(features)``.
         coefficients2: Squared coefficients :math:`t_i` of the target on the orthonormal
             eigenfeatures, ``(..., k)``.
         residual: Squared norm ρ of the target outside the span of the features, ``(...)``.
@@ -268,8 +290,10 @@ def ridge_risk(
         The risk, with the broadcast shape of the arguments without the last axis.
 
     Raises:
-        ValueError: ``n`` is below 1, another argument is negative, or ``eigenvalues`` and
-            ``coefficients2`` differ in their last axis.
+        ValueError: ``n`` is below 1, another argument is negative by more than rounding, or
+            ``eigenvalues`` and ``coefficients2`` differ in their last axis. Rounding leaves an
+            eigenvalue, squared coefficient or residual at least :math:`-8 \sqrt k` times the
+            rounding error of the dtype and the largest of them; it counts as 0.
 
     Source:
         Canatar, Bordelon and Pehlevan (2021); Hastie et al. (2022); Simon et al. (2023).
@@ -401,7 +425,8 @@ def regularised_risk(
         The risk, with the broadcast shape of the arguments.
 
     Raises:
-        ValueError: ``gamma`` is not positive, or ``sigma`` or ``distance2`` is negative.
+        ValueError: ``gamma`` is not positive, or ``sigma`` or ``distance2`` is negative, the latter
+            by more than rounding beside 1, which counts as 0.
 
     Source:
         Ours; the scratch case is in Dobriban and Wager (2018).
@@ -412,6 +437,7 @@ def regularised_risk(
     """
     check_domain(gamma=gamma, sigma=sigma, distance2=distance2)
     gamma, sigma, distance2 = broadcast_floats(gamma, sigma, distance2)
+    distance2 = clear_rounding(distance2)
     b = sigma**2 + distance2 * (gamma - 1)
     product = distance2 * sigma**2
     discriminant = b**2 + 4 * product

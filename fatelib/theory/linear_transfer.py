@@ -222,6 +222,14 @@ def linear_transferability(
     gamma, theta, sigma, source_gamma, source_sigma = broadcast_floats(
         gamma, theta, sigma, source_gamma, source_sigma
     )
+    value: Array = _transferability(gamma, theta, sigma, source_gamma, source_sigma)
+    return value
+
+
+@jax.jit  # one program in place of one for each operation
+def _transferability(
+    gamma: Array, theta: Array, sigma: Array, source_gamma: Array, source_sigma: Array
+) -> Array:
     angle = learned_angle(theta, source_gamma, source_sigma)
     return scratch_risk(gamma, sigma) - linear_transfer_risk(angle)
 

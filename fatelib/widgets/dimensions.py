@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.ticker import MaxNLocator
 
+from fatelib.arguments import real
 from fatelib.plot import format_angle
 
 
@@ -19,6 +20,7 @@ def start(data: xr.DataArray, at: Mapping[str, Any], axes: list[str]) -> dict[st
         if dim not in position:
             raise ValueError(f"at must name dimensions of data, {list(position)}; got {dim!r}")
         values = data[dim].values
+        wanted = float(wanted) if is_number(wanted) else wanted
         equal = np.flatnonzero(values == wanted)
         if equal.size:
             position[dim] = int(equal[0])
@@ -31,8 +33,12 @@ def start(data: xr.DataArray, at: Mapping[str, Any], axes: list[str]) -> dict[st
 
 
 def is_number(value: Any) -> bool:
-    """Tell finite numbers, of Python or NumPy, from anything else."""
-    return isinstance(value, int | float | np.number) and bool(np.isfinite(float(value)))
+    """Tell finite numbers, of whatever kind, from anything else."""
+    try:
+        number = np.asarray(real("value", value), float)
+    except TypeError:
+        return False
+    return number.ndim == 0 and bool(np.isfinite(number))
 
 
 def describe(coordinate: xr.DataArray, *, drawn: bool) -> dict[str, Any]:
@@ -46,11 +52,17 @@ def describe(coordinate: xr.DataArray, *, drawn: bool) -> dict[str, Any]:
     if drawn:
         values = values.astype(float)
         log = bool(values[0] > 0 and values[-1] >= 5 * values[0] and len(values) > 2)
-        if log:  # geometric, up to the rounding of sample sizes to integers
-            log = bool(np.ptp(np.diff(np.log(values))) < 0.1)
+        if log:  # in proportion rather than at equal distances
+            log = _uneven(np.log(values)) < _uneven(values)
         ticks = ticks_between(float(values[0]), float(values[-1]), angle=angle, log=log)
         described |= {"values": values.tolist(), "log": log, "ticks": ticks}
     return described
+
+
+def _uneven(values: np.ndarray) -> float:
+    """Return how much the distances of neighbours scatter, relative to their mean."""
+    distances = np.diff(values)
+    return float(distances.std() / distances.mean())
 
 
 def name_of(array: xr.DataArray) -> dict[str, Any]:

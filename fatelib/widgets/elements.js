@@ -53,6 +53,8 @@ function decimals(number, digits) {
   return (Number(text) === 0 ? text.replace("-", "") : text).replaceAll("-", "−");
 }
 
+const significant = (number) => String(Number(number.toPrecision(3))).replaceAll("-", "−");
+
 // A slider for a dimension, a menu if its entries are text; `chosen` reads its index, `choose` sets it.
 function control(id, dim, chosen, choose) {
   const { labels, text } = dim;

@@ -79,7 +79,7 @@ function finiteRuns(centres, values) {
 
 function render({ model, el }) {
   const figure = model.get("figure");
-  const { dims, value, x, y, lines, sliders, limit } = figure;
+  const { dims, value, x, y, lines, sliders } = figure;
   const vertical = y ?? lines;
   const values = decode(model.get("values"), figure.step);
   const columns = dims[x].labels.length;
@@ -97,8 +97,8 @@ function render({ model, el }) {
 
   function say(number) {
     if (Number.isNaN(number)) return figure.missing;
-    if (!Number.isFinite(number)) return number > 0 ? "infinite" : "infinite, negative";
-    return decimals(number, figure.digits);
+    if (!Number.isFinite(number)) return number > 0 ? "infinite" : figure.log ? "0" : "infinite, negative";
+    return figure.log ? significant(2 ** number) : decimals(number, figure.digits);
   }
 
   function choose(change) {
@@ -166,9 +166,15 @@ function render({ model, el }) {
     return { main, below, beside, side: "left", height: beside.top + beside.height + 46 };
   }
 
+  // The scale of the values, of all of them or of the entry that is chosen along one slider.
+  let limit, low, high, marks;
+  function rescale() {
+    ({ limit, range: [low, high], ticks: marks } = figure.by ? figure.scales[chosen(figure.by)] : figure);
+  }
+  rescale();
+
   const px = (rect, u) => rect.left + u * rect.width;
   const py = (rect, u) => rect.top + (1 - u) * rect.height;
-  const [low, high] = figure.range;
   // Values far outside the axis would overflow the renderer; they are clipped there anyway.
   const unitValue = (number) => clamp((number - low) / (high - low), -50, 50);
 
@@ -229,9 +235,9 @@ function render({ model, el }) {
       svg("path", { fill: `url(#${uid}-hatch)`, d: hatched.infinite }),
       svg("path", { class: "contour", d: contour }),
       frame(main), ticks(main, dims[y].ticks, scales.y.at, "left"), yName(main, dims[y]),
-      strip(below, "left"), ticks(below, figure.ticks, unitValue, "left", true), yName(below, value, true),
+      strip(below, "left"), ticks(below, marks, unitValue, "left", true), yName(below, value, true),
       ticks(below, dims[x].ticks, scales.x.at, "bottom"), xName(below, dims[x]),
-      strip(beside, layout.side), ticks(beside, figure.ticks, unitValue, layout.side, true),
+      strip(beside, layout.side), ticks(beside, marks, unitValue, layout.side, true),
       layout.wide ? xName(beside, value, true) : yName(beside, value, true),
       layout.wide ? "" : ticks(beside, dims[y].ticks, scales.y.at, "bottom"),
       layout.wide ? "" : xName(beside, dims[y]),
@@ -247,9 +253,9 @@ function render({ model, el }) {
     });
     back.replaceChildren(
       definitions(),
-      ticks(main, figure.ticks, unitValue, "left", true), yName(main, value),
+      ticks(main, marks, unitValue, "left", true), yName(main, value),
       ticks(main, dims[x].ticks, scales.x.at, "bottom"), xName(main, dims[x]),
-      zeroLine(main, "left"),
+      figure.log ? "" : zeroLine(main, "left"),
       svg("g", { "clip-path": `url(#${uid}-main)` }, curves),
     );
   }
@@ -393,6 +399,7 @@ function render({ model, el }) {
   let drawn = "";
   function draw() {
     if (!layout) return;
+    rescale();
     controls.forEach((control) => control.update());
     // The map is redrawn only when it shows something else: moving the point stays cheap.
     const key = [layout.width, window.devicePixelRatio, offset(), lines ? chosen(lines) : ""].join();

@@ -11,7 +11,7 @@ import numpy as np
 import traitlets
 import xarray as xr
 
-from fatelib.arguments import brief, check_type
+from fatelib.arguments import brief, check_flag, check_type
 from fatelib.widgets.dimensions import describe, is_number, name_of, start, ticks_between
 
 __all__ = ["Explorer", "explore"]
@@ -58,6 +58,8 @@ def explore(
     sliders: Sequence[str] | None = None,
     at: Mapping[str, Any] | None = None,
     limit: float | int | None = None,
+    limit_by: str | None = None,
+    log: bool = False,
     missing: str = "not converged",
     title: str = "",
 ) -> Explorer:
@@ -75,7 +77,12 @@ def explore(
 
     Labels come from the array: names such as ``theta``, ``sigma_s`` or ``T`` are set as symbols,
     ``long_name`` and ``units`` of the attributes as text; coordinates in ``rad`` are shown as
-    multiples of pi, coordinates in geometric progression on a logarithmic axis.
+    multiples of pi, coordinates that grow in proportion rather than by equal steps on a logarithmic
+    axis.
+
+    With `log` the values have a logarithmic axis, too, and a heat map is coloured by ratios: blue
+    above 1, red below, the contour at 1. All of the above is then said of their logarithms to base
+    2, and the read-out gives the values to three digits.
 
     Args:
         data: The grid: real numbers with named dimensions. Infinite and missing (NaN) values are
@@ -87,7 +94,11 @@ def explore(
         at: Where the reader starts, e.g. ``{"theta": 0.8}`` (nearest coordinate); by default in
             the middle of `x` and `y` and at the first entry of `lines` and sliders.
         limit: Colours saturate and slices end at -limit and +limit. By default the 95th percentile
-            of the absolute value for a heat map, its maximum for curves.
+            of the absolute value for a heat map, its maximum for curves. With `log` at 1 / limit
+            and limit.
+        limit_by: A slider, each of whose entries gets its own limit and axis instead, by the same
+            rule, such as one that chooses among quantities of different size.
+        log: Values are positive, and shown on a logarithmic axis; zeros are left out.
         missing: What a NaN means, for the read-out.
         title: A line above the figure.
 
@@ -105,6 +116,9 @@ def explore(
         >>> widget = explore(gain, x="theta", at={"theta": 0.8})
         >>> widget.position, widget.figure["dims"]["theta"]["labels"]
         ({'theta': 1}, ['0', 'π/4', 'π/2', '3π/4', 'π'])
+        >>> risk = xr.DataArray([2.0, 0.5, 0.01], coords={"n": [10, 100, 1000]}, name="R")
+        >>> [text for _, text in explore(risk, log=True).figure["ticks"]]
+        ['0.01', '0.1', '1']
     """
     if not isinstance(data, xr.DataArray):
         raise ValueError(
@@ -121,26 +135,42 @@ def explore(
             f"data must take at most {MAX_BYTES / 1e6:g} MB at two bytes per value; "
             f"got {2 * data.size / 1e6:.3g} MB ({sizes})"
         )
-    if limit is not None and not (is_number(limit) and limit > 0):
-        raise ValueError(f"limit must be a positive number; got {brief(limit)}")
-    for role, dim in {"x": x, "y": y, "lines": lines}.items():
+    check_flag("log", log)
+    least = 1 if log else 0
+    if limit is not None and not (is_number(limit) and float(limit) > least):
+        wanted = "a number above 1, for it is a ratio" if log else "a positive number"
+        raise ValueError(f"limit must be {wanted}; got {brief(limit)}")
+    if log and (data < 0).any():
+        raise ValueError(f"data must not be negative with log=True; got {brief(data.min().item())}")
+    limit = None if limit is None else float(limit)
+    for role, dim in {"x": x, "y": y, "lines": lines, "limit_by": limit_by}.items():
         check_type(role, dim, (str, type(None)), "the name of a dimension or None")
     check_type("sliders", sliders, (list, tuple, type(None)), "a list of dimensions or None")
     check_type("at", at, (Mapping, type(None)), "a dictionary of dimensions and values")
     for name, text in {"missing": missing, "title": title}.items():
         check_type(name, text, str, "text")
     x, others = _roles(data, x, y, lines, sliders)
+    if limit_by is not None and (limit_by not in others or limit is not None):
+        raise ValueError(
+            f"limit_by must be one of the sliders, {others}, and goes without limit; "
+            f"got {limit_by!r} and limit {limit}"
+        )
     vertical = y or lines
     axes = [dim for dim in (x, y) if dim is not None]
 
     for axis in axes:
         data = data.sortby(_checked_axis(data, axis))
     data = data.transpose(*others, *([vertical] if vertical else []), x)
-    codes, step = _quantise(data.values)
-    finite = np.abs(data.values[np.isfinite(data.values)].astype(float))
-    if limit is None:
-        limit = float(np.quantile(finite, 0.95)) if y and finite.size else 0.0
-        limit = limit or LARGEST * step
+    values = data.values
+    if log:
+        with np.errstate(divide="ignore"):
+            values = np.log2(values)
+        limit = limit and math.log2(limit)
+    codes, step = _quantise(values)
+    own = {}
+    if limit_by:
+        parts = np.moveaxis(values, data.dims.index(limit_by), 0)
+        own = {"by": limit_by, "scales": [_scale(part, None, bool(y), log) for part in parts]}
     return Explorer(
         values=base64.b64encode(codes.astype("<i2").tobytes()).decode("ascii"),
         figure={
@@ -154,8 +184,9 @@ def explore(
             "sliders": others,
             "step": step,
             "digits": max(0, math.floor(-math.log10(step))),
-            "limit": limit,
-            **_value_axis(data.values, limit),
+            "log": log,
+            **_scale(values, limit, bool(y), log),
+            **own,
         },
         position=start(data, at or {}, axes),
     )
@@ -226,13 +257,25 @@ def _quantise(values: np.ndarray) -> tuple[np.ndarray, float]:
     return codes, step
 
 
-def _value_axis(values: np.ndarray, limit: float) -> dict[str, Any]:
-    """Return range and ticks of the values within the limit; zero is always in view."""
+def _scale(values: np.ndarray, limit: float | None, is_map: bool, log: bool) -> dict[str, Any]:
+    """Return where colours saturate, and range and ticks of the values.
+
+    Zero is always in view, but for curves on a logarithmic axis, where it stands for 1.
+    """
     finite = values[np.isfinite(values)].astype(float)
-    low = max(-limit, float(np.min(finite, initial=0.0)))
-    high = min(limit, float(np.max(finite, initial=0.0)))
-    if low == high:
+    if limit is None:
+        sizes = np.abs(finite)
+        limit = float(np.quantile(sizes, 0.95)) if is_map and sizes.size else 0.0
+        limit = limit or float(np.max(sizes, initial=0.0)) or 1.0
+    anchored = is_map or not log or not finite.size
+    seen = np.append(finite, 0.0) if anchored else finite
+    low, high = max(-limit, float(seen.min())), min(limit, float(seen.max()))
+    if low >= high:
         low, high = -limit, limit
     margin = 0.04 * (high - low)
-    low, high = low - margin * (low < 0), high + margin * (high > 0)
-    return {"range": [low, high], "ticks": ticks_between(low, high)}
+    low -= margin * (low < 0 or not anchored)
+    high += margin * (high > 0 or not anchored)
+    if not log:
+        return {"limit": limit, "range": [low, high], "ticks": ticks_between(low, high)}
+    ticks = [[math.log2(at), text] for at, text in ticks_between(2.0**low, 2.0**high, log=True)]
+    return {"limit": limit, "range": [low, high], "ticks": ticks}

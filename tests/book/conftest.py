@@ -67,7 +67,7 @@ import(URL.createObjectURL(source)).then(({{ default: widget }}) => {{
 def site():
     """The book as `make book` left it."""
     if not (SITE / "book" / "index.html").is_file():
-        pytest.skip("no built book: run make book first")
+        pytest.skip("no built book (make book builds it)")
     return SITE
 
 
@@ -78,7 +78,10 @@ def browser():
 
     with sync_playwright() as playwright:
         if CHROMIUM is None and not os.path.exists(playwright.chromium.executable_path):
-            pytest.skip("no Chromium: install it, or run playwright install chromium")
+            pytest.skip(
+                "no Chromium (Debian: apt-get install chromium; elsewhere: .venv/bin/playwright "
+                "install chromium)"
+            )
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()

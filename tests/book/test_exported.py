@@ -1,5 +1,7 @@
 """The notebooks that a reader downloads. `make notebooks` runs them all in fresh environments."""
 
+import re
+
 import nbformat
 import numpy as np
 import pytest
@@ -28,10 +30,35 @@ def test_they_are_valid_and_plain(site):
                 assert "myst_nb" not in cell.source, f"{name}: a cell needs the tag build-only"
 
 
+def test_their_figures_are_numbered_without_gaps(site):
+    for name, notebook in notebooks(site).items():
+        text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+        numbers = re.findall(r"^\*\*Figure (?:\d+\.)*(\d+)\.\*\*", text, re.MULTILINE)
+        assert numbers == [str(i + 1) for i in range(len(numbers))], name
+        assert numbers, name
+
+
+def test_they_say_how_long_they_take_and_link_to_one_another(site):
+    found, linked = notebooks(site), []
+    for name, notebook in found.items():
+        assert re.search("After that this notebook takes about .* minute", notebook.cells[0].source)
+        text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+        links = re.findall(r"\]\(([\w-]+)\.ipynb\)", text)
+        published = re.findall(r"\]\((https://[^)]*/book/[\w-]+\.html)", text)
+        linked += [name] * bool(links or published)
+        assert set(links) <= set(found), name
+    assert len(linked) > len(found) / 2  # a chapter may refer to no other
+
+
 @pytest.mark.slow
 def test_the_quickest_runs_from_top_to_bottom(site, held, decode, tmp_path):
     notebook, resources = notebooks(site)[QUICKEST], {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=600, resources=resources).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    shown = [output["data"].get("text/plain", "") for output in outputs if "data" in output]
+    drawn = ["image/png" in output.get("data", {}) for output in outputs]
+    assert sum(drawn) >= 3
+    assert sum("<matplotlib" in text for text in shown) == 0
     models = notebook.metadata["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
     made = [model["state"] for model in models.values() if "figure" in model["state"]]
     # what the book shows: to float32, amplified by the small ridges, and a step of the coding

@@ -54,9 +54,13 @@ def test_nothing_else_does(tree, path):
 def test_versions_and_settings_are_part_of_it(tree, monkeypatch):
     before = results_digest(tree)
     monkeypatch.setenv("FATELIB_REPOSITORY", "https://github.com/owner/name")
+    monkeypatch.setenv("FATELIB_REQUIRE_BROWSER", "1")
     assert results_digest(tree) == before
     monkeypatch.setenv("JAX_ENABLE_X64", "not what it was")
     with_setting = results_digest(tree)
+    assert with_setting != before
+    monkeypatch.setenv("XLA_FLAGS", "--xla_not_what_it_was")
+    before, with_setting = with_setting, results_digest(tree)
     assert with_setting != before
     monkeypatch.setattr("_extensions.freshness.version", lambda name: "0.0")
     assert results_digest(tree) != with_setting

@@ -1,4 +1,8 @@
 import ast
+import itertools
+import re
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,15 +28,28 @@ CHAPTER = r"""
 #| caption: Risk, $x$.
 #| alt: A curve.
 #| tags: [hide-input]
-x = 1
+import matplotlib.pyplot as plt
+plt.plot([0, 1])  # the curve
 
 # %%
 #| tags: [build-only]
 from myst_nb import glue
 
 # %%
+#| name: fig-stored
+#| caption: Stored, see {doc}`other`.
+#| alt: Two curves.
 #| tags: [page-only]
 stored = "data"
+
+# %%
+#| name: fig-widget
+#| caption: To move.
+#| alt: A map.
+explore(x)
+
+# %% [markdown] tags=["page-only"]
+# Run `make book`.
 
 # %% [markdown]
 # (label)=
@@ -40,7 +57,11 @@ stored = "data"
 # %%
 x + 1
 """.lstrip()
-REFERENCES = References(titles={"fig-risk": "Figure 1.1"})
+REFERENCES = References(
+    titles={"fig-risk": "Figure 1.1", "fig-stored": "Figure 1.2", "fig-widget": "Figure 1.3"},
+    urls={"other": "other.ipynb"},
+    seconds=100.0,
+)
 
 
 def exported(repository="https://github.com/owner/name"):
@@ -49,14 +70,20 @@ def exported(repository="https://github.com/owner/name"):
 
 def test_an_exported_notebook():
     notebook = nbformat.reads(exported(), as_version=4)
-    install, title, figure, caption, last = notebook.cells
+    install, title, figure, caption, stored, widget, moved, last = notebook.cells
     assert "fatelib[widgets] @ git+https://github.com/owner/name" in install.source
     assert title.source == "# Title"
-    assert figure.source == "x = 1"
+    # What the cell draws is shown, and what its last line returns is not.
+    assert figure.source.splitlines()[-1] == "plt.plot([0, 1]);  # the curve"
     assert figure.metadata["jupyter"]["source_hidden"]
     assert caption.source == "**Figure 1.1.** Risk, $x$."
+    # What is on the page only keeps its number, so that there is no gap.
+    assert stored.source.startswith("**Figure 1.2.** Stored, see [other](other.ipynb).\n")
+    assert "only" in stored.source.splitlines()[-1]
+    assert widget.source == "explore(x)"
+    assert moved.source == "**Figure 1.3.** To move."
     assert last.source == "x + 1"
-    assert [cell.id for cell in notebook.cells] == [f"cell-{i}" for i in range(5)]
+    assert [cell.id for cell in notebook.cells] == [f"cell-{i}" for i in range(8)]
     assert not any(cell.get("outputs") for cell in notebook.cells)
     assert notebook.metadata["accelerator"] == "GPU"
 
@@ -77,10 +104,92 @@ def test_the_install_cell_touches_nothing_that_is_installed(repository):
     exec(compile(ast.parse(source.replace("%pip", "pass  # pip")), "install", "exec"), {})
 
 
-def test_without_a_repository_the_install_cell_says_what_to_do():
-    source = install_cell("").replace("import fatelib\n", "import fatelib_not_there\n")
-    with pytest.raises(ImportError, match="pip install"):
+def without_fatelib(source):
+    """The cell where fatelib is missing, until something is installed."""
+    return source.replace("    import fatelib\n", "    import fatelib_not_there\n", 1)
+
+
+def test_without_a_repository_the_install_cell_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = without_fatelib(install_cell(""))
+    with pytest.raises(ImportError, match=r"no address.*pip install.*wheel.*beside this notebook"):
         exec(compile(source, "install", "exec"), {})
+
+
+def test_without_a_repository_a_wheel_beside_the_notebook_is_installed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("fatelib-0.1.0-py3-none-any.whl", "other-1.0-py3-none-any.whl"):
+        Path(name).touch()
+    ran = []
+
+    def run(command, **options):
+        assert options["check"], "a failure must not go unseen"
+        ran.append(command)
+        return SimpleNamespace(stdout=b"jax==0.7.2\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    exec(compile(without_fatelib(install_cell("")), "install", "exec"), {})
+    listing, install = ran
+    assert listing[:4] == [*install[:1], "-m", "pip", "list"]
+    assert install[0] == sys.executable
+    wheel = (tmp_path / "fatelib-0.1.0-py3-none-any.whl").as_uri()
+    assert install[-3:] == ["--constraint", "installed.txt", f"fatelib[widgets] @ {wheel}"]
+    assert Path("installed.txt").read_text() == "jax==0.7.2\n"
+
+
+@pytest.mark.parametrize("repository", ["", "https://github.com/owner/name"])
+def test_the_first_cell_says_what_it_does_and_how_long_the_rest_takes(repository):
+    first = nbformat.reads(exported(repository), as_version=4).cells[0].source
+    assert first.startswith("# Installs fatelib where it is missing")
+    assert re.search(
+        r"# After that this notebook takes about 2 minutes, measured on \d+ core", first
+    )
+    # Where the installation fails, the cell does: its last line imports what was to be installed.
+    assert first.splitlines()[-1] == "    import fatelib"
+
+
+def test_times_do_not_tell_one_build_from_the_next():
+    assert install_cell("", 100.0) == install_cell("", 130.0)
+    assert "about a minute" in install_cell("", 3.0)
+    assert "minute" not in install_cell("")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "# %% [markdown]\n# Run `make book` first.",
+        "# %% [markdown]\n# `python book/data/paper_scale.py fig-3c` does it.",
+        "# %%\nxr.load_dataset('data/relu_scratch.nc')",
+        "# %% [markdown]\n# ```sh\n# python benchmarks/all.py\n# ```",
+    ],
+)
+def test_what_needs_the_repository_is_reported(cell):
+    problems = []
+    export(cell, REFERENCES, "", problems.append)
+    (problem,) = problems
+    assert "needs the repository" in problem
+    problems.clear()
+    link = (
+        "# %% [markdown]\n# [here](https://owner.github.io/name/book/data.html) we make bookmarks"
+    )
+    export(link, REFERENCES, "", problems.append)
+    assert problems == []
+
+
+@pytest.mark.parametrize("page", NUMBERED)
+def test_no_chapter_needs_the_repository_or_shows_what_its_figure_shows(page):
+    source = (ROOT / f"{page}.py").read_text(encoding="utf-8")
+    problems = []
+    notebook = nbformat.reads(export(source, References(), "", problems.append), as_version=4)
+    assert problems == []
+    cells = notebook.cells
+    for cell, after in itertools.pairwise(cells):
+        if cell.cell_type == "code" and after.source.startswith("**Figure.**"):
+            last = ast.parse(cell.source).body[-1]
+            moves = isinstance(last, ast.Expr) and isinstance(last.value, ast.Call)
+            moves &= ast.unparse(last).split("(")[0] in ("explore", "null_space")
+            quiet = cell.source.endswith(";")
+            assert quiet == (isinstance(last, ast.Expr) and not moves), cell.source
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from _extensions.plain_markdown import References, convert
+import yaml
+from _extensions.plain_markdown import EXTENSIONS, References, convert
 from _extensions.reader import read
 from pybtex.database import parse_file
 
@@ -67,6 +68,13 @@ def plain(text):
         ("{math}`x^2` and $y_{i}$ and `code`", "$x^2$ and $y_{i}$ and `code`"),
         ("so $a\n< b$, `$c\nd$`", "so $a < b$, `$c\nd$`"),
         ("- for $5\n- or $6", "- for $5\n- or $6"),
+        ("``{eq}`eq-risk` `` is {eq}`eq-risk`", "``{eq}`eq-risk` `` is (1.1)"),
+        ("text\n\n    {eq}`eq-risk`  # code", "text\n\n    {eq}`eq-risk`  # code"),
+        (
+            "| {eq}`eq-risk` | $|x|$ |\n|---|---|\n| 1 | `$` |",
+            "| (1.1) | $|x|$ |\n|---|---|\n| 1 | `$` |",
+        ),
+        ("- one\\\n  {eq}`eq-risk`\n\n  two", "- one\\\n  (1.1)\n\n  two"),
         ("(label)=\n## Heading", "## Heading"),
         ("% a comment\ntext", "text"),
         ("| a | b |\n|---|---|\n| 1 | 2 |", "| a | b |\n|---|---|\n| 1 | 2 |"),
@@ -74,6 +82,11 @@ def plain(text):
 )
 def test_inline(myst, expected):
     assert plain(myst) == expected
+
+
+def test_text_is_read_as_the_pages_are():
+    config = yaml.safe_load((BOOK.parent / "_config.yml").read_text(encoding="utf-8"))
+    assert sorted(EXTENSIONS) == sorted(config["parse"]["myst_enable_extensions"])
 
 
 def test_equations_keep_their_numbers():

@@ -1,4 +1,4 @@
-"""A whole book of two pages, built as `make book` builds the real one."""
+"""A whole book of three pages, built as `make book` builds the real one."""
 
 import os
 import re
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -97,8 +98,18 @@ ipywidgets.VBox([ipywidgets.IntSlider(description="gamma"), ipywidgets.Play(), l
 # It is so, by {cite:t}`saxe2014`.
 # :::
 #
-# {prf:ref}`thm-one`, {ref}`place`, {numref}`fig-line`, {eq}`eq-one`, {doc}`index`
+# {prf:ref}`thm-one`, {ref}`place`, {numref}`fig-line`, {eq}`eq-one`, {doc}`index`,
+# {doc}`other`, {eq}`eq-two`
 '''.lstrip()
+
+OTHER = """
+# %% [markdown]
+# # Another chapter
+#
+# $$
+# x = 2
+# $$ (eq-two)
+""".lstrip()
 
 
 def build(root, *, environment=None):
@@ -130,10 +141,11 @@ def book(tmp_path_factory):
             parts:
               - caption: Part
                 numbered: true
-                chapters: [{file: book/chapter}]
+                chapters: [{file: book/chapter}, {file: book/other}]
             """,
         "book/index.md": INDEX,
         "book/chapter.py": CHAPTER,
+        "book/other.py": OTHER,
         "requirements.txt": "jax==0\n",
         "fatelib/__init__.py": "",
     }
@@ -142,7 +154,7 @@ def book(tmp_path_factory):
         (root / name).write_text(text)
     status, printed, executed = build(root)
     assert status == 0, printed
-    assert executed == 1
+    assert executed == 2
     return root
 
 
@@ -163,6 +175,22 @@ def test_a_page_quotes_the_picture_and_the_agreement_of_a_chapter(book):
 
 
 @pytest.mark.slow
+def test_a_notebook_of_a_book_without_an_address(book):
+    path = book / "_build/html/notebooks/chapter.ipynb"
+    first, *cells = nbformat.read(path, as_version=4).cells
+    assert "# After that this notebook takes about a minute" in first.source
+    assert "no address to install it from" in first.source
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    links = re.findall(r"\[([^]]*)\]\((?!https://)([^)]*)\)", text)
+    assert links == [("Another chapter", "other.ipynb"), ("(2.1)", "other.ipynb")]
+    assert (path.parent / "other.ipynb").is_file()
+    assert "\n**Figure 1.1.** A line, (1.1)." in text
+    for cell in cells:
+        if cell.cell_type == "code" and "plt." in cell.source:
+            assert cell.source.endswith("plt.legend();")
+
+
+@pytest.mark.slow
 def test_what_is_executed_anew(book):
     status, printed, executed = build(book)
     assert (status, executed) == (0, 0), printed
@@ -170,7 +198,7 @@ def test_what_is_executed_anew(book):
 
     (book / "fatelib" / "__init__.py").write_text("changed = True\n")
     status, printed, executed = build(book)
-    assert (status, executed) == (0, 1), printed
+    assert (status, executed) == (0, 2), printed
 
     chapter = book / "book" / "chapter.py"
     chapter.write_text(CHAPTER.replace("# # A chapter", "# # A chapter, renamed"))
@@ -224,7 +252,7 @@ def test_what_follows_from_the_address_of_the_repository(book, visit, serve, ser
     assert "git+https://github.com/owner/name" in notebook
     assert "[Saxe et al. (2014)](https://arxiv.org/abs/1312.6120)" in notebook
     links = re.findall(r"\]\(https://owner\.github\.io/name/(book/\w+\.html)#?([^()]*)\)", notebook)
-    assert len(links) == 6  # the caption has one
+    assert len(links) == 8  # the caption has one
     for target, place in links:
         assert not place or f'id="{place}"' in (site / target).read_text(), place
     assert 'href="https://github.com/owner/name/edit/main/book/chapter.py"' in page

@@ -2,6 +2,7 @@
 
 import re
 
+import jax
 import jax.numpy as jnp
 import matplotlib
 
@@ -11,13 +12,23 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fatelib import plot, theory
+from fatelib import plot, relu, theory
 from fatelib.agreement import Agreement
-from fatelib.figures import FIGURES
+from fatelib.figures import (
+    FIGURES,
+    curves,
+    decay,
+    distances,
+    dynamics,
+    kernels,
+    relu_transfer,
+    students,
+)
 from fatelib.figures.decay import _ridge_solutions, decayed_risk
 from fatelib.figures.dynamics import _unbalanced_strength
 from fatelib.figures.figure import tolerance
 from fatelib.linear import Bidiagonal, DeepLinear, pretrain
+from fatelib.sweep import instance_keys
 
 GRID = {
     "d": 60,
@@ -47,7 +58,7 @@ TINY = {
         "widths": (20, 40),
         "ns": (15, 40),
         "instances": 6,
-        "tolerance": 1e-4,
+        "absolute_tolerance": 1e-4,
     },
     "fig-3e": {
         "d": 8,
@@ -56,8 +67,8 @@ TINY = {
         "fractions": (0.3, 0.6),
         "ns": (60, 120),
         "instances": 3,
-        "tolerance": 1e-3,
-        "source_options": {"steps": 300, "tolerance": 1e-6},
+        "absolute_tolerance": 1e-3,
+        "source_options": {"steps": 300, "absolute_tolerance": 1e-6},
     },
     "fig-curve": {
         "d": 12,
@@ -65,7 +76,7 @@ TINY = {
         "teacher_width": 8,
         "ns": (100, 200),
         "instances": 12,
-        "tolerance": 1e-4,
+        "absolute_tolerance": 1e-4,
     },
     "fig-3d": {"mus": (0.3, 0.6), "samples": 300, "instances": 6},
     "fig-3ab": {
@@ -118,11 +129,38 @@ def _off_by_twice_the_tolerance(data, table):
     return wrong
 
 
+# What experiments call, in and out of sweeps.
+EXPERIMENTS = (
+    *("pretrain", "train", "fine_tune", "linear_transfer", "scratch", "reduced_tasks"),
+    *("arccos_kernel", "feature_gram", "empirical_wasserstein"),
+)
+
+
+@pytest.fixture
+def no_experiments(monkeypatch):
+    """Return a function, after which a figure may read what is stored and evaluate its theory."""
+
+    def computes(*arguments, **options):
+        raise AssertionError("an experiment runs again")
+
+    def forbid():
+        monkeypatch.setattr("fatelib.sweep.run.spread", computes)
+        for place in (relu, curves, decay, distances, dynamics, kernels, relu_transfer, students):
+            for name in EXPERIMENTS:
+                if hasattr(place, name):
+                    monkeypatch.setattr(place, name, computes)
+
+    return forbid
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("key", TINY)
-def test_a_figure_computes_agrees_and_draws(key):
+def test_a_figure_computes_agrees_draws_and_is_not_computed_again(key, tmp_path, no_experiments):
     figure = FIGURES[key]
-    data = figure.compute(progress=False, **TINY[key])
+    # Raises where a key is used for two draws. With it gradient flow takes minutes to compile; all
+    # that fig-time draws is drawn by other figures too.
+    with jax.debug_key_reuse(key != "fig-time"):
+        data = figure.compute(store=tmp_path, progress=False, **TINY[key])
     assert data.attrs["figure"] == key
     assert any(str(name).endswith("_theory") for name in data)
     table = figure.compare(data)
@@ -134,6 +172,38 @@ def test_a_figure_computes_agrees_and_draws(key):
 
     with pytest.raises(AssertionError, match="disagree"):
         figure.compare(_off_by_twice_the_tolerance(data, table))
+
+    no_experiments()
+    again = figure.compute(store=tmp_path, progress=False, **TINY[key])
+    xr.testing.assert_identical(again, data)
+
+
+def test_interrupted_distances_go_on_where_they_were(tmp_path, monkeypatch):
+    calls = []
+    true = distances.empirical_wasserstein
+
+    def count(*samples, **options):
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.append(samples)
+        return true(*samples, **options)
+
+    grid = {"thetas": [0.0, 1.0], "sizes": [2], "instances": 2, "samples": 4, "sigma": 0.2}
+    options = {**grid, "seed": 0, "progress": False}
+    whole = distances._wasserstein(**options, store=None)
+    monkeypatch.setattr(distances, "empirical_wasserstein", count)
+    with pytest.raises(KeyboardInterrupt):
+        distances._wasserstein(**options, store=tmp_path)
+    del calls[:]  # two of these are stored, the third is not
+    xr.testing.assert_identical(distances._wasserstein(**options, store=tmp_path), whole)
+    assert len(calls) == 2
+
+
+def test_instances_of_students_have_the_keys_of_one_split():
+    key = jax.random.key(3)
+    some = students._three_keys(key, 5, instance_keys(key, 5)[jnp.array([4, 1, 1])])
+    expected = jax.random.split(key, (5, 3))[jnp.array([4, 1, 1])]
+    np.testing.assert_array_equal(*map(jax.random.key_data, (some, expected)))
 
 
 def test_paper_scale_is_that_of_the_paper():
@@ -193,15 +263,16 @@ def test_a_heavier_last_layer_is_learned_as_the_theory_says(excess, q):
     assert np.allclose(balanced, strength, **close) == (excess == 0)
 
 
-def test_ridge_on_bidiagonal_inputs_is_ridge():
+def test_ridge_on_bidiagonal_inputs_is_ridge(x64):
     rng = np.random.default_rng(0)
     diagonal, upper = jnp.asarray(rng.uniform(1, 2, (2, 4)), jnp.float32)
     X = Bidiagonal(diagonal, upper, jnp.asarray(4.0), 6)
     y = rng.normal(size=(4, 2))
     dense = np.asarray(X.dense(), float)[:-1]
-    for ridge, beta in zip((0.1, 2.0), _ridge_solutions(X, y, np.array([0.1, 2.0])), strict=True):
+    found = _ridge_solutions(X, jnp.asarray(y), jnp.array([0.1, 2.0]))
+    for ridge, beta in zip((0.1, 2.0), found, strict=True):
         normal = dense.T @ dense + 4 * ridge * np.eye(6)
-        np.testing.assert_allclose(beta, np.linalg.solve(normal, dense.T @ y), atol=1e-6)
+        np.testing.assert_allclose(beta, np.linalg.solve(normal, dense.T @ y), rtol=1e-12)
 
 
 def test_without_decay_there_is_no_ridge():

@@ -7,10 +7,9 @@ import pytest
 from scipy import stats
 
 from fatelib import theory
-from fatelib.linear import Bidiagonal, DeepLinear, reduced_tasks, train
+from fatelib.descent.quadratic import Quadratic
+from fatelib.linear import Bidiagonal, DeepLinear, LinearTasks, reduced_tasks, train
 from fatelib.linear.bidiagonal import BidiagonalLoss
-from fatelib.linear.quadratic import Quadratic
-from fatelib.tasks import LinearTasks
 from fatelib.transfer import fine_tune, linear_transfer, scratch
 
 KEY = jax.random.key(0)
@@ -109,7 +108,8 @@ def test_training_on_it_is_training():
     tasks, X, y = reduced_tasks(KEY, 6, 20, 0.7, 0.3)
     start = DeepLinear.balanced(tasks.beta_source)
     for engine in ("descent", "spectral", "limit"):
-        options = {"learning_rate": 0.02, "steps": 300, "tolerance": 0.0, "engine": engine}
+        options = {"learning_rate": 0.02, "steps": 300, "tolerance": 0.0}
+        options = {"engine": engine, **({} if engine == "limit" else options)}
         network, _ = train(start, X, y, **options)
         # One row of zeros more than samples: the mean is over the rows there.
         resize = jnp.sqrt(len(y) / X.samples)
@@ -149,3 +149,20 @@ def test_shapes_must_fit():
         train(DeepLinear.balanced(jnp.ones(4)), X, y)
     with pytest.raises(ValueError, match=r"X must have 5 columns and y a label for each row"):
         fine_tune(DeepLinear.balanced(tasks.beta_source), tasks, X, y[:-1])
+
+
+def test_entries_of_either_sign():
+    """The learning rate is stable, and what is no number or too large is refused."""
+    ones = jnp.ones(2)
+    X = Bidiagonal(3 * jnp.array([1.0, -1.0]), jnp.array([-3.0, 3.0]), ones[0], columns=3)
+    start = DeepLinear.balanced(jnp.array([0.3, 0.2, 0.1]))
+    network, history = train(start, X, jnp.array([1.0, -1.0, 0.0]))
+    dense, _ = train(start, X.dense(), jnp.array([1.0, -1.0, 0.0]))
+    assert history.converged
+    np.testing.assert_allclose(network.end_to_end(), dense.end_to_end(), atol=1e-2)
+    for wrong, message in (
+        (Bidiagonal(ones, ones, jnp.asarray(jnp.nan), columns=3), "X.samples must be a number > 0"),
+        (Bidiagonal(1e16 * ones, ones, ones[0], columns=3), "X must be at most 1e15 in size"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(start, wrong, jnp.ones(3))

@@ -11,6 +11,7 @@ from fatelib.linear import DeepLinear, alignment, effective_rank, truncate
 @settings(max_examples=8, deadline=None)
 @given(depth=st.integers(1, 5), d=st.integers(1, 6), width=st.integers(1, 6))
 def test_the_network_is_the_product_of_its_weights(depth, d, width):
+    width = None if depth == 1 else width
     network = DeepLinear.init(jax.random.key(depth), d, depth, width, scale=1.0)
     matrices = [np.asarray(weight, float) for weight in network.weights]
     beta = np.linalg.multi_dot([np.eye(d), *matrices])[:, 0]
@@ -19,7 +20,7 @@ def test_the_network_is_the_product_of_its_weights(depth, d, width):
     rounding = {"rtol": 1e-4, "atol": 1e-4}
     np.testing.assert_allclose(network.end_to_end(), beta, **rounding)
     np.testing.assert_allclose(network(jnp.asarray(x)), x @ beta, **rounding)
-    np.testing.assert_allclose(network.features(), features, **rounding)
+    np.testing.assert_allclose(network.feature_map(), features, **rounding)
     assert network.depth == depth
     assert [D.shape for D in network.balancedness()] == [(width, width)] * (depth - 1)
 
@@ -73,7 +74,7 @@ def test_truncation():
     small = truncate(network, 2)
     np.testing.assert_allclose(small.end_to_end(), network.end_to_end(), rtol=1e-4, atol=1e-5)
     # Same features up to a rotation: same Gram matrix of the inputs.
-    F, G = network.features(), small.features()
+    F, G = network.feature_map(), small.feature_map()
     np.testing.assert_allclose(F @ F.T, G @ G.T, rtol=1e-4, atol=1e-5)
     U, S, _ = np.linalg.svd(F)
     np.testing.assert_allclose(

@@ -102,6 +102,8 @@ def call(name, arguments):
             keyword[key] = arguments[key]
         elif key in arguments:
             positional.append(arguments[key])
+    if name == "fine_tuning_scale_from_norms":  # what is seen is part of the source
+        positional[2] = jnp.minimum(positional[2], positional[1])
     result = function(*positional, **keyword)
     return jnp.stack(result) if isinstance(result, tuple) else result
 
@@ -233,6 +235,84 @@ def test_impossible_values_are_named(name, argument, value):
         call(name, arguments | {argument: value})
 
 
+# What users compute by a decomposition or a difference, with a value that is 0 but for rounding.
+ROUNDED = [
+    ("ridge_risk", "eigenvalues", [2.0, 1.0, -1e-15]),
+    ("ridge_risk", "coefficients2", [2.0, 1.0, -1e-15]),
+    ("ridge_risk", "residual", -1e-15),
+    ("effective_ridge", "eigenvalues", [2.0, 1.0, -1e-15]),
+    ("least_squares_risk", "residual", -1e-16),
+    ("least_squares_risk", "signal", -1e-16),
+    ("regularised_risk", "distance2", -1e-16),
+    ("fine_tuning_scale_from_norms", "interpolator_norm2", -1e-16),
+]
+
+
+@pytest.mark.parametrize(("name", "argument", "value"), ROUNDED)
+def test_rounding_below_zero_counts_as_zero(name, argument, value, dtype):
+    known = {key: SOUND[key] for key in DOMAINS[name]}
+    unit = np.finfo(dtype).eps / np.finfo(float).eps
+    # As many rounding errors of the type: 4.5 of float64.
+    rounded = np.asarray(value, float)
+    rounded = np.where(rounded < 0, rounded * unit, rounded).astype(dtype)
+    at_zero = call(name, known | {argument: np.maximum(rounded, 0)})
+    assert not np.isnan(at_zero).any()
+    np.testing.assert_array_equal(call(name, known | {argument: rounded}), at_zero)
+    if np.ndim(value) == 0:  # a Python number, without a type
+        np.testing.assert_allclose(call(name, known | {argument: value}), at_zero, rtol=1e-5)
+    # Compiled, where nothing is checked.
+    compiled = jax.jit(lambda rounded: call(name, known | {argument: rounded}))
+    np.testing.assert_allclose(compiled(rounded), at_zero, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "argument", "value"), ROUNDED)
+@pytest.mark.parametrize("negative", [-0.5, -1e-3, -1e-4])
+def test_what_is_truly_negative_is_refused(name, argument, value, negative, dtype):
+    known = {key: SOUND[key] for key in DOMAINS[name]}
+    value = np.where(np.asarray(value) < 0, negative, value).astype(dtype)
+    with pytest.raises(ValueError, match=rf"^{argument} must be .*; got {value.min()}$"):
+        call(name, known | {argument: value})
+
+
+def test_eigenvalues_as_numpy_computes_them(dtype):
+    """Of twelve samples of thirty features eighteen eigenvalues are 0, about half of them below."""
+    X = np.random.default_rng(0).standard_normal((12, 30)).astype(dtype)
+    eigenvalues = np.linalg.eigvalsh(X.T @ X / len(X))
+    # In float32 LAPACK may round all to one side: a decomposition of float32 in float64 does not.
+    if dtype == np.float32:
+        eigenvalues[:9] = -np.abs(eigenvalues[:9]) - eigenvalues[-1] * np.finfo(dtype).eps
+    assert eigenvalues.min() < 0
+    clipped = np.maximum(eigenvalues, 0)
+    coefficients2 = np.ones(30, dtype)
+    for ridge in (0.0, 0.1):
+        at = {"residual": 0.1, "noise": 0.2, "ridge": ridge}
+        np.testing.assert_array_equal(
+            theory.ridge_risk(20, eigenvalues, coefficients2, **at),
+            theory.ridge_risk(20, clipped, coefficients2, **at),
+        )
+        np.testing.assert_array_equal(
+            theory.effective_ridge(8, eigenvalues, ridge=ridge),
+            theory.effective_ridge(8, clipped, ridge=ridge),
+        )
+
+
+def test_each_spectrum_is_rounded_beside_its_own():
+    """A small spectrum in a batch with a large one has less rounding."""
+    spectra = np.array([[1.0, 0.5, -1e-16], [1e-12, 1e-13, -1e-16]])
+    with pytest.raises(ValueError, match=r"eigenvalues must be a finite number >= 0; got -1e-16"):
+        theory.effective_ridge(2, spectra)
+
+
+def test_the_slope_at_an_eigenvalue_of_zero_is_whole():
+    """It is that from above: clipping at 0 would halve it."""
+
+    def risk(eigenvalue):
+        return theory.ridge_risk(2, jnp.stack([jnp.float32(1), eigenvalue]), jnp.ones(2), ridge=0.1)
+
+    at_zero, above = (float(jax.grad(risk)(jnp.float32(x))) for x in (0.0, 1e-4))
+    np.testing.assert_allclose(at_zero, above, rtol=0.01)
+
+
 def test_the_smallest_source_has_a_finite_worth():
     for noise in (0.0, 100.0, 1e9):
         source = {"source_gamma": 1e-15, "source_sigma": noise}
@@ -275,3 +355,26 @@ def test_the_dtype_follows_the_input(name, x64):
     for dtype in (np.float32, np.float64):
         value = call(name, {key: np.asarray(SOUND[key], dtype) for key in DOMAINS[name]})
         assert value.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_left_of_many_coefficients_rounds_like_their_sum(dtype):
+    """A residual is a difference: the squared norm less the sum of a thousand coefficients."""
+    coefficients = np.random.default_rng(0).random(1000).astype(dtype)
+    coefficients /= coefficients.sum()
+    left = dtype(1) - np.cumsum(coefficients)[-1]
+    below = -abs(left) - np.finfo(dtype).eps
+    risk = theory.ridge_risk(20, np.ones(1000, dtype), coefficients, residual=below)
+    same = theory.ridge_risk(20, np.ones(1000, dtype), coefficients, residual=0.0)
+    assert risk == same
+    with pytest.raises(ValueError, match="residual must be a finite number >= 0"):
+        theory.ridge_risk(20, np.ones(1000), coefficients, residual=-1e-3)
+    assert np.isfinite(theory.least_squares_risk(20, 5, residual=-1e-17, signal=0.0))
+
+
+def test_the_seen_part_is_no_longer_than_the_whole():
+    rounded = theory.fine_tuning_scale_from_norms(1.0, 1.0, 1 + 1e-6)
+    np.testing.assert_allclose(rounded, theory.fine_tuning_scale_from_norms(1.0, 1.0, 1.0))
+    for seen in (1.5, 4.0):
+        with pytest.raises(ValueError, match="seen_norm2 must be at most source_norm2; got"):
+            theory.fine_tuning_scale_from_norms(1.0, 1.0, seen)

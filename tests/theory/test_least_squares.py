@@ -164,13 +164,15 @@ SPECTRA = {
     "two levels": np.repeat([1.0, 1e-6], 60),
     "half zero": np.repeat([1.0, 0.0], 60),
     "one feature": np.array([2.0]),
+    "thousands, equal": np.full(4096, 0.3),
+    "thousands, two levels": np.repeat([1.0, 1e-6], 2500),
 }
 
 
 @pytest.mark.parametrize("spectrum", SPECTRA)
 def test_effective_ridge_solves_its_equation_in_both_precisions(spectrum, x64):
     eigenvalues = SPECTRA[spectrum].astype(np.float32)
-    n = np.array([1, 2, 59, 60, 61, 119, 120, 121, 1e4], np.float32)
+    n = np.array([1, 2, 59, 60, 61, 119, 120, 121, 2500, 5001, 1e4], np.float32)
     ridge = np.array([0, 1e-12, 1e-4, 1, 1e4], np.float32)[:, None]
     single = theory.effective_ridge(n[None], eigenvalues, ridge=ridge)
     fixed = {"residual": 0.1, "noise": 0.2}
@@ -187,8 +189,11 @@ def test_effective_ridge_solves_its_equation_in_both_precisions(spectrum, x64):
     np.testing.assert_allclose(np.where(kappa > 0, samples, n), n + 0 * ridge, rtol=1e-12)
     assert (kappa >= ridge * (1 - 1e-14)).all()
     assert (kappa <= (ridge + l.sum() / n) * (1 + 1e-14)).all()
-    np.testing.assert_allclose(single, kappa, rtol=2e-6)
-    np.testing.assert_allclose(single_risk, risk, rtol=2e-6)
+    # Sums are of positive numbers, by eights: of 5000 terms 5 times 7 roundings, as often up as
+    # down, each of eps / 2 at most: about sqrt(35) / 2 = 3 eps, three sums one after the other.
+    promised = 10 * np.finfo(np.float32).eps
+    np.testing.assert_allclose(single, kappa, rtol=promised)
+    np.testing.assert_allclose(single_risk, risk, rtol=promised)
 
 
 def test_units_and_order_of_the_features_do_not_matter(x64):

@@ -164,6 +164,56 @@ def test_ticks():
     assert not axis(np.arange(1, 7))[0]
 
 
+@pytest.mark.parametrize("sizes", [[30, 60, 120, 360], [10, 20, 60, 120, 250, 500, 1000, 2000]])
+def test_sizes_that_grow_in_proportion_have_a_logarithmic_axis(sizes):
+    data = xr.DataArray(np.zeros((2, len(sizes))), coords={"mu": [0.1, 0.9], "n": sizes})
+    assert explore(data, x="mu", y="n").figure["dims"]["n"]["log"]
+
+
+def test_positive_values_on_a_logarithmic_axis():
+    risk = curve([1e-4, 0.0, 0.03, 1.0, np.nan, np.inf], name="R")
+    widget = explore(risk, log=True)
+    back, figure = decode(widget), widget.figure
+    finite = np.isfinite(risk.values) & (risk.values > 0)
+    # All of them to the same relative error, however small.
+    np.testing.assert_allclose(
+        2.0 ** back[finite], risk.values[finite], rtol=figure["step"] / 2 * np.log(2) * 1.01
+    )
+    np.testing.assert_array_equal(back[~finite], [-np.inf, np.nan, np.inf])
+    assert [text for _, text in figure["ticks"]] == ["0.0001", "0.001", "0.01", "0.1", "1"]
+    places = [place for place, _ in figure["ticks"]]
+    np.testing.assert_allclose(places, np.log2(10.0) * np.arange(-4, 1))
+    low, high = figure["range"]  # the curves fill it
+    assert np.log2(1e-5) < low < np.log2(1e-4)
+    assert 0 < high < 1
+
+
+def ratios():
+    """A way of learning with ratios of a few, and one with ratios of hundreds."""
+    values = np.array([[[0.5, 1.0], [2.0, 1.5]], [[300.0, 100.0], [20.0, 0.1]]])
+    coords = {"way": ["a", "b"], "n": [10, 100], "mu": [0.1, 0.9]}
+    return xr.DataArray(values, coords, ("way", "n", "mu"))
+
+
+def test_ratios_are_coloured_about_one():
+    figure = explore(ratios(), x="mu", y="n", log=True, limit=8).figure
+    assert figure["limit"] == 3
+    assert figure["range"][0] < 0 < figure["range"][1]
+    assert dict((text, place) for place, text in figure["ticks"])["1"] == 0
+
+
+def test_every_entry_of_a_slider_has_its_own_limit():
+    data = ratios()
+    figure = explore(data, x="mu", y="n", log=True, limit_by="way").figure
+    assert figure["by"] == "way"
+    for part, scale in zip(data, figure["scales"], strict=True):
+        alone = explore(part, x="mu", y="n", log=True).figure
+        assert scale == {name: alone[name] for name in ("limit", "range", "ticks")}
+    limits = [scale["limit"] for scale in figure["scales"]]
+    assert limits[1] > 5 * limits[0]
+    assert "by" not in explore(data, x="mu", y="n").figure
+
+
 def test_sliders_may_be_infinite_or_text():
     data = xr.DataArray(
         np.zeros((2, 2, 3)),
@@ -210,6 +260,13 @@ def test_defaults_draw_curves_against_the_last_dimension():
         ({"at": {"theta": np.nan}}, r"at\['theta'\] must be one of .*; got nan"),
         ({"limit": 0.0}, "limit must be a positive number; got 0.0"),
         ({"limit": np.inf}, "limit must be a positive number; got inf"),
+        ({"limit": 0.5, "log": True}, "limit must be a number above 1, for it is a ratio; got 0.5"),
+        ({"log": True}, "data must not be negative with log=True; got -0"),
+        (
+            {"x": "theta", "limit_by": "theta"},
+            r"limit_by must be one of the sliders, .*; got 'theta'",
+        ),
+        ({"limit_by": "gamma", "limit": 1}, "limit_by .* goes without limit; .* limit 1"),
     ],
 )
 def test_a_figure_that_cannot_be_drawn(arguments, message):

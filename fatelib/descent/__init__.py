@@ -1,0 +1,1 @@
+"""Full-batch gradient descent, whatever trains: the loop, its options, batches and precision."""
