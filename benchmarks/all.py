@@ -19,6 +19,7 @@ TITLES = {
     "million": "A million dimensions",
     "relu": "ReLU networks",
     "relu_precision": "ReLU networks at a lower precision",
+    "probe": "Features of real data",
 }
 
 

@@ -78,6 +78,8 @@ fatelib.agreement_table(
 # - **Sixty degrees.** Without label noise and with fewer samples than dimensions, fine-tuning beats scratch training up to an angle of 60° between the tasks and not beyond ({doc}`fine-tuning`).
 # - **Untrained features can win too.** In the paper's experiment with ReLU networks, a last layer on *random* neurons beats scratch training while samples are few. Pretraining deserves credit for what it adds to that ({doc}`relu-transfer`).
 #
+# And for a network of your own nobody knows the truth. Its features and a few hundred labels are enough for the learning curve of a layer on top, with intervals: {doc}`which-layer`.
+#
 # The shortest way in is to move the sliders of {numref}`fig-explore-linear` in the first chapter.
 #
 # ## Who it is for
@@ -122,6 +124,8 @@ fatelib.agreement_table(
 # | {doc}`what-pretraining-adds` | And is it good to have found them? | Measured against neurons never trained: from a near source very; from a distant one the richest features can be worse than random. |
 # | {doc}`relu-transfer` | Keep, tune or start over, for ReLU networks? | The neurons and the target predict what keeping them is worth; part of that untrained neurons have as well. |
 # | {doc}`relu-depends` | Which of this depends on choices nobody argued for? | A near source helps unless neurons are too long to move; a distant one hurts short neurons trained long; exponents belong to the teacher, and whether random features beat scratch training to teacher, width and initial length. |
+# | {doc}`which-layer` | Which layer of a network should I keep, and is it worth training one? | Labels alone give the learning curve of every layer; a last layer may be too special, and the untrained copy says what pretraining added. |
+# | {doc}`sentence-features` | Collect labels, ask more raters or change the features? | Noise, what features miss and what few labels cost add up, and each can be read off a few hundred labels. |
 #
 # How fast all this is trained, and how to run grids of your own, is on the pages {doc}`performance` and {doc}`sweeps`; our version of every figure of the paper, with the command behind it, is in the {doc}`gallery`, what needed a correction in the {doc}`errata`. Results that are not in the paper are listed at its end. If you use the book or the library, please
 # {doc}`cite <cite>` them together with the paper.

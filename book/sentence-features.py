@@ -58,8 +58,7 @@ both = np.hstack([equal_weight(embedding), equal_weight(words)])
 sets = {"embedding": embedding, "words": words, "both": both}
 sets |= {"untrained": untrained}
 
-# %%
-#| tags: [hide-input]
+
 N, draws, held_out = 500, 8, 700
 sizes = np.array([20, 50, 100, 200, 500, 1000, 2000])
 ridges = np.geomspace(1e-5, 1, 31)  # in units of the largest eigenvalue
@@ -129,7 +128,7 @@ one_rating = ratings[mine].var(axis=1, ddof=1).mean()
 # %%
 #| name: fig-sentences
 #| caption: >-
-#|   Error of predicting how 3,200 tweets are rated, against the number $n$ of labelled ones. Lines and bands: what `fatelib.diagnose` reads from 500 of them, with 95 % intervals; dashed: what it calls a bound. Points: ridge probes trained on $n$
+#|   Error of predicting how 3,200 tweets are rated, against the number $n$ of labelled ones. Lines and bands: what `fatelib.diagnose` reads from 500 of them, with 95 % intervals; dashed: the upper end alone, where 500 labels only bound the error. Points: ridge probes trained on $n$
 #|   of the other 2,700 and tested on 700 more, mean of 8 draws with one standard error. Dotted: the error of one more human rater. Grey: the variance of the mean of 20 ratings.
 #| alt: >-
 #|   Four falling curves, with bands that widen beyond 500 labels. The embedding and both sets together fall fastest, words fall late, the untrained copy stays high.
@@ -281,8 +280,8 @@ assert bound.value < bag < bound.high
 assert 0 < below["words"][-1] < 10 > abs(below["embedding"]).max()
 
 # %% [markdown]
-# The embedding is predicted without a bias that one could see. Words come out {glue:text}`low-words:.0f`% too low at 2,000, about one standard error. But look at the dashed end of `both`: it is called a bound, {glue:text}`bound:.2f` at $n = 2000$, and measured was {glue:text}`bag:.2f`, within the interval, which reaches up to {glue:text}`bound-high:.2f`, but above the "bound". A bound is itself
-# estimated, from labels too few for its features: where a line is dashed, believe the interval and not the number.
+# The embedding is predicted without a bias that one could see. Words come out {glue:text}`low-words:.0f`% too low at 2,000, about one standard error. Of `both`, 500 labels tell no more than a bound at $n = 2000$: at most {glue:text}`bound-high:.2f`, the dashed line. Measured was {glue:text}`bag:.2f`. (The ridges that 500 labels do tell of reach {glue:text}`bound:.2f`, less than was measured: that number is an estimate, and its
+# upper end is the bound.)
 #
 # ## Fewer raters, more sentences
 #

@@ -326,13 +326,13 @@ def learning_curves(
     for i, name in enumerate(map(str, curve.features.values)):
         row = curve.sel(features=name)
         known = row.identified.values
-        error = row[shown].values
+        low, error, high = (row[kind].values for kind in (f"{shown}_low", shown, f"{shown}_high"))
         ax.plot(ns, np.where(known, error, np.nan), color=f"C{i}", label=name)
-        # The bound goes on from the last point that is known.
+        below, above = (np.where(known, end, np.nan) for end in (low, high))
+        ax.fill_between(ns, below, above, color=f"C{i}", alpha=0.15, linewidth=0)
+        # Beyond what is known the upper end of the band goes on: that is the bound.
         bound = ~known | np.append(~known[1:], False)
-        ax.plot(ns, np.where(bound, error, np.nan), color=f"C{i}", linestyle="--")
-        low, high = (np.where(known, row[f"{shown}_{end}"], np.nan) for end in ("low", "high"))
-        ax.fill_between(ns, low, high, color=f"C{i}", alpha=0.15, linewidth=0)
+        ax.plot(ns, np.where(bound, high, np.nan), color=f"C{i}", linestyle="--", linewidth=1)
     for j, name in enumerate([] if contenders is None else map(str, contenders.contender.values)):
         assert contenders is not None
         points = contenders.sel(contender=name)

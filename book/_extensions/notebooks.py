@@ -42,7 +42,7 @@ except ModuleNotFoundError:
     import fatelib"""
 PIP = """\
 %pip list --format=freeze > installed.txt
-    %pip install --quiet --constraint installed.txt "fatelib[widgets] @ git+{repository}\""""
+    %pip install --quiet --constraint installed.txt "fatelib[examples,widgets] @ git+{repository}\""""
 # A book that is not published has no address to install from.
 WHEEL = """\
 import subprocess
@@ -53,13 +53,14 @@ import subprocess
     if not wheels:
         raise ImportError(
             "fatelib is missing, and this notebook has no address to install it from. In the "
-            "folder of its repository run: pip install '.[widgets]'. Or put its wheel, which "
-            "'pip wheel --no-deps .' makes there, beside this notebook and run this cell again."
+            "folder of its repository run: pip install '.[examples,widgets]'. Or put its wheel, "
+            "which 'pip wheel --no-deps .' makes there, beside this notebook and run this cell "
+            "again."
         ) from None
     pip = [sys.executable, "-m", "pip"]
     found = subprocess.run([*pip, "list", "--format=freeze"], stdout=subprocess.PIPE, check=True)
     Path("installed.txt").write_bytes(found.stdout)
-    wheel = f"fatelib[widgets] @ {wheels[-1].as_uri()}"
+    wheel = f"fatelib[examples,widgets] @ {wheels[-1].as_uri()}"
     install = [*pip, "install", "--quiet", "--constraint", "installed.txt", wheel]
     subprocess.run(install, check=True)"""
 

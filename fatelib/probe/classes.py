@@ -24,6 +24,7 @@ anew in any case: a count of errors among few samples would be coarse.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,7 @@ from fatelib.probe.data import Target
 from fatelib.probe.path import Decomposition, Fit
 
 # Draws of the noise of several classes, for all samples together.
-_DRAWS = 6_000
+_DRAWS = 12_000
 # Random signs with which the weights of the hat matrix are summed, for all classes together.
 _SIGNS = 24
 # The share of the noise that is drawn anew.
@@ -87,7 +88,7 @@ def scores(
     counts = np.bincount(labels, minlength=classes)
     # Sums of H_ij^2 over a class are variances of sums of H_ij with random signs.
     each = max(1, _SIGNS // classes)
-    signs = np.random.default_rng(0).choice((-1.0, 1.0), size=(N, each))
+    signs = target.drawn(partial(_signs, each))
     placed = np.zeros((N, classes, each))
     placed[np.arange(N), labels] = signs
     # Their own precision is far below that of single numbers.
@@ -126,29 +127,47 @@ def error_rate(found: Scores, target: Target, n: float | int) -> float:
         margins = drawn[:, 0] * (2.0 * labels - 1)
         spread = np.sqrt((then - left) * found.noise[labels, 0, 0])
         return float(scipy.special.ndtr(-margins / np.maximum(spread, 1e-300)).mean())
-    draws = max(2, _DRAWS // len(drawn))
-    noise = np.random.default_rng(0).normal(size=(draws, *drawn.shape))
+    noise = target.drawn(partial(_noise, drawn.shape[1])).copy()
     for label, covariance in enumerate(found.noise):
         members = labels == label
-        noise[:, members] = noise[:, members] @ _root((then - left) * covariance)
-    return float(np.mean((drawn + noise).argmax(axis=2) != labels))
+        noise[members] = noise[members] @ _root((then - left) * covariance)
+    both = (drawn[:, None] + sign * noise for sign in (1, -1))
+    return float(np.mean([one.argmax(axis=2) != labels[:, None] for one in both]))
+
+
+@lru_cache(maxsize=1)
+def _noise(columns: int, samples: int) -> Float[np.ndarray, "N m q"]:
+    """Noise of size one for every sample, in opposite pairs, of which this is one half."""
+    draws = max(1, _DRAWS // (2 * samples))
+    return np.random.default_rng(0).normal(size=(samples, draws, columns))
+
+
+def _signs(columns: int, samples: int) -> Float[np.ndarray, "N m"]:
+    return np.random.default_rng(0).choice((-1.0, 1.0), size=(samples, columns))
 
 
 def _drawn_together(found: Scores, labels: np.ndarray, less: float) -> Float[np.ndarray, "N q"]:
     """Take noise away from the scores of every class, as far as they vary so much."""
     drawn = found.values.copy()
+    counts = np.bincount(labels, minlength=len(found.noise))
+    sums = np.zeros((len(counts), found.values.shape[1]))
+    np.add.at(sums, labels, found.values)
+    means = sums / np.maximum(counts, 1)[:, None]  # a part of the samples may lack a class
+    spread = found.values - means[labels]
+    pooled = spread.T @ spread / max(len(labels) - len(counts), 1)
     for label, noise in enumerate(found.noise):
         members = labels == label
-        if members.sum() < 2:
+        if counts[label] < 2:
             continue
-        mean = found.values[members].mean(axis=0)
-        spread = found.values[members] - mean
+        # Few samples of a class do not tell in all directions how its scores vary: all classes do.
+        own = spread[members].T @ spread[members]
+        few = len(noise) / (counts[label] + len(noise))
+        root = _root((1 - few) * own / counts[label] + few * pooled)
         # In the axes in which the spread is of size one.
-        root = _root(spread.T @ spread / len(spread))
         inverse = np.linalg.pinv(root, hermitian=True)
         values, axes = np.linalg.eigh(inverse @ (less * noise) @ inverse)
         shrink = (axes * np.sqrt(np.maximum(1 - values, 0.0))) @ axes.T
-        drawn[members] = mean + spread @ inverse @ shrink @ root
+        drawn[members] = means[label] + spread[members] @ inverse @ shrink @ root
     return drawn
 
 

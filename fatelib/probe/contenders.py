@@ -91,7 +91,7 @@ def measure(
         raise ValueError("groups must leave samples for contenders: one is nearly all")
     done = _Scores.open(store, inputs, labels, target, folds)
     errors = np.empty((len(contenders), len(sizes), _FOLDS))
-    steps = tqdm(total=errors.size, desc="contenders", delay=2, leave=False)
+    steps = tqdm(total=errors.size, desc="contenders", delay=2, leave=False, disable=None)
     for place, (name, fit) in enumerate(contenders.items()):
         for column, size in enumerate(sizes):
             for fold, (train, test) in enumerate(folds):

@@ -1,6 +1,6 @@
 """What a user brings: features of any kind, labels of any kind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +27,29 @@ class Target:
         labels: The class of each sample as a number, (N,); None for regression.
         classes: What the user calls the classes.
         groups: Indices of the samples of each group; None where every sample is its own.
+        places: Where the samples stood among all that were given, and how many these were; so that
+            what is drawn at random for a sample is the same in every part.
     """
 
     values: Float[np.ndarray, "N q"]
     labels: Int[np.ndarray, " N"] | None = None
     classes: tuple[str, ...] = ()
     groups: list[np.ndarray] | None = None
+    places: tuple[Int[np.ndarray, " N"], int] | None = None
+
+    def drawn(self, draw: Callable[[int], np.ndarray]) -> np.ndarray:
+        """Return random numbers that belong to the samples.
+
+        Args:
+            draw: Draws them for a number of samples, which are the first axis.
+
+        Returns:
+            Those of these samples.
+        """
+        if self.places is None:
+            return draw(len(self.values))
+        places, whole = self.places
+        return draw(whole)[places]
 
     def take(self, kept: Int[np.ndarray, " n"]) -> "Target":
         """Return some of the samples; of a group none or all are kept.
@@ -50,7 +67,8 @@ class Target:
             place = np.cumsum(there) - 1
             groups = [place[group] for group in self.groups if there[group[0]]]
         labels = None if self.labels is None else self.labels[kept]
-        return Target(self.values[kept], labels, self.classes, groups)
+        places, whole = self.places or (np.arange(len(self.values)), len(self.values))
+        return Target(self.values[kept], labels, self.classes, groups, (places[kept], whole))
 
 
 def read_features(name: str, value: Any) -> Float[np.ndarray, "N p"]:

@@ -21,7 +21,7 @@ from fatelib.probe.data import (
     read_features,
     read_target,
 )
-from fatelib.probe.estimate import Estimate, blocks, estimate, interval, rate_interval
+from fatelib.probe.estimate import Estimate, blocks, estimate, least_error, least_rate
 from fatelib.probe.report import FeatureSet, Report
 from fatelib.probe.words import SHARES
 from fatelib.sweep.store import local_directory
@@ -150,7 +150,9 @@ def diagnose(
 
     parts = blocks(target, draw)
     seed = int(draw.integers(2**31))
-    steps = tqdm(total=len(sets) * (1 + len(parts)), desc="diagnose", delay=2, leave=False)
+    steps = tqdm(
+        total=len(sets) * (1 + len(parts)), desc="diagnose", delay=2, leave=False, disable=None
+    )
     found: dict[str, tuple[Estimate, FeatureSet]] = {}
     for name, Z in sets.items():
         scale = scales[name]
@@ -355,19 +357,18 @@ def _curve(
         rows = []
         for n in ns:
             place = int(np.flatnonzero(got.ns == n)[0])
-            values, index = got.path.best(n)
-            known = got.path.identified(int(index[0]))
-            error = interval(values)
+            index = int(got.path.best(n)[1][0])
+            error = least_error(got.path, n, least)
             row = {
                 "error": error.value,
-                "error_low": error.low if known else min(least, error.value),
+                "error_low": error.low,
                 "error_high": error.high,
-                "ridge": got.path.ridge(n, int(index[0])) * features.unit**2,
-                "identified": known,
+                "ridge": got.path.ridge(n, index) * features.unit**2,
+                "identified": error.identified,
             }
             if classes:
-                rate = rate_interval(got.rates[:, place], samples)
-                row |= {"error_rate": rate.value, "error_rate_low": rate.low if known else 0.0}
+                rate = least_rate(got.ns, got.rates, n, samples, error.identified)
+                row |= {"error_rate": rate.value, "error_rate_low": rate.low}
                 row |= {"error_rate_high": rate.high, "lowest_error_rate": got.lowest_rates[place]}
             rows.append(row)
         for name in rows[0]:

@@ -216,6 +216,66 @@ def rate_interval(values: Float[np.ndarray, " R"], samples: int) -> Interval:
     return found._replace(high=max(found.high, least / (samples + least)))
 
 
+def least_error(path: RidgePath, n: float | int, noise: float | int) -> Interval:
+    """Return the error of the best ridge, or its bound: the upper end of the interval.
+
+    Args:
+        path: The error at every ridge.
+        n: Number of samples.
+        noise: What no error is below.
+
+    Returns:
+        The error; where the samples do not tell it, what the smallest ridge has that they tell of,
+        from the noise to the least upper end at any fewer samples: more do not raise the error.
+    """
+    values, index = path.best(n)
+    found = interval(values)
+    if path.identified(int(index[0])):
+        return found
+    ends = [interval(path.best(fewer)[0]).high for fewer in _fewer(path.samples[0], n)]
+    high = max(found.value, min(ends, default=found.high))
+    return Interval(found.value, min(float(noise), found.value), high, False)
+
+
+def least_rate(
+    ns: Float[np.ndarray, " m"],
+    rates: Float[np.ndarray, "R m"],
+    n: float | int,
+    samples: int,
+    known: bool,
+) -> Interval:
+    """Return the error rate at the ridge of least squared error, or its bound.
+
+    Args:
+        ns: Numbers of samples at which rates are known.
+        rates: The rates.
+        n: Number of samples.
+        samples: The number N of labelled samples.
+        known: Whether these tell the best ridge for n.
+
+    Returns:
+        The rate; NaN beyond `ns`.
+    """
+    places = np.log(ns)
+
+    def at(number: float) -> Interval:
+        ends = {"left": np.nan, "right": np.nan}
+        values = [np.interp(np.log(number), places, row, **ends) for row in rates]
+        return rate_interval(np.array(values), samples)
+
+    found = at(float(n))
+    if known or not np.isfinite(found.value):
+        return found._replace(identified=known)
+    ends = [at(fewer).high for fewer in _fewer(float(samples), n) if fewer >= ns[0]]
+    high = max(found.value, min(ends, default=found.high))
+    return Interval(found.value, 0.0, high, False)
+
+
+def _fewer(samples: float, n: float | int) -> list[float]:
+    """Numbers of samples from N/4 to n, the same ones for every n."""
+    return [samples * 2 ** (step / 4) for step in range(-8, 40) if samples * 2 ** (step / 4) <= n]
+
+
 def _quantile(replicates: int) -> float:
     return float(scipy.special.stdtrit(replicates - 1, 0.975))
 

@@ -16,7 +16,7 @@ from fatelib.arguments import AT_LEAST_0, check, check_choice, check_number
 from fatelib.probe.audit import Check
 from fatelib.probe.contenders import read_measured
 from fatelib.probe.crossing import changes, extended
-from fatelib.probe.estimate import Interval, interval, rate_interval
+from fatelib.probe.estimate import Interval, interval, least_error, least_rate
 from fatelib.probe.path import ROWS, RidgePath, population
 from fatelib.probe.words import plain, words
 from fatelib.sweep.store import local_directory
@@ -166,8 +166,7 @@ class Report:
         if not self.classes:
             raise ValueError("name must be of a report on classes; labels are numbers")
         known = found.path.identified(int(found.path.best(n)[1][0]))
-        rate = rate_interval(self._scores(name, n), self.samples)
-        return rate if known else rate._replace(low=0.0, identified=False)
+        return least_rate(found.ns, found.rates, n, self.samples, known)
 
     @cached_property
     def ceiling(self) -> xr.Dataset:
@@ -550,11 +549,7 @@ class Report:
         return self.noise if np.isfinite(self.noise) else 0.0
 
     def _best(self, path: RidgePath, n: float | int) -> Interval:
-        values, index = path.best(n)
-        found = interval(values)
-        if path.identified(int(index[0])):
-            return found
-        return Interval(found.value, min(self._least, found.value), found.high, False)
+        return least_error(path, n, self._least)
 
     def _scores(self, name: str, n: float | int) -> np.ndarray:
         """What contenders are compared with: the error, of classes the error rate, (R,)."""

@@ -1,6 +1,7 @@
 """A report in ten lines: the decision, the numbers behind it, what to mistrust."""
 
 from collections.abc import Iterator
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from fatelib.probe.estimate import Interval
 # Numbers of samples of the table, in units of N.
 SHARES = (0.25, 1, 4)
 _EXCESS = 0.1
+# A sentence begins at the margin and goes on two columns to the right.
+_WIDTH: dict[str, Any] = {"width": 88, "subsequent_indent": "  ", "break_on_hyphens": False}
 
 
 def words(report: Any) -> str:
@@ -21,17 +24,20 @@ def words(report: Any) -> str:
     Returns:
         Lines of text.
     """
-    lines = [
-        _first(report),
-        "",
-        "DECISION",
-        *_decision(report),
-        "",
-        *_table(report),
-        "",
-        "MISTRUST",
-    ]
-    return "\n".join([*lines, *(f"- {doubt}" for doubt in _doubts(report))])
+    decision, doubts = _decision(report), (f"- {doubt}" for doubt in _doubts(report))
+    return "\n".join(
+        [
+            _first(report),
+            "",
+            "DECISION",
+            *(line for sentence in decision for line in wrap(sentence, **_WIDTH)),
+            "",
+            *_table(report),
+            "",
+            "MISTRUST",
+            *(line for sentence in doubts for line in wrap(sentence, **_WIDTH)),
+        ]
+    )
 
 
 def _first(report: Any) -> str:
@@ -80,8 +86,10 @@ def _against_control(report: Any, best: str) -> str:
     ratio = report.ratio(control, best, N)
     size = f"{ratio.value:.3g} [{ratio.low:.3g}, {ratio.high:.3g}]"
     if not ratio.identified:
-        known = ratio.low > 0, np.isfinite(ratio.high)
-        size = {(True, False): "at least ", (False, True): "at most "}.get(known, "about ") + size
+        size = {
+            (True, False): f"at least {ratio.low:.3g}",
+            (False, True): f"at most {ratio.high:.3g}",
+        }.get((ratio.low > 0, bool(np.isfinite(ratio.high))), f"about {ratio.value:.3g}")
     credit = f"the squared error of '{control}' is {size} times that of '{best}' at n = {N}"
     if ratio.low > 1:
         return f"Keep the features: {credit}"
@@ -121,10 +129,12 @@ def _labels_or_features(report: Any, best: str) -> str:
             f"{1 - late.value / now.value:.0%} off the {error} of '{best}'."
         )
     if not np.isfinite(enough.value):
-        most = "" if late.identified else "at most "
+        then = _interval(late)
+        if not late.identified:
+            then = f"about {late.value:.3g} or less, {then}"
         return (
-            f"More labels: with {4 * N} the {error} is {most}{late.value:.3g}; where it ends, {N} "
-            "labels do not tell."
+            f"More labels: with {4 * N} the {error} is {then}; where it ends, {N} labels do not "
+            "tell."
         )
     return (
         f"Collect labels: '{best}' comes within 10 % of its ceiling, "
@@ -147,9 +157,9 @@ def _table(report: Any) -> list[str]:
             row += [_rate(report.error_rate(name, n)) for n in ns]
         else:
             end = ceiling.sel(features=name)
-            bound = "" if bool(end.identified) else "at most "
             row += [_interval(report.error(name, n)) for n in ns]
-            row.append(f"{bound}{float(end.error):.3g}")
+            known = bool(end.identified)
+            row.append(f"{end.error:.3g}" if known else f"at most {end.error_high:.3g}")
         rows.append(row)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
@@ -184,13 +194,15 @@ def _error(report: Any, name: str, n: int) -> str:
 
 
 def _rate(found: Interval) -> str:
-    text = f"{found.value:.1%} [{found.low:.1%}, {found.high:.1%}]"
-    return text if found.identified else f"at most {text}"
+    if not found.identified:
+        return f"at most {found.high:.1%}"
+    return f"{found.value:.1%} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
 
 
 def _interval(found: Interval) -> str:
-    text = f"{found.value:.3g} [{found.low:.3g}, {found.high:.3g}]"
-    return text if found.identified else f"at most {text}"
+    if not found.identified:
+        return f"at most {found.high:.3g}"
+    return f"{found.value:.3g} [{found.low:.3g}, {found.high:.3g}]"
 
 
 def _count(n: float | int) -> str:

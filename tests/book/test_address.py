@@ -66,7 +66,7 @@ def test_every_way_to_write_an_address_gives_the_same_links(monkeypatch, given, 
     assert address == "https://github.com/owner/name"
     assert config.html_baseurl == config.ogp_site_url == "https://owner.github.io/name/"
     # What is made of it elsewhere.
-    assert f'"fatelib[widgets] @ git+{address}"' in install_cell(address)
+    assert f'"fatelib[examples,widgets] @ git+{address}"' in install_cell(address)
     assert "/github/owner/name/blob/" in colab_address(address, "chapter")
 
 

@@ -71,7 +71,7 @@ def exported(repository="https://github.com/owner/name"):
 def test_an_exported_notebook():
     notebook = nbformat.reads(exported(), as_version=4)
     install, title, figure, caption, stored, widget, moved, last = notebook.cells
-    assert "fatelib[widgets] @ git+https://github.com/owner/name" in install.source
+    assert "fatelib[examples,widgets] @ git+https://github.com/owner/name" in install.source
     assert title.source == "# Title"
     # What the cell draws is shown, and what its last line returns is not.
     assert figure.source.splitlines()[-1] == "plt.plot([0, 1]);  # the curve"
@@ -133,7 +133,7 @@ def test_without_a_repository_a_wheel_beside_the_notebook_is_installed(tmp_path,
     assert listing[:4] == [*install[:1], "-m", "pip", "list"]
     assert install[0] == sys.executable
     wheel = (tmp_path / "fatelib-0.1.0-py3-none-any.whl").as_uri()
-    assert install[-3:] == ["--constraint", "installed.txt", f"fatelib[widgets] @ {wheel}"]
+    assert install[-3:] == ["--constraint", "installed.txt", f"fatelib[examples,widgets] @ {wheel}"]
     assert Path("installed.txt").read_text() == "jax==0.7.2\n"
 
 

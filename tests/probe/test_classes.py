@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fatelib.probe.data import Target, one_hot
+from fatelib.probe.data import Target, one_hot, read_target
 from fatelib.probe.estimate import estimate
 
 
@@ -72,3 +72,14 @@ def test_at_all_samples_the_rate_is_about_that_of_left_out_samples():
         said = scores[:, 0] > 0 if classes == 2 else scores.argmax(axis=1)
         count = np.mean(said != labels)
         assert abs(found.rates[0, 0] - count) < 2 * np.sqrt(count / 500)
+
+
+def test_what_is_drawn_for_a_sample_is_the_same_in_every_part():
+    """Replicates differ by their samples, not by the noise that was drawn for them."""
+    target = read_target(np.arange(40) % 4, "classification", 40)
+
+    def draw(samples):
+        return np.random.default_rng(0).normal(size=(samples, 2))
+
+    part = target.take(np.arange(5, 40)).take(np.arange(3, 30))
+    np.testing.assert_array_equal(part.drawn(draw), target.drawn(draw)[8:35])

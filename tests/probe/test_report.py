@@ -166,9 +166,26 @@ def test_words_decide_first(report):
 
 def test_words_say_what_is_not_known():
     Z, y = Made(400, decay=0.4).draw(60, 0)
-    text = str(diagnose(Z, y))
+    text = " ".join(str(diagnose(Z, y)).split())
     assert "at most" in text
     assert "60 labels do not tell" in text
+
+
+def test_a_bound_is_the_upper_end_and_does_not_rise_with_samples():
+    """It was called "at most" where it was an estimate that every other sample exceeds."""
+    for seed in range(3):
+        Z, y = Made(400, decay=0.4).draw(60, seed)
+        report = diagnose(Z, np.where(y > 0, "up", "down"))
+        curve = report.curve.isel(features=0)
+        bounds = curve.isel(n=(~curve.identified.values).nonzero()[0])
+        assert bounds.n.size > 3
+        for kind in ("error", "error_rate"):
+            high = bounds[f"{kind}_high"].values
+            assert (np.diff(high) <= 1e-12).all()
+            assert (high >= bounds[kind].values).all()
+        assert f"at most {report.error_rate('features', 240).high:.1%}" in str(report)
+        last = float(bounds.n[-1])
+        assert report.error("features", last).high == bounds.error_high.values[-1]
 
 
 def test_the_picture_has_bands_bounds_and_contenders():
@@ -182,6 +199,8 @@ def test_the_picture_has_bands_bounds_and_contenders():
     np.testing.assert_array_equal(np.isfinite(solid.get_ydata()), known)
     assert np.isfinite(dashed.get_ydata()).sum() == (~known).sum() + 1
     assert dashed.get_linestyle() == "--"
+    high = report.curve.error_high.sel(features="a").values
+    np.testing.assert_array_equal(dashed.get_ydata()[~known], high[~known])
     with pytest.raises(TypeError, match="curve must be the curve of a report"):
         plot.learning_curves(report.curve.error)
     with pytest.raises(ValueError, match="curve must have the dimensions"):
