@@ -193,9 +193,21 @@ def _parser() -> argparse.ArgumentParser:
     diagnose.add_argument("--labels", metavar="NAME", required=True, help="labels (required)")
     diagnose.add_argument("--out", required=True, help="directory of the report (required)")
     diagnose.add_argument(
-        "--control", metavar="SET", help="the feature set that credit is measured against"
+        "--control",
+        metavar="SET",
+        help="the feature set that credit is measured against, or random: a layer that is made of "
+        "the inputs",
+    )
+    diagnose.add_argument(
+        "--features", metavar="SETS", help="take these only, separated by commas (default: all)"
     )
     diagnose.add_argument("--groups", metavar="NAME", help="what belongs together")
+    diagnose.add_argument(
+        "--inputs", metavar="NAME", help="what the network saw, for a random control or contenders"
+    )
+    diagnose.add_argument(
+        "--contenders", choices=["mlp"], help="train a small network on the inputs beside"
+    )
     diagnose.add_argument(
         "--task",
         default="auto",
@@ -416,20 +428,32 @@ def _diagnose(options: argparse.Namespace) -> int:
     from fatelib.probe import diagnose
     from fatelib.probe.files import read_tables
 
-    tables = read_tables(options.files, options.labels, options.groups)
+    tables = read_tables(options.files, options.labels, options.groups, options.inputs)
+    features = tables.features
+    if options.features is not None:
+        wanted = [name.strip() for name in options.features.split(",")]
+        if unknown := [name for name in wanted if name not in features]:
+            raise ValueError(f"--features must be of {', '.join(features)}; got {unknown[0]!r}")
+        features = {name: features[name] for name in wanted}
     _check_writable(out)
-    report = diagnose(
-        tables.features,
-        tables.labels,
-        control=options.control,
-        task=options.task,
-        groups=tables.groups,
-        noise=options.noise,
-        standardize=options.standardize,
-        key=jax.random.key(options.seed),
-    )
-    print(report)
-    (out / "report.txt").write_text(f"{report}\n", encoding="utf-8")
+    try:
+        report = diagnose(
+            features,
+            tables.labels,
+            control=options.control,
+            task=options.task,
+            inputs=tables.inputs,
+            contenders=options.contenders,
+            groups=tables.groups,
+            noise=options.noise,
+            standardize=options.standardize,
+            key=jax.random.key(options.seed),
+        )
+    except ValueError as error:
+        raise ValueError(_as_options(str(error))) from None
+    text = _as_options(str(report))
+    print(text)
+    (out / "report.txt").write_text(f"{text}\n", encoding="utf-8")
     (out / "summary.json").write_text(json.dumps(report.summary(), indent=1), encoding="utf-8")
     report.curve.to_dataframe().to_csv(out / "curve.csv")
     with plt.style.context("fatelib.style"):
@@ -438,6 +462,16 @@ def _diagnose(options: argparse.Namespace) -> int:
         plt.close(ax.figure)
     report.save(out / "report.zarr")
     return 0
+
+
+def _as_options(text: str) -> str:
+    """Write arguments of `fatelib.diagnose` as they are given to the command."""
+    names = "control|inputs|contenders|task|groups|noise|standardize"
+    return re.sub(
+        rf"\b({names})=(?:'(\w+)'|True)?",
+        lambda found: f"--{found[1]}" + (f" {found[2]}" if found[2] else ""),
+        text,
+    )
 
 
 @_without_display()

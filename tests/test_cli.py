@@ -376,7 +376,7 @@ def test_features_in_files_become_a_report(tmp_path, capsys):
     report = fatelib.diagnose(
         {"trained": Z, "untrained": Z[:, 2:]}, y, control="untrained", key=jax.random.key(0)
     )
-    assert str(report) + "\n" == printed
+    assert str(report).replace("contenders=", "--contenders") + "\n" == printed
     assert str(fatelib.probe.load(out / "report.zarr")) == str(report)
     assert (out / "curve.png").stat().st_size > 0
     rows = pd.read_csv(out / "curve.csv")
@@ -390,6 +390,33 @@ def test_features_in_files_become_a_report(tmp_path, capsys):
     wrong[3] = "labels"
     assert cli.main(wrong) == 2
     assert "nothing called 'labels'" in capsys.readouterr().err
+
+
+def test_what_the_network_saw_makes_a_random_control_and_a_contender(tmp_path, capsys, monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3, 4))
+    y = X[:, 0, 0] ** 2
+    monkeypatch.chdir(tmp_path)
+    np.savez("held.npz", first=X[:, 0], second=X[:, 1], images=X, y=y)
+    call = ["diagnose", "held.npz", "--labels", "y"]
+    more = ["--inputs", "images", "--control", "random", "--out", "a"]
+    assert cli.main([*call, *more, "--features", "first"]) == 0
+    printed = capsys.readouterr().out
+    assert "control: random" in printed
+    assert "second" not in printed
+    # A control of no inputs, and inputs of no use, are told as one types them.
+    assert cli.main([*call, "--features", "first", "--control", "random", "--out", "b"]) == 2
+    assert "--control random must have --inputs" in capsys.readouterr().err
+    assert cli.main([*call, "--features", "third", "--out", "b"]) == 2
+    assert "--features must be of first, second, images; got 'third'" in capsys.readouterr().err
+    pd.DataFrame(X.reshape(60, -1)).to_csv("seen.csv", index=False)
+    mlp = ["--features", "first", "--inputs", "seen.csv", "--contenders", "mlp", "--out", "c"]
+    assert cli.main([*call, *mlp]) == 0
+    assert "'mlp'" in capsys.readouterr().out
+    whole = ["--features", "first", "--task", "auto", "--out", "d"]
+    np.savez("whole.npz", first=X[:, 0], y=np.arange(60) % 3)
+    assert cli.main(["diagnose", "whole.npz", "--labels", "y", *whole]) == 0
+    assert "--task classification takes them" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_lost_connection_is_told(monkeypatch, tmp_path, capsys):

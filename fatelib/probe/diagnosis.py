@@ -20,6 +20,7 @@ from fatelib.probe.data import (
     read_feature_sets,
     read_features,
     read_target,
+    rounded,
 )
 from fatelib.probe.estimate import Estimate, blocks, estimate, least_error, least_rate
 from fatelib.probe.report import FeatureSet, Report
@@ -170,6 +171,11 @@ def diagnose(
         checks = check_itself(got, target, audit)
         warnings = doubts(got, target, checks, audit)
         nothing = not learns(got, target, audit)
+        if rounded(Z):
+            warnings.append(
+                "samples differ by hardly more than their numbers are rounded: take the mean off "
+                "before they are stored, or store more digits"
+            )
         if nothing:
             warnings.append("labels in random order are learned as well: it tells nothing of them")
         unit = 1.0 if standardize else float(scale.unit)

@@ -33,8 +33,8 @@ class Interval(NamedTuple):
         value: The estimate.
         low: The lower end.
         high: The upper end.
-        identified: Whether the samples tell it; where not, `value` is a bound of it, of an error
-            an upper one.
+        identified: Whether the samples tell it; where not, `high` (of a ratio also `low`) is a
+            bound, and `value` what the smallest ridge gives that the samples tell of.
 
     Example:
         >>> Interval(1.0, 0.8, 1.3).identified

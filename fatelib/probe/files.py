@@ -17,14 +17,18 @@ class Tables(NamedTuple):
         features: Feature sets by name.
         labels: One label for each sample.
         groups: The group of each sample; None without groups.
+        inputs: What the network saw; None without inputs.
     """
 
     features: dict[str, np.ndarray]
     labels: np.ndarray
     groups: np.ndarray | None
+    inputs: np.ndarray | None
 
 
-def read_tables(files: Sequence[str], labels: str, groups: str | None) -> Tables:
+def read_tables(
+    files: Sequence[str], labels: str, groups: str | None, inputs: str | None = None
+) -> Tables:
     """Read feature sets, and the labels beside them.
 
     Args:
@@ -32,6 +36,7 @@ def read_tables(files: Sequence[str], labels: str, groups: str | None) -> Tables
             file one by the name of the file, of a table all columns of numbers.
         labels: An array of these files or a column of these tables; or another file of one column.
         groups: Likewise, or None.
+        inputs: An array of these files, or another file with any number of columns; or None.
 
     Returns:
         What they hold.
@@ -60,20 +65,35 @@ def read_tables(files: Sequence[str], labels: str, groups: str | None) -> Tables
             else:
                 arrays[name] = value
     beside = {name: _beside(name, arrays, columns) for name in (labels, groups) if name}
+    if inputs is not None and inputs not in arrays:
+        arrays |= {inputs: _table(inputs, _read(Path(inputs).expanduser()))}
+    if inputs is not None:
+        beside[inputs] = arrays[inputs]
     features = {name: array for name, array in arrays.items() if name not in beside}
     for name, table in tables.items():
         kept = table.drop(columns=[column for column in table if str(column) in beside])
-        words = [str(column) for column in kept if kept[column].dtype.kind not in "biuf"]
-        if words:
-            raise ValueError(
-                f"{name} must have columns of numbers; got text in {', '.join(words[:5])}: leave "
-                "such columns out, or turn them into numbers"
-            )
         if len(kept.columns):
-            features[name] = kept.to_numpy()
+            features[name] = _table(name, {name: kept})
     if not features:
         raise ValueError(f"there are no features in {', '.join(files)} but for the labels")
-    return Tables(features, beside[labels], beside[groups] if groups else None)
+    given = [beside[name] if name else None for name in (groups, inputs)]
+    return Tables(features, beside[labels], *given)
+
+
+def _table(name: str, held: dict[str, Any]) -> np.ndarray:
+    """One array of numbers; of a table all columns."""
+    if len(held) != 1:
+        raise ValueError(f"{name} must hold one array; got {', '.join(held)}")
+    (table,) = held.values()
+    if not isinstance(table, pd.DataFrame):
+        return np.asarray(table)
+    words = [str(column) for column in table if table[column].dtype.kind not in "biuf"]
+    if words:
+        raise ValueError(
+            f"{name} must have columns of numbers; got text in {', '.join(words[:5])}: leave "
+            "such columns out, or turn them into numbers"
+        )
+    return table.to_numpy()
 
 
 def _read(path: Path) -> dict[str, Any]:

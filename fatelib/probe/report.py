@@ -65,9 +65,8 @@ class Report:
         curve: The learning curves, with dimensions ``features`` and ``n``: ``error``, ``error_low``
             and ``error_high``, at the best ``ridge`` (the penalty added to the mean squared error),
             and whether they are ``identified``: where not, the best ridge is below all that the
-            samples tell of, ``error`` is an upper bound of the least error and ``error_high`` the
-            end of its interval, and ``error_low`` is the variance of the noise if it is known, else
-            0. Of classes also ``error_rate`` with ``error_rate_low`` and ``error_rate_high`` at the
+            samples tell of, ``error`` is that of the smallest ridge they tell of, ``error_high`` is
+            the bound, and ``error_low`` is the variance of the noise if it is known, else 0. Of classes also ``error_rate`` with ``error_rate_low`` and ``error_rate_high`` at the
             same ridge, and ``lowest_error_rate`` over all ridges.
         contenders: The errors of what is no probe, with dimensions ``contender`` and ``point``:
             ``n``, ``error``, ``error_low``, ``error_high`` (error rates where labels are classes);
