@@ -186,7 +186,7 @@ EVIDENCE, H, RATE = "LogME", "H-score", "TransRate"
 CLASSES = f"{OURS}, of classes"
 GIVES = {
     OURS: "errors with intervals",
-    CURVE: "errors up to N, then the last",
+    CURVE: "errors up to 0.8 N, then the last",
     POWER: "... and a fit beyond",
     DECAY: "... and a fit beyond",
     EVIDENCE: "a score",
@@ -293,13 +293,16 @@ def tell(cells, choices, times, draws) -> None:
     covered = known.dropna(subset="rate")["rate inside"].astype(float).mean()
     ends = ", ".join(f"{width:.2f} for N = {N}" for N, width in widths.items())
     print(
-        f"{draws} samples of N = 100 and of 400 from rows of real data "
+        f"{draws} samples of N = {' and of '.join(map(str, cells.N.unique()))} from rows of data "
         f"({', '.join(cells.title.unique())}), three feature sets of each: the mean squared error "
         "of the best ridge regression that is predicted for N/4, N and 4 N samples over that of "
-        f"{TRUTHS} fits, tested on other rows. Off by: of cells that the sample tells of, means "
-        "over samples, the median and nine of ten. Our intervals of 95% cover "
-        f"{known.inside.mean():.1%} of {len(known)}; high over low is {ends}. Of {len(bounds)} "
-        f"bounds {bounds.inside.mean():.0%} hold, {bounds.bound.median():.2f} times the truth. "
+        f"{TRUTHS} fits, tested on other rows. Off by: of cells that the sample tells of "
+        f"({len(known) / len(cells):.0%}), means over samples, the median and nine of ten; of "
+        f"single samples ours is off by {both(abs(known[OURS] - 1))}, the power law by "
+        f"{both(abs(known[POWER] - 1))}. Our intervals of 95% cover {known.inside.mean():.1%} of "
+        f"{len(known)}, give or take two standard errors of the truth; high over low is {ends}. Of "
+        f"{len(bounds)} bounds {bounds.inside.mean():.0%} hold, "
+        f"{bounds.bound.median():.2f} times the truth. "
         f"Error rates are off by {both(off[rates.classes == 2])} for two classes and by "
         f"{both(off[rates.classes > 2])} for ten (0 within two standard errors of the truth); "
         f"their intervals cover {covered:.1%}. Right: the best of the three sets is named, where "
@@ -317,7 +320,9 @@ def tell(cells, choices, times, draws) -> None:
             row.append(both(abs(ratios - 1)) if len(ratios) else "n/a")
         own = choices[choices.method == method]
         right = own.groupby("share").right.agg(["mean", "size"])
-        row += [f"{right['mean'][share]:.0%} of {right['size'][share]}" for share in SHARES]
+        for share in SHARES:
+            there = share in right.index
+            row.append(f"{right['mean'][share]:.0%} of {right['size'][share]}" if there else "n/a")
         took = times[OURS if method == CLASSES else method]
         row.append(f"{took[took > 0].median():.3f}")
         print("| " + " | ".join(row) + " |")

@@ -129,7 +129,7 @@ one_rating = ratings[mine].var(axis=1, ddof=1).mean()
 #| name: fig-sentences
 #| caption: >-
 #|   Error of predicting how 3,200 tweets are rated, against the number $n$ of labelled ones. Lines and bands: what `fatelib.diagnose` reads from 500 of them, with 95 % intervals; dashed: the upper end alone, where 500 labels only bound the error. Points: ridge probes trained on $n$
-#|   of the other 2,700 and tested on 700 more, mean of 8 draws with one standard error. Dotted: the error of one more human rater. Grey: the variance of the mean of 20 ratings.
+#|   of the other 2,700 and tested on 700 of the rest, mean of 8 draws with one standard error. Dotted: the error of one more human rater. Grey: the variance of the mean of 20 ratings.
 #| alt: >-
 #|   Four falling curves, with bands that widen beyond 500 labels. The embedding and both sets together fall fastest, words fall late, the untrained copy stays high.
 #|   All points lie in the bands, those of the embedding on its line; beyond 500 labels those of words lie above theirs. No point reaches the dotted line of a human rater.
@@ -165,6 +165,8 @@ now = report.error("embedding", N)
 late = measured.sel(n=2000, what="value")
 note(noise=report.noise, tau=one_rating, human=human, spread=report.spread)
 note(now=now.value, now_low=now.low, now_high=now.high)
+note(residual_low=end.error_low - report.noise)
+note(residual_high=end.error_high - report.noise)
 note(residual=end.residual, few=now.value - end.error, ceiling=end.error)
 for name in sets:
     note(**{f"late_{name}": late.sel(features=name)})
@@ -206,7 +208,7 @@ assert report.credit().credit_low.sel(features="embedding") > 1
 # - The **residual** $\rho$: what no linear combination of these features says of that average, with any number of labels. Only *other features* lower it.
 # - The **rest** $v(n)$: bias and variance of a fit to $n$ labels. It falls to zero, and only *more labels* lower it.
 #
-# So the largest part says what to do, if we can tell them apart. Repeated labels give $\tau^2$: it is the variance among the ratings of one sentence, averaged over sentences, here {glue:text}`tau:.2f`. `fatelib.diagnose` estimates the curve error$(n)$ and its end, the **ceiling** $\sigma^2 + \rho$: the leave-one-out errors of 500 labels at
+# (The rest is also smaller where noise and residual are: to a fit both are scatter.) So the sizes of the parts say what can be gained where, if we can tell them apart. Repeated labels give $\tau^2$: it is the variance among the ratings of one sentence, averaged over sentences, here {glue:text}`tau:.2f`. `fatelib.diagnose` estimates the curve error$(n)$ and its end, the **ceiling** $\sigma^2 + \rho$: the leave-one-out errors of 500 labels at
 # one ridge are the error at another $n$ with another ridge ({doc}`which-layer` derives it).
 
 # %%
@@ -226,16 +228,16 @@ report = fatelib.diagnose(
 print(report)
 
 # %% [markdown]
-# Read it from above. **Credit**: pretraining earned it, as the untrained copy, which also knows which words there are, errs {glue:text}`credit:.2f` times as much as the embedding. **Parts**: at $n = 500$ the error of the embedding is {glue:text}`now:.2f`
-# (between {glue:text}`now-low:.2f` and {glue:text}`now-high:.2f`), of which {glue:text}`noise:.3f` is noise, {glue:text}`residual:.2f` residual, and {glue:text}`few:.2f` the price of few labels. The residual is the largest part by far:
+# Read it from above. **Credit**: the report compares the control with its best set, `both`. For the embedding alone `report.credit()` says {glue:text}`credit:.2f`: pretraining earned it, as the untrained copy also knows which words there are. **Parts**: at $n = 500$ the error of the embedding is {glue:text}`now:.2f`
+# (between {glue:text}`now-low:.2f` and {glue:text}`now-high:.2f`), of which {glue:text}`noise:.3f` is noise (`report.noise`), {glue:text}`residual:.2f` residual (`report.ceiling`, between {glue:text}`residual-low:.2f` and {glue:text}`residual-high:.2f`), and {glue:text}`few:.2f` the price of few labels. The residual is the largest part:
 #
-# - *ask more raters* would take off at most {glue:text}`noise:.3f`,
+# - *ask more raters* would take off about {glue:text}`noise:.2f`, the noise and its small share in the rest,
 # - *collect labels*, however many, about {glue:text}`few:.2f`,
-# - *change features* is where the error is. Adding the words does so: with 2,000 labels probes on both measure {glue:text}`late-both:.2f` instead of {glue:text}`late-embedding:.2f`.
+# - *change features* could gain most, if one had better ones: the residual does not say where to find them. Adding the words costs nothing; with 2,000 labels probes on both measure {glue:text}`late-both:.2f` instead of {glue:text}`late-embedding:.2f`. That is less than the step from 500 labels to 2,000 gains.
 #
 # The report's own decision is about the best set, `both`, which has not seen its end: there more labels pay, and with 500 nobody can say how far. (The remark that `words` has near copies is harmless here: two tweets with the same few frequent words have equal features and are different tweets.)
 #
-# Is that good? One more human rater, as a predictor of the mean of the other 20, has the error $\tau^2 + \sigma^2$ = {glue:text}`human:.2f`. The ceiling of the embedding is {glue:text}`ceiling:.2f`, by 500 labels, and {glue:text}`whole:.2f` ({glue:text}`whole-low:.2f` to {glue:text}`whole-high:.2f`) by all {glue:text}`total`: an average of word vectors, which knows nothing of their order, is no match for a human rater here, whatever the number of labels.
+# Is that good? One more human rater, as a predictor of the mean of the other 20, has the error $\tau^2 + \sigma^2$ = {glue:text}`human:.2f`. The ceiling of the embedding is {glue:text}`ceiling:.2f`, by 500 labels, and {glue:text}`whole:.2f` ({glue:text}`whole-low:.2f` to {glue:text}`whole-high:.2f`) by all {glue:text}`total`: an average of word vectors, which knows nothing of their order, is no match for a human rater here with a linear probe, whatever the number of labels.
 #
 # ## Probes that were trained
 #
@@ -250,7 +252,7 @@ line = {"error, in standard errors": (gap, 0.0)}
 fatelib.agreement_table(line, over=None, tolerance=3, where=known)
 
 # %% [markdown]
-# One sample of 500 allows no sharper test, and all points share it. So the folded cell takes six disjoint ones, each with its own diagnosis, and averages predicted over measured.
+# One sample of 500 allows no sharper test, and all points share it. So the folded cell takes six samples that do not overlap, each with its own diagnosis, and averages predicted over measured. (The points are the same, and five of the six are among the sentences that made them.)
 
 # %%
 #| tags: [hide-input]
@@ -280,8 +282,8 @@ assert bound.value < bag < bound.high
 assert 0 < below["words"][-1] < 10 > abs(below["embedding"]).max()
 
 # %% [markdown]
-# The embedding is predicted without a bias that one could see. Words come out {glue:text}`low-words:.0f`% too low at 2,000, about one standard error. Of `both`, 500 labels tell no more than a bound at $n = 2000$: at most {glue:text}`bound-high:.2f`, the dashed line. Measured was {glue:text}`bag:.2f`. (The ridges that 500 labels do tell of reach {glue:text}`bound:.2f`, less than was measured: that number is an estimate, and its
-# upper end is the bound.)
+# The embedding is predicted without a bias that one could see. Words come out {glue:text}`low-words:.0f`% too low at 2,000, about one standard error. Of `both`, 500 labels tell no more than a bound. The best ridge for 2,000 labels is smaller than any that 500 can judge. The smallest that they can judge would give about {glue:text}`bound:.2f`, and
+# {glue:text}`bound-high:.2f` at most; the best ridge can only be better than that one. So the report promises at most {glue:text}`bound-high:.2f` (the dashed line), and measured was {glue:text}`bag:.2f`.
 #
 # ## Fewer raters, more sentences
 #
@@ -344,8 +346,8 @@ note(raters_off=np.max(off), cheap=paid[1000, 1][0], dear=paid[500, 20][0])
 assert paid[1000, 1][0] < paid[500, 20][0]
 
 # %% [markdown]
-# One rating each wins at every budget: a thousand tweets with *one* opinion each (measured risk {glue:text}`cheap:.2f`) teach as much as 500 with twenty each ({glue:text}`dear:.2f`), for a tenth of the ratings. (Lines and points are at most {glue:text}`raters-off:.1f` standard errors apart, with the relative intervals of the curve
-# above.) The reason is {eq}`three-parts`: $\rho$ acts on the fit like noise, a sentence brings it along whatever the number of raters, and only more sentences average it out. Keep a few repeated labels, though: without them nobody knows $\tau^2$.
+# One rating each wins at every budget shown: a thousand tweets with *one* opinion each (measured risk {glue:text}`cheap:.2f`) teach as much as 500 with twenty each ({glue:text}`dear:.2f`), for a tenth of the ratings. (Lines and points are at most {glue:text}`raters-off:.1f` standard errors apart, with the relative intervals of the curve
+# above.) The reason: in {eq}`general-risk` the residual stands beside the noise, under one factor. To a fit both are scatter that more sentences average out, and a sentence brings $\rho$ along whatever the number of raters. Here $\rho$ is larger than the variance of one rating, so that lowering the latter gains little. Keep a few repeated labels, though: without them nobody knows $\tau^2$.
 #
 # ## Positive or negative
 #
@@ -415,12 +417,12 @@ assert "belong together" in str(naive)
 assert "belong" not in str(grouped)
 
 # %% [markdown]
-# A copy of every sample that is left out stays in, and the error comes out as {glue:text}`naive:.2f` where {glue:text}`actual:.2f` is true. The audit fits probes to half of the data, finds on the rest an error other than predicted, and says so. With `groups=`, which of the samples belong together, copies are left out together: the estimate is right, and its
-# interval as wide as 125 sentences deserve. Sentences of one document, pictures of one patient, answers of one person are groups, too.
+# A copy of every sample that is left out stays in, and the error comes out as {glue:text}`naive:.2f` where {glue:text}`actual:.2f` is true. The audit fits probes to half of the data, finds on the rest an error other than predicted, and says so. (It need not: in {doc}`which-layer` it does not.) With `groups=`, which of the samples belong together, copies are left out together: the estimate agrees with what was measured, and its
+# interval is as wide as 125 sentences deserve. Sentences of one document, pictures of one patient, answers of one person are groups, too.
 #
 # ## Use your own
 #
-# Put your own features (one row per sample) and labels (numbers, or text for classes) into an `.npz` file as `features` and `y`, set `upload = True`, and choose the file when Colab asks. Elsewhere, load them into `Z` and `labels`. From your own texts, `WordLlama.load().embed(texts, norm=True)` of the package wordllama makes the embedding; {doc}`get-features` has recipes for other networks.
+# Put your own features (one row per sample, one array for each feature set) and labels `y` (numbers, or text for classes) into an `.npz` file, set `upload = True`, and choose the file when Colab asks. Elsewhere, load it into `own`. From your own texts, `WordLlama.load().embed(texts, norm=True)` of the package wordllama makes the embedding; {doc}`get-features` has recipes for other networks.
 
 # %%
 upload = False
@@ -428,11 +430,16 @@ if upload:
     from google.colab import files
 
     (content,) = files.upload().values()
-    own = np.load(io.BytesIO(content))
-    Z, labels = own["features"], own["y"]
+    own = dict(np.load(io.BytesIO(content)))
 else:
-    Z, labels = embedding[-250:], y[-250:]
-print(fatelib.diagnose(Z, labels))
+    own = {
+        "embedding": embedding[-250:],
+        "untrained": untrained[-250:],
+        "y": y[-250:],
+    }
+labels, groups = own.pop("y"), own.pop("groups", None)
+control = "untrained" if "untrained" in own else None
+print(fatelib.diagnose(own, labels, control=control, groups=groups))
 
 # %% [markdown]
 # ## Exercises

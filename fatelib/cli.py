@@ -430,11 +430,14 @@ def _diagnose(options: argparse.Namespace) -> int:
 
     tables = read_tables(options.files, options.labels, options.groups, options.inputs)
     features = tables.features
+    wanted = [name for name in features if name != options.inputs]
     if options.features is not None:
         wanted = [name.strip() for name in options.features.split(",")]
         if unknown := [name for name in wanted if name not in features]:
             raise ValueError(f"--features must be of {', '.join(features)}; got {unknown[0]!r}")
-        features = {name: features[name] for name in wanted}
+    if options.control in features and options.control not in wanted:
+        wanted.append(options.control)
+    features = {name: features[name] for name in wanted}
     _check_writable(out)
     try:
         report = diagnose(
@@ -449,8 +452,8 @@ def _diagnose(options: argparse.Namespace) -> int:
             standardize=options.standardize,
             key=jax.random.key(options.seed),
         )
-    except ValueError as error:
-        raise ValueError(_as_options(str(error))) from None
+    except (TypeError, ValueError) as error:
+        raise type(error)(_as_options(str(error))) from None
     text = _as_options(str(report))
     print(text)
     (out / "report.txt").write_text(f"{text}\n", encoding="utf-8")
@@ -466,10 +469,14 @@ def _diagnose(options: argparse.Namespace) -> int:
 
 def _as_options(text: str) -> str:
     """Write arguments of `fatelib.diagnose` as they are given to the command."""
-    names = "control|inputs|contenders|task|groups|noise|standardize"
+    # As messages have them, not as what users call their features and classes.
+    given = "contenders=|groups=|inputs=|noise=|standardize=True|task='classification'"
+    given += "|task='regression'|control='random'"
     return re.sub(
-        rf"\b({names})=(?:'(\w+)'|True)?",
-        lambda found: f"--{found[1]}" + (f" {found[2]}" if found[2] else ""),
+        rf"(?<=[ (])({given})(?=[\s,.;:)]|$)|^control='random'",
+        lambda found: (
+            "--" + found[0].removesuffix("=True").rstrip("=").replace("=", " ").replace("'", "")
+        ),
         text,
     )
 

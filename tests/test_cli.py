@@ -413,6 +413,21 @@ def test_what_the_network_saw_makes_a_random_control_and_a_contender(tmp_path, c
     mlp = ["--features", "first", "--inputs", "seen.csv", "--contenders", "mlp", "--out", "c"]
     assert cli.main([*call, *mlp]) == 0
     assert "'mlp'" in capsys.readouterr().out
+    # Labels in a table of inputs are none of these, and what is seen may be the control.
+    pd.DataFrame(X.reshape(60, -1)).assign(y=y).to_csv("all.csv", index=False)
+    leak = ["--labels", "y", "--inputs", "all.csv", "--features", "all", "--contenders", "mlp"]
+    assert cli.main(["diagnose", "all.csv", *leak, "--out", "e"]) == 0
+    assert "Do not stop at a probe" not in capsys.readouterr().out
+    assert cli.main([*call, "--inputs", "y", "--contenders", "mlp", "--out", "f"]) == 2
+    assert "inputs must be other than labels" in capsys.readouterr().err
+    np.savez("seen.npz", first=X[:, 0], raw=X.reshape(60, -1), y=y)
+    raw = ["--inputs", "raw", "--contenders", "mlp", "--control", "raw", "--out", "g"]
+    assert cli.main(["diagnose", "seen.npz", "--labels", "y", *raw]) == 0
+    assert "control: raw" in capsys.readouterr().out
+    # What users call their features stays as it is.
+    np.savez("named.npz", **{"noise=0.1": X[:, 0], "task=a": X[:, 1]}, y=y)
+    assert cli.main(["diagnose", "named.npz", "--labels", "y", "--out", "h"]) == 0
+    assert "'noise=0.1'" in capsys.readouterr().out
     whole = ["--features", "first", "--task", "auto", "--out", "d"]
     np.savez("whole.npz", first=X[:, 0], y=np.arange(60) % 3)
     assert cli.main(["diagnose", "whole.npz", "--labels", "y", *whole]) == 0

@@ -101,7 +101,7 @@ def scores(
         weights = (sums**2).reshape(N, classes, each).mean(axis=2) / np.maximum(counts, 1)
         weights *= N / max(float(counts @ weights.sum(axis=0)), 1e-300)
         residuals = fitted.left_out[:, :, place]
-        noise = np.einsum("jc,ja,jb->cab", weights, residuals, residuals, optimize=True)
+        noise = (weights.T[:, None] * residuals.T) @ residuals
         squares = float(fitted.squares[place])
         found[place] = Scores(target.values - residuals, noise, fitted.samples, squares)
     return found

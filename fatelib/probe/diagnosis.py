@@ -24,7 +24,7 @@ from fatelib.probe.data import (
 )
 from fatelib.probe.estimate import Estimate, blocks, estimate, least_error, least_rate
 from fatelib.probe.report import FeatureSet, Report
-from fatelib.probe.words import SHARES
+from fatelib.probe.words import shown
 from fatelib.sweep.store import local_directory
 
 __all__ = ["diagnose"]
@@ -146,7 +146,7 @@ def diagnose(
     variance = _read_noise(noise, target)
     numbers = _numbers(ns, N)
     # Rates are wanted at others too, between which they are interpolated.
-    many = np.union1d(_numbers(None, N), [*numbers, *(max(2, N * share) for share in SHARES)])
+    many = np.union1d(_numbers(None, N), [*numbers, *shown(N)])
     scales = {name: Scale.of(name, Z, standardize) for name, Z in sets.items()}
 
     parts = blocks(target, draw)

@@ -36,7 +36,8 @@ def read_tables(
             file one by the name of the file, of a table all columns of numbers.
         labels: An array of these files or a column of these tables; or another file of one column.
         groups: Likewise, or None.
-        inputs: An array of these files, or another file with any number of columns; or None.
+        inputs: An array, table or column of these files, or another file with any number of
+            columns; or None. They stay among the features.
 
     Returns:
         What they hold.
@@ -65,19 +66,29 @@ def read_tables(
             else:
                 arrays[name] = value
     beside = {name: _beside(name, arrays, columns) for name in (labels, groups) if name}
-    if inputs is not None and inputs not in arrays:
-        arrays |= {inputs: _table(inputs, _read(Path(inputs).expanduser()))}
-    if inputs is not None:
-        beside[inputs] = arrays[inputs]
+    if inputs is not None and inputs in beside:
+        raise ValueError(f"inputs must be other than labels and groups; got {inputs!r}")
     features = {name: array for name, array in arrays.items() if name not in beside}
     for name, table in tables.items():
-        kept = table.drop(columns=[column for column in table if str(column) in beside])
-        if len(kept.columns):
-            features[name] = _table(name, {name: kept})
+        if len(_others(table, beside).columns):
+            features[name] = _table(name, {name: _others(table, beside)})
     if not features:
         raise ValueError(f"there are no features in {', '.join(files)} but for the labels")
-    given = [beside[name] if name else None for name in (groups, inputs)]
-    return Tables(features, beside[labels], *given)
+    seen = None
+    if inputs is not None:
+        seen = features[inputs] if inputs in features else columns.get(inputs)
+        if seen is None:
+            _check_there(inputs, arrays, columns)
+            held = _read(Path(inputs).expanduser())
+            frames = {name: isinstance(value, pd.DataFrame) for name, value in held.items()}
+            held = {k: _others(v, beside) if frames[k] else v for k, v in held.items()}
+            seen = _table(inputs, held)
+    return Tables(features, beside[labels], beside[groups] if groups else None, seen)
+
+
+def _others(table: pd.DataFrame, beside: dict[str, np.ndarray]) -> pd.DataFrame:
+    """The columns of a table that are no labels and no groups."""
+    return table.drop(columns=[column for column in table if str(column) in beside])
 
 
 def _table(name: str, held: dict[str, Any]) -> np.ndarray:
@@ -85,6 +96,8 @@ def _table(name: str, held: dict[str, Any]) -> np.ndarray:
     if len(held) != 1:
         raise ValueError(f"{name} must hold one array; got {', '.join(held)}")
     (table,) = held.values()
+    if isinstance(table, pd.DataFrame) and not len(table.columns):
+        raise ValueError(f"{name} must have columns beside labels and groups")
     if not isinstance(table, pd.DataFrame):
         return np.asarray(table)
     words = [str(column) for column in table if table[column].dtype.kind not in "biuf"]
@@ -127,9 +140,7 @@ def _beside(name: str, arrays: dict[str, np.ndarray], columns: dict[str, np.ndar
         return arrays[name]
     if name in columns:
         return columns[name]
-    if Path(name).suffix.lower() not in KINDS:
-        there = ", ".join([*arrays, *columns][:20])
-        raise ValueError(f"there is nothing called {name!r} in the files, which have {there}")
+    _check_there(name, arrays, columns)
     held = _read(Path(name).expanduser())
     (value,) = held.values() if len(held) == 1 else (None,)
     if isinstance(value, pd.DataFrame):
@@ -137,3 +148,10 @@ def _beside(name: str, arrays: dict[str, np.ndarray], columns: dict[str, np.ndar
     if value is None:
         raise ValueError(f"{name} must hold one array, or one column")
     return np.asarray(value)
+
+
+def _check_there(name: str, arrays: dict[str, np.ndarray], columns: dict[str, np.ndarray]) -> None:
+    """Raise unless what is in no file may be a file itself."""
+    if Path(name).suffix.lower() not in KINDS:
+        there = ", ".join([*arrays, *columns][:20])
+        raise ValueError(f"there is nothing called {name!r} in the files, which have {there}")

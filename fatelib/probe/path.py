@@ -311,7 +311,8 @@ class RidgePath:
             if beyond[0] < 0 and self.capped:
                 continue
             place = np.interp(0.0, -beyond, points)
-            limit = np.exp(np.interp(place, points, np.log(self.limit[replicate])))
+            with np.errstate(divide="ignore"):  # a replicate may lack a class: no error at all
+                limit = np.exp(np.interp(place, points, np.log(self.limit[replicate])))
             left = n - 1 - np.interp(place, points, self.squares[replicate])
             found[replicate] = limit * n / left if left > 0 else np.inf
         return found

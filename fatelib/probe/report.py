@@ -66,8 +66,9 @@ class Report:
             and ``error_high``, at the best ``ridge`` (the penalty added to the mean squared error),
             and whether they are ``identified``: where not, the best ridge is below all that the
             samples tell of, ``error`` is that of the smallest ridge they tell of, ``error_high`` is
-            the bound, and ``error_low`` is the variance of the noise if it is known, else 0. Of classes also ``error_rate`` with ``error_rate_low`` and ``error_rate_high`` at the
-            same ridge, and ``lowest_error_rate`` over all ridges.
+            the bound, and ``error_low`` is the variance of the noise if it is known, else 0. Of
+            classes also ``error_rate`` with ``error_rate_low`` and ``error_rate_high`` at the same
+            ridge, and ``lowest_error_rate`` over all ridges.
         contenders: The errors of what is no probe, with dimensions ``contender`` and ``point``:
             ``n``, ``error``, ``error_low``, ``error_high`` (error rates where labels are classes);
             empty without any.
@@ -180,6 +181,9 @@ class Report:
             # B is the error of infinitely many samples; it grows with the ridge.
             limits = found.path.limit
             end = interval(limits.min(axis=1))
+            if not identified:  # what bounds the error at some number of labels bounds it here
+                bound = self._best(found.path, _FAR * self.samples)
+                end = end._replace(high=max(end.value, min(end.high, bound.high)))
             low = end.low if identified else min(self._least, end.value)
             row = {"error": end.value, "error_low": low, "error_high": end.high}
             row["identified"] = identified

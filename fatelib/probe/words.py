@@ -12,7 +12,21 @@ from fatelib.probe.estimate import Interval
 SHARES = (0.25, 1, 4)
 _EXCESS = 0.1
 # A sentence begins at the margin and goes on two columns to the right.
-_WIDTH: dict[str, Any] = {"width": 88, "subsequent_indent": "  ", "break_on_hyphens": False}
+_WIDTH: dict[str, Any] = {
+    "width": 88,
+    "subsequent_indent": "  ",
+    "break_on_hyphens": False,
+    "break_long_words": False,
+}
+
+
+def shown(samples: int) -> list[int]:
+    """Return the numbers of samples of the table.
+
+    Args:
+        samples: The number N of labelled samples.
+    """
+    return [max(2, round(share * samples)) for share in SHARES]
 
 
 def words(report: Any) -> str:
@@ -101,7 +115,11 @@ def _against_control(report: Any, best: str) -> str:
 def _contender(report: Any, best: str, name: str) -> tuple[bool, str]:
     """Whether a contender beats the best probe, with the most samples that it had, and how far."""
     points = report.contenders.sel(contender=name)
-    last = points.isel(point=int(np.nanargmax(points.n.values)))
+    numbers = points.n.values
+    if report.classes:  # rates are known as far as the curve goes
+        near = numbers <= float(report.curve.n[-1])
+        numbers = np.where(near, numbers, np.nan) if near.any() else numbers
+    last = points.isel(point=int(np.nanargmax(numbers)))
     n, error = float(last.n), float(last.error)
     low, high = (
         float(end) if np.isfinite(end) else error for end in (last.error_low, last.error_high)
@@ -111,9 +129,11 @@ def _contender(report: Any, best: str, name: str) -> tuple[bool, str]:
     beats = high < probe.low
     how = "beats" if beats else "does not beat" if low > probe.high else "is not told apart from"
     number = "{:.1%}" if report.classes else "{:.3g}"
+    own = number.format(probe.value if probe.identified else probe.high)
+    own = "is not known" if np.isnan(probe.value) else own if probe.identified else f"at most {own}"
     return beats, (
         f"'{name}' {how} the probe on '{best}': {what} {number.format(error)} at n = {n:.0f}, that "
-        f"of the probe {number.format(probe.value)}."
+        f"of the probe {own}."
     )
 
 
@@ -145,7 +165,7 @@ def _labels_or_features(report: Any, best: str) -> str:
 
 def _table(report: Any) -> list[str]:
     """The numbers, in columns: of classes error rates."""
-    ns = [max(2, round(share * report.samples)) for share in SHARES]
+    ns = shown(report.samples)
     kind = "error rate" if report.classes else "error"
     header = ["NUMBERS", "features", "used", *(f"{kind} at {n}" for n in ns)]
     rows = [header if report.classes else [*header, "ceiling"]]

@@ -192,3 +192,9 @@ def test_features_that_rounding_has_eaten_are_doubted():
             "\n  ", " "
         )
     assert "rounded" in str(diagnose(1 + 1e-7 * Z.astype(np.float32), y))
+    years = 2020 + np.round(2 * Z)
+    assert "rounded" not in str(diagnose(years, y))
+    brain = jnp.asarray(100 + Z, jnp.bfloat16).astype(np.float32)
+    assert "rounded" in str(diagnose(np.asarray(brain), y))
+    clipped = np.clip(4e4 * Z, -65504, 65504).astype(np.float16)
+    assert "rounded" not in str(diagnose(clipped, y))

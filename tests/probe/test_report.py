@@ -188,6 +188,35 @@ def test_a_bound_is_the_upper_end_and_does_not_rise_with_samples():
         assert report.error("features", last).high == bounds.error_high.values[-1]
 
 
+@pytest.mark.parametrize("samples", [10, 13, 17, 18])
+def test_no_number_of_the_table_is_unknown(samples):
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(samples, 2))
+    report = diagnose(Z, np.where(np.arange(samples) % 2, "a", "b"))
+    assert "nan" not in str(report)
+
+
+def test_contenders_are_held_against_what_is_known():
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(60, 4))
+    y = np.where(Z[:, 0] > 0, "a", "b")
+    text = str(diagnose(Z, y, measured={"tuned": ([100, 2000], [0.3, 0.1])}))
+    assert "at n = 100" in text
+    assert "nan" not in text
+    wide = rng.normal(size=(60, 300))
+    text = " ".join(str(diagnose(wide, y, measured={"tuned": ([240], [0.1])})).split())
+    assert "that of the probe at most" in text
+
+
+def test_infinitely_many_labels_are_no_worse_than_many():
+    for seed in range(20, 30):
+        rng = np.random.default_rng(seed)
+        Z = rng.standard_t(4, size=(30, 300)) * np.arange(1, 301) ** -0.6
+        report = diagnose(Z, Z @ rng.normal(size=300) + 0.5 * rng.standard_t(3, size=30))
+        ceiling = report.ceiling.error_high.item()
+        assert ceiling <= report.error("features", 120).high * (1 + 1e-9)
+
+
 def test_the_picture_has_bands_bounds_and_contenders():
     Z, y = Made(400, decay=0.4).draw(60, 0)
     report = diagnose({"a": Z, "b": Z[:, :5]}, y, measured={"anew": ([10, 30], [2.0, 1.5])})
