@@ -281,7 +281,7 @@ assert max(early) < 1
 note(few_off=100 * (1 - np.mean(early)))
 
 # %% [markdown]
-# {py:func}`fatelib.diagnose` does this for all ridges and takes the best at each $n$. There is one limit. More samples want a smaller $\kappa$. But a fit with nearly as many degrees of freedom as samples goes through every label, and its left-out residuals tell nothing: the library stops at $0.7 N$. Where the best $\kappa$ for $n$ would be smaller than those that remain, the best error can only be lower than
+# {py:func}`fatelib.diagnose <fatelib.probe.diagnose>` does this for all ridges and takes the best at each $n$. There is one limit. More samples want a smaller $\kappa$. But a fit with nearly as many degrees of freedom as samples goes through every label, and its left-out residuals tell nothing: the library stops at $0.7 N$. Where the best $\kappa$ for $n$ would be smaller than those that remain, the best error can only be lower than
 # that of the smallest one. The report then gives the upper end of its interval as a bound: the line stops, and the upper end of the band goes on, dashed.
 #
 # Where does the error rate come from? Least squares gives scores, one for each class. At a fixed $\kappa$ those of a left-out sample are the scores of an average fit, and noise whose variance is proportional to $n / (n - 1 - d_2) - 1$. For another $n$ the library rescales the noise and counts how often the largest score is that of another class.
