@@ -206,7 +206,7 @@ assert report.credit().credit_low.sel(features="embedding") > 1
 #
 # - The **noise** $\sigma^2$: other raters would have given another mean. If one rating scatters with variance $\tau^2$ about what all people would say on average, the mean of $r$ has $\sigma^2 = \tau^2 / r$. Only *more raters* lower it.
 # - The **residual** $\rho$: what no linear combination of these features says of that average, with any number of labels. Only *other features* lower it.
-# - The **rest** $v(n)$: bias and variance of a fit to $n$ labels. It falls to zero, and only *more labels* lower it.
+# - The **rest** $v(n)$: bias and variance of a fit to $n$ labels. *More labels* bring it to zero.
 #
 # (The rest is also smaller where noise and residual are: to a fit both are scatter.) So the sizes of the parts say what can be gained where, if we can tell them apart. Repeated labels give $\tau^2$: it is the variance among the ratings of one sentence, averaged over sentences, here {glue:text}`tau:.2f`. `fatelib.diagnose` estimates the curve error$(n)$ and its end, the **ceiling** $\sigma^2 + \rho$: the leave-one-out errors of 500 labels at
 # one ridge are the error at another $n$ with another ridge ({doc}`which-layer` derives it).

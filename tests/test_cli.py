@@ -392,6 +392,7 @@ def test_features_in_files_become_a_report(tmp_path, capsys):
     assert "nothing called 'labels'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_the_network_saw_makes_a_random_control_and_a_contender(tmp_path, capsys, monkeypatch):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 3, 4))
