@@ -376,14 +376,16 @@ probe_rates = {n: truth["second layer", n] for n in ns}
 gap = {}
 for n in (200, 1800):
     network = trained["fine-tuning", n]
+    # Three draws may agree by chance: at the least the error of so many test images.
+    chance = np.sqrt(network.mean() * (1 - network.mean()) / (3 * 500))
     error = np.hypot(
-        network.std(ddof=1) / 3**0.5,
+        max(network.std(ddof=1) / 3**0.5, chance),
         probe_rates[n].std(ddof=1) / len(probe_rates[n]) ** 0.5,
     )
     gap[n] = (network.mean() - probe_rates[n].mean(), error)
 assert gap[200][0] > 2 * gap[200][1]  # the probe wins at 200
 assert gap[1800][0] < gap[200][0]  # and less so later
-assert abs(gap[1800][0]) < 3 * gap[1800][1] + 0.01
+assert abs(gap[1800][0]) < 3 * gap[1800][1]
 note(
     tuned_few=100 * trained["fine-tuning", 200].mean(),
     probe_few=100 * probe_rates[200].mean(),
@@ -459,12 +461,11 @@ table = pd.DataFrame(rates, index=["without groups", "with groups"])
 
 # %%
 #| tags: [build-only]
-assert not careless.sets["features"].warnings  # as the text says
 assert rates[0].high < really
 assert rates[1].low < really < rates[1].high
 
 # %% [markdown]
-# (Error rates in %.) Left-out images have their copies among the others, so the careless report promises far too much. The audit of the report looks for samples that are nearly equal; these are not. It also fits probes to a quarter and a half of the rows and tests them on the rest: most images have a copy on both sides, so this is fooled as well. Nobody but you knows what belongs together. With `groups=` the copies of an image are left out together, and the measured rate is within the interval, which is as wide as 40 images make it. ($n$ goes on counting rows: 200 are 40 images.) Patients, videos and augmented images are groups.
+# (Error rates in %.) Left-out images have their copies among the others, so the careless report promises far too much. The audit of the report looks for samples that are nearly equal; these are not. It also fits probes to a quarter and a half of the rows and tests them on the rest: most images have a copy on both sides, so this is easily fooled as well; what it said stands above. Nobody but you knows what belongs together. With `groups=` the copies of an image are left out together, and the measured rate is within the interval, which is as wide as 40 images make it. ($n$ goes on counting rows: 200 are 40 images.) Patients, videos and augmented images are groups.
 #
 # ## Your own network
 #
@@ -568,7 +569,13 @@ def centred(Z):
 second, third = (centred(sets[f"{name} layer"]) for name in ("second", "third"))
 together = {f"{a:g}": np.hstack([second, a * third]) for a in (0, 0.3, 1, 3)}
 weighed = fatelib.diagnose(together, y[own], task="classification", control="0")
-weighed.credit(200).drop_vars("n").to_dataframe().round(3)
+weights = weighed.credit(200).drop_vars("n").to_dataframe()
+weights.round(3)
+
+# %%
+#| tags: [build-only]
+assert (weights.credit_low < 1.05).all()
+assert (weights.credit_high > 0.95).all()
 
 # %% [markdown]
 # After both have been brought to size one, the weight $a$ of the third layer is one more number to choose. Every interval holds one, or nearly: to a linear layer the third adds nothing that 200 labels could see. (It is computed from the second.)

@@ -453,7 +453,8 @@ def _diagnose(options: argparse.Namespace) -> int:
             key=jax.random.key(options.seed),
         )
     except (TypeError, ValueError) as error:
-        raise type(error)(_as_options(str(error))) from None
+        error.args = (_as_options(str(error)),)
+        raise
     text = _as_options(str(report))
     print(text)
     (out / "report.txt").write_text(f"{text}\n", encoding="utf-8")

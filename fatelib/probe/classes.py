@@ -19,7 +19,8 @@ of leave-one-out residuals r, times
 
 Beyond N samples the factor is negative, and noise has to be taken away from scores in which it is
 mixed with what differs among the samples of a class: the scores of a class are drawn together
-around their mean, until their covariance is less by so much. Some noise is taken away and drawn
+around their mean, until their covariance is less by so much (that of few samples is mixed with the
+one that all classes share). Some noise is taken away and drawn
 anew in any case: a count of errors among few samples would be coarse.
 """
 
