@@ -17,6 +17,7 @@ import xarray as xr
 
 import fatelib
 from fatelib import cli
+from fatelib.cli import command, output, reproduce, sweep
 from fatelib.figures import FIGURES
 from fatelib.linear.training import Engine
 
@@ -27,7 +28,8 @@ SWEEP += ["--sigma", "0.2", "--instances", "3"]
 @pytest.fixture(autouse=True)
 def _one_device(monkeypatch):
     """The command is to change a process of its own only."""
-    monkeypatch.setattr(cli, "_set_up_jax", lambda: None)
+    for module in (command, reproduce, sweep):
+        monkeypatch.setattr(module, "set_up_jax", lambda: None)
 
 
 @pytest.fixture(autouse=True)
@@ -228,9 +230,9 @@ def test_a_picture_of_a_figure_replaces_nothing_but_itself(kind, tmp_path, capsy
 
 
 def test_values_are_lists_and_ranges():
-    assert cli._values("0.1,2") == [0.1, 2.0]
-    np.testing.assert_allclose(cli._values("0.1:2.0:20"), np.arange(1, 21) / 10)
-    np.testing.assert_allclose(cli._values("0:pi:3"), [0, np.pi / 2, np.pi])
+    assert sweep._values("0.1,2") == [0.1, 2.0]
+    np.testing.assert_allclose(sweep._values("0.1:2.0:20"), np.arange(1, 21) / 10)
+    np.testing.assert_allclose(sweep._values("0:pi:3"), [0, np.pi / 2, np.pi])
 
 
 def test_a_sweep_is_stored_resumed_and_guarded(tmp_path, capsys):
@@ -351,7 +353,7 @@ def test_of_a_large_grid_some_is_printed_and_where_the_rest_is(tmp_path, capsys)
     risk = xr.DataArray(rng.standard_normal([*sizes.values()]), coords, [*sizes])
     data = xr.Dataset({"transferability": risk, "converged": risk < 4})
     data["transferability_error"] = risk.std("instance", ddof=1) / np.sqrt(2)
-    cli._print_transferability(data, tmp_path / "a.zarr")
+    sweep._print_transferability(data, tmp_path / "a.zarr")
     said = capsys.readouterr().out.splitlines()
     assert len(said) <= 60
     assert max(map(len, said[:-1])) <= 140  # the last holds a path
@@ -511,7 +513,7 @@ def test_what_another_version_computed_says_so(small, tmp_path):
     small()
     compute = figures.FIGURES["fig-l2sp"].compute
     data = compute(progress=False).assign_attrs(fatelib="0.0.1")
-    cli._save(data, tmp_path / "a.zarr")
+    output.save(data, tmp_path / "a.zarr")
     assert xr.open_zarr(tmp_path / "a.zarr", consolidated=False).attrs["fatelib"] == "0.0.1"
 
 

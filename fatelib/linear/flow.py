@@ -16,11 +16,12 @@ Source: Arora, Cohen and Hazan (2018), Theorem 1, for the flow.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, ArrayLike, PyTree
 
 from fatelib.descent.loop import History, repeat_last, threshold
 from fatelib.descent.options import Options
@@ -30,6 +31,73 @@ from fatelib.linear.spectral import RankOne
 from fatelib.theory import fine_tuning_scale_from_norms
 
 __all__ = ["flow", "limit"]
+
+
+class _State(NamedTuple):
+    beta: Array  # in the coordinates of the loss
+    scale: Array  # of the part that the data never see
+
+
+class _Flow(eqx.Module):
+    """Gradient flow from a network: its velocity, and what a state of it stands for."""
+
+    loss: Loss
+    initial: RankOne
+    unseen: Array
+    rate: Array
+    decay: Array
+    tolerance: Array
+    observe: Callable[[DeepLinear], PyTree] | None = eqx.field(static=True)
+
+    @property
+    def depth(self) -> int:
+        """Number of weight matrices."""
+        return len(self.initial.scales) + 1
+
+    def norm2(self, state: _State) -> tuple[Array, Array]:
+        """Return the squared norm of the map, and of its part that the data never see."""
+        outside2 = state.scale**2 * jnp.sum(self.unseen**2)
+        return jnp.sum(state.beta**2) + outside2, outside2
+
+    def velocity(self, _: ArrayLike, state: _State, __: None) -> _State:
+        """Return what changes in a step of gradient descent, were it small."""
+        norm2, _ = self.norm2(state)
+        gradient = self.loss.gradient(state.beta)
+        factor = norm2 ** (1 - 1 / self.depth)
+        # The smallest numbers must not divide zero by zero.
+        along = jnp.sum(state.beta * gradient) / jnp.maximum(norm2, jnp.finfo(norm2.dtype).tiny)
+        radial = (self.depth - 1) * factor * along + self.depth * self.decay
+        return _State(
+            -self.rate * (factor * gradient + radial * state.beta),
+            -self.rate * radial * state.scale,
+        )
+
+    def network(self, state: _State) -> DeepLinear:
+        """Return the network in this state."""
+        return _balanced(self.initial, state.scale * self.unseen + self.loss.lift(state.beta))
+
+    def excess(self, state: _State) -> Array:
+        """Return the loss above its minimum."""
+        return self.loss.excess(state.beta)
+
+    def finished(self, state: _State) -> Array:
+        """The rule of `fatelib.linear.iteration`, but for weights that decay takes to zero."""
+        norm2, outside2 = self.norm2(state)
+        pull = self.decay * norm2 ** (1 / self.depth - 1)
+        force = self.loss.gradient(state.beta) + pull * state.beta
+        force2 = jnp.sum(force**2) + pull**2 * outside2
+        return jnp.where(
+            self.decay > 0,
+            force2 <= jnp.minimum(2 * pull, 1) * self.tolerance,
+            self.excess(state) <= self.tolerance,
+        )
+
+    def record(self, time: ArrayLike, state: _State, _: None) -> tuple[Array, Array, PyTree]:
+        """Return the time, the loss and what is observed."""
+        dtype = self.rate.dtype
+        seen = None if self.observe is None else self.observe(self.network(state))
+        seen = jax.tree.map(lambda value: jnp.asarray(value, jnp.result_type(value, dtype)), seen)
+        return jnp.asarray(time, dtype), self.excess(state) + self.loss.minimum, seen
 
 
 def flow(
@@ -44,58 +112,27 @@ def flow(
     """
     import diffrax  # only here: the other engines do without it
 
-    steps, decay, observe = options.steps, jnp.asarray(options.weight_decay), options.observe
+    beta = jnp.prod(initial.scales) * initial.direction
+    start = _State(loss.project(beta), jnp.ones((), rate.dtype))
     tolerance = threshold(options, loss.excess(loss.zero) + loss.minimum)
-    depth, beta = len(initial.scales) + 1, jnp.prod(initial.scales) * initial.direction
-    start = loss.project(beta)
-    unseen = beta - loss.lift(start)
-    unseen2 = jnp.sum(unseen**2)
-
-    def velocity(_: Any, state: tuple[Array, Array], __: Any) -> tuple[Array, Array]:
-        beta, scale = state
-        norm2 = jnp.sum(beta**2) + scale**2 * unseen2
-        gradient = loss.gradient(beta)
-        factor = norm2 ** (1 - 1 / depth)
-        # The smallest numbers must not divide zero by zero.
-        along = jnp.sum(beta * gradient) / jnp.maximum(norm2, jnp.finfo(norm2.dtype).tiny)
-        radial = (depth - 1) * factor * along + depth * decay
-        return -rate * (factor * gradient + radial * beta), -rate * radial * scale
-
-    def whole(state: tuple[Array, Array]) -> DeepLinear:
-        return _balanced(initial, state[1] * unseen + loss.lift(state[0]))
-
-    def excess(state: tuple[Array, Array]) -> Array:
-        return loss.excess(state[0])
-
-    def finished(state: tuple[Array, Array]) -> Array:
-        """The rule of `fatelib.linear.iteration`, but for weights that decay takes to zero."""
-        beta, scale = state
-        outside2 = scale**2 * unseen2
-        pull = decay * (jnp.sum(beta**2) + outside2) ** (1 / depth - 1)
-        force2 = jnp.sum((loss.gradient(beta) + pull * beta) ** 2) + pull**2 * outside2
-        return jnp.where(
-            decay > 0, force2 <= jnp.minimum(2 * pull, 1) * tolerance, excess(state) <= tolerance
-        )
-
-    def record(time: Any, state: tuple[Array, Array], _: Any) -> Any:
-        seen = None if observe is None else observe(whole(state))
-        seen = jax.tree.map(lambda value: jnp.asarray(value, jnp.result_type(value, rate)), seen)
-        return jnp.asarray(time, rate.dtype), excess(state) + loss.minimum, seen
+    decay = jnp.asarray(options.weight_decay)
+    unseen = beta - loss.lift(start.beta)
+    run = _Flow(loss, initial, unseen, rate, decay, tolerance, options.observe)
 
     precision = float(jnp.finfo(rate.dtype).eps) ** 0.7
-    record_every = min(options.record_every, max(steps, 1))
+    steps, record_every = options.steps, min(options.record_every, max(options.steps, 1))
     records = -(-steps // record_every) + 1
     places = jnp.minimum(jnp.arange(records) * record_every, steps).astype(rate.dtype)
     solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(velocity),
+        diffrax.ODETerm(run.velocity),
         diffrax.Tsit5(),
         t0=jnp.zeros((), rate.dtype),
         t1=jnp.asarray(steps, rate.dtype),
         dt0=None,
-        y0=(start, jnp.ones((), rate.dtype)),
+        y0=start,
         saveat=diffrax.SaveAt(
             subs=[
-                diffrax.SubSaveAt(ts=places, fn=record),
+                diffrax.SubSaveAt(ts=places, fn=run.record),
                 diffrax.SubSaveAt(t1=True, fn=lambda time, state, _: (time, state)),
             ]
         ),
@@ -107,7 +144,7 @@ def flow(
             dtmin=float(jnp.finfo(rate.dtype).tiny),
             force_dtmin=False,
         ),
-        event=diffrax.Event(lambda t, y, args, **_: finished(y)),
+        event=diffrax.Event(lambda t, y, args, **_: run.finished(y)),
         max_steps=None,
         adjoint=diffrax.ForwardMode(),
         throw=False,
@@ -116,28 +153,28 @@ def flow(
     time, state = time[0], jax.tree.map(lambda value: value[0], state)
     # After the stop diffrax saves infinities.
     # A start that is finished is not saved at all.
-    first = record(0, (start, jnp.ones((), rate.dtype)), None)
+    first = run.record(0, start, None)
     series = jax.tree.map(lambda column, value: column.at[0].set(value), series, first)
     at, losses, observed = repeat_last(series, jnp.sum(places <= time))
     # A solver that gives up stops before the time asked for, with weights that are finite.
-    diverged = ~diffrax.is_okay(solution.result) | ~jnp.isfinite(excess(state))
+    diverged = ~diffrax.is_okay(solution.result) | ~jnp.isfinite(run.excess(state))
     history = History(
         at,
         losses,
         observed,
         steps_taken=jnp.minimum(jnp.ceil(time), steps).astype(int),
-        converged=finished(state) & ~diverged,
+        converged=run.finished(state) & ~diverged,
         diverged=diverged,
         learning_rate=rate,
         minimum=loss.minimum,
         engine="flow",
     )
-    network = jax.tree.map(lambda weight: jnp.where(diverged, jnp.nan, weight), whole(state))
+    network = jax.tree.map(lambda weight: jnp.where(diverged, jnp.nan, weight), run.network(state))
     return network, history
 
 
 def limit(
-    loss: Loss, initial: RankOne, observe: Callable[[DeepLinear], Any] | None
+    loss: Loss, initial: RankOne, observe: Callable[[DeepLinear], PyTree] | None
 ) -> tuple[DeepLinear, History]:
     """Return the network at infinite time."""
     beta = jnp.prod(initial.scales) * initial.direction
