@@ -13,7 +13,7 @@ import numpy as np
 from myst_nb import glue
 from scipy.integrate import quad
 from scipy.optimize import brentq
-from scipy.stats import chi2, f
+from scipy.stats import f
 
 import fatelib
 from fatelib import distances, relu, theory
@@ -30,18 +30,19 @@ def same(name, library, written, rtol=2e-5):
 
 def sketch(x, *curves, xlabel, marks=(), ylim=None, log=""):
     """Draw curves small: shape, zero line and the places that matter."""
-    fig, ax = plt.subplots(figsize=(1.75, 1.1))
+    _, ax = plt.subplots(figsize=(1.75, 1.1))
+    ax.set(xscale="log" if "x" in log else "linear")
+    ax.set(yscale="log" if "y" in log else "linear")
     for i, curve in enumerate(curves):
         ax.plot(x, curve, color=f"C{i}", linewidth=1.4)
     for place in marks:
         ax.axvline(place, color="0.5", linewidth=0.8, linestyle=":")
-    ax.set(xlim=(x[0], x[-1]), ylim=ylim, yticks=[])
-    ax.set(xscale="log" if "x" in log else "linear")
-    ax.set(yscale="log" if "y" in log else "linear")
-    if ylim and ylim[0] < 0 < ylim[1]:
+    ax.set_xlim(x[0], x[-1])
+    if ylim:
+        ax.set_ylim(ylim)
         ax.axhline(0, color="black", linewidth=0.6)
-    ax.minorticks_off()
     ax.set_xticks(marks, [f"{place:.3g}" for place in marks])
+    ax.minorticks_off()
     ax.set_yticks([])
     ax.set_xlabel(xlabel, fontsize=9, labelpad=1)
     ax.tick_params(labelsize=8)
