@@ -6,7 +6,7 @@
 # The page prints on four sheets.
 
 # %%
-#| tags: [hide-cell]
+#| tags: [build-only]
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
@@ -533,13 +533,14 @@ sketch(noises, *curves, xlabel=r"$\sigma$", marks=(1,), ylim=(0, 65))
 # ### Steps and batches
 #
 # $$
-# \begin{gathered}
-# \kappa^2 (\kappa^2 + D) = \lVert X^+ y \rVert^2 + \kappa^2 \lVert (I - P) \beta_s \rVert^2 , \\
-# D = \sum_{\text{steps}} \eta^2 \left( c^2 \lVert G \rVert^2 - (u \cdot G)^2 \right)
-# \end{gathered}
+# \begin{aligned}
+# \kappa^2 (\kappa^2 + D) &= \lVert X^+ y \rVert^2 \\
+#   &\quad + \kappa^2 \lVert (I - P) \beta_s \rVert^2 , \\
+# D &= \textstyle\sum \eta^2 \left( c^2 \lVert G \rVert^2 - (u \cdot G)^2 \right)
+# \end{aligned}
 # $$
 #
-# Exact for two layers, $\beta = c\,u$, and gradient steps of any size on any batches that reach zero loss. A run of 4,000 steps at $d = 20$, $n = 8$, $\eta = 0.05$ ends at $\kappa$ = {glue:text}`stepped:.4f`; flow would at {glue:text}`flowed:.4f`. {doc}`steps-and-batches`.
+# Exact for two layers, $\beta = c\,u$, and gradient steps of any size on any batches that reach zero loss; the sum is over the steps. A run of 4,000 steps at $d = 20$, $n = 8$, $\eta = 0.05$ ends at $\kappa$ = {glue:text}`stepped:.4f`; flow would at {glue:text}`flowed:.4f`. {doc}`steps-and-batches`.
 
 # %%
 #| tags: [remove-input]
@@ -677,7 +678,8 @@ sketch(gammas, curve, xlabel=r"$\gamma_s$", marks=(1,), ylim=(0, 95))
 # \begin{aligned}
 # M &= \min(1, \gamma_s) \cos\theta , \\
 # Q &= \min(1, \gamma_s) \left( 1 + \frac{\sigma_s^2}{\lvert 1 - \gamma_s \rvert} \right) , \\
-# Q \kappa^{2L/(L-1)} &= \gamma \left( 1 + \frac{\sigma^2}{1 - \gamma} \right) + Q (1 - \gamma)\, \kappa^2 , \\
+# Q \kappa^{2L/(L-1)} &= \gamma \left( 1 + \frac{\sigma^2}{1 - \gamma} \right) \\
+#   &\quad + Q (1 - \gamma)\, \kappa^2 , \\
 # \mathcal T_{\text{ft}} &= (1 - \gamma) (2 \kappa M - \kappa^2 Q)
 # \end{aligned}
 # $$
@@ -747,10 +749,13 @@ sketch(times, *curves, xlabel="$t$", marks=(0,))
 # ### Length of the plateau
 #
 # $$
-# \begin{gathered}
-# t_{1/2} = \frac{1}{2L} \int_{s_0}^{1/2} \frac{\mathrm d s}{s^{2 - 2/L} (1 - s)} \\
-# \approx \tfrac14 \log \tfrac1{s_0} \;\; (L = 2) , \quad \frac{s_0^{-(1 - 2/L)}}{2 (L - 2)} \;\; (L > 2)
-# \end{gathered}
+# \begin{aligned}
+# t_{1/2} &= \frac{1}{2L} \int_{s_0}^{1/2} \frac{\mathrm d s}{s^{2 - 2/L} (1 - s)} \\
+# &\approx \begin{cases}
+# \frac14 \log (1/s_0) & L = 2 \\[0.5ex]
+# s_0^{-(1 - 2/L)} / (2L - 4) & L > 2
+# \end{cases}
+# \end{aligned}
 # $$
 #
 # At $s_0 = 10^{-4}$, $L = 2$: {glue:text}`plateau-2:.4f`; $L = 3$: {glue:text}`plateau-3:.2f`. {py:func}`~fatelib.theory.escape_time`, {doc}`deep-linear-dynamics`.
@@ -999,10 +1004,10 @@ sketch(weights, *curves, xlabel="$c_i$", marks=(0, 1))
 # ### Alignment of two kernels
 #
 # $$
-# \begin{aligned}
-# A(W, V) &= \frac{\langle \Theta_W, \Theta_V \rangle}{\lVert \Theta_W \rVert\, \lVert \Theta_V \rVert} , \\
-# \langle \Theta_W, \Theta_V \rangle &= \operatorname*{mean}_{ij} \Big( K(w_i, v_j) - \frac{\lvert w_i \rvert \lvert v_j \rvert}{2 \pi} \Big)^2
-# \end{aligned}
+# \begin{gathered}
+# A(W, V) = \frac{\langle \Theta_W, \Theta_V \rangle}{\lVert \Theta_W \rVert\, \lVert \Theta_V \rVert} , \quad \langle \Theta_W, \Theta_V \rangle \\
+# = \operatorname*{mean}_{ij} \Big( K(w_i, v_j) - \frac{\lvert w_i \rvert \lvert v_j \rvert}{2 \pi} \Big)^2
+# \end{gathered}
 # $$
 #
 # Exact, centred. Three orthogonal neurons against one of them: {glue:text}`alignment-value:.4f`. {py:func}`~fatelib.relu.feature_alignment`, {doc}`relu-students`.
@@ -1027,7 +1032,10 @@ sketch(2 * degrees, curve, xlabel=r"$\varphi$", marks=(90, 180))
 # ### Effective ridge from features
 #
 # $$
-# \tilde\lambda = \frac{N \lambda}{N - 1 - d_1} , \quad d_1 = \sum_i \frac{\hat\ell_i}{\hat\ell_i + \lambda N/(N-1)}
+# \begin{aligned}
+# \tilde\lambda &= \frac{N \lambda}{N - 1 - d_1} , \\
+# d_1 &= \sum_i \frac{\hat\ell_i}{\hat\ell_i + \lambda N/(N-1)}
+# \end{aligned}
 # $$
 #
 # $N$ samples with an intercept, ridge $\lambda$; no labels needed. {py:func}`~fatelib.probe.diagnose`, {doc}`which-layer`.
@@ -1038,12 +1046,12 @@ sketch(2 * degrees, curve, xlabel=r"$\varphi$", marks=(90, 180))
 #
 # $$
 # \begin{gathered}
-# \text{error}(n, \tilde\lambda) = E_\infty(\tilde\lambda)\, \frac{n}{n - 1 - d_2} , \\
+# \text{error}(n) = E_\infty\, \frac{n}{n - 1 - d_2} , \\
 # E_\infty = \frac{N - 1 - d_2}{N} \cdot \operatorname*{mean}_j \left( \frac{y_j - \hat y_j}{1 - h_{jj}} \right)^2
 # \end{gathered}
 # $$
 #
-# $d_2 = d_1 + \mathrm d\, d_1 / \mathrm d \ln \tilde\lambda$, $h_{jj}$ the leverage. For many samples and features. 120 synthetic samples of 30 features, ridge 0.05: at $n = 60$ and the same $\tilde\lambda$ {glue:text}`from-labels:.3f`. {py:func}`~fatelib.probe.diagnose`, {doc}`which-layer`.
+# At a fixed $\tilde\lambda$, on which $E_\infty$ and $d_2 = d_1 + \mathrm d\, d_1 / \mathrm d \ln \tilde\lambda$ depend; $h_{jj}$ is the leverage. For many samples and features. 120 synthetic samples of 30 features, ridge 0.05: at $n = 60$ and the same $\tilde\lambda$ {glue:text}`from-labels:.3f`. {py:func}`~fatelib.probe.diagnose`, {doc}`which-layer`.
 
 # %%
 #| tags: [remove-input]
