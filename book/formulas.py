@@ -2,8 +2,9 @@
 # # Formula sheet
 #
 # Every closed form of the book. Unless a line says otherwise, inputs are standard normal in $d$ dimensions, the target has unit norm, and $d$ is large at a fixed $\gamma = n/d$; *exact* means every $n$
-# and $d$. Symbols: {doc}`notation`. Each printed value is computed by the function named beside it and, when this page is built, compared with the equation above it, written anew in NumPy.
-# The page prints on four sheets.
+# and $d$. Symbols: {doc}`notation`. Each printed value is computed by the function named beside it, or where none is named by
+# brute force, and compared, when this page is built, with the equation above it, written anew in NumPy.
+# The page prints on three sheets of paper.
 
 # %%
 #| tags: [build-only]
@@ -134,7 +135,7 @@ sketch(gammas, curve, xlabel=r"$\gamma$", marks=(1,), ylim=(0, 3))
 # \mathbb P(R > r) \propto r^{-(g + 1)/2} , \quad g = \lvert n - k \rvert
 # $$
 #
-# Exact for large $r$: the mean is finite for $g > 1$, the variance for $g > 3$. Local slope of the exact law at $k = 1$, $g = 3$: {glue:text}`tail:.3f`. {doc}`one-formula`.
+# For large $r$: the mean is finite for $g > 1$, the variance for $g > 3$. Local slope of the exact law at $k = 1$, $g = 3$: {glue:text}`tail:.3f`. {doc}`one-formula`.
 
 # %%
 #| tags: [remove-input]
@@ -730,7 +731,7 @@ sketch(strengths, *curves, xlabel="$s$", marks=(0, 1))
 # s(t) = \frac{1}{1 + (1/s_0 - 1)\, e^{-4t}}
 # $$
 #
-# Two layers, with $s_0 = \frac14 \lVert W_1^\top \beta_s + W_2^{\top} \rVert^2 \approx \alpha^2 d / 4$ from random weights. At $t = 2$, $s_0 = 10^{-4}$: {glue:text}`strength:.4f`. {py:func}`~fatelib.theory.aligned_strength` has every depth. {doc}`deep-linear-dynamics`.
+# Two layers, with $s_0 = \frac14 \lVert W_1^\top \beta_s + W_2 \rVert^2 \approx \alpha^2 d / 4$ from random weights. At $t = 2$, $s_0 = 10^{-4}$: {glue:text}`strength:.4f`. {py:func}`~fatelib.theory.aligned_strength` has every depth. {doc}`deep-linear-dynamics`.
 
 # %%
 #| tags: [remove-input]
@@ -789,7 +790,7 @@ sketch(starts, *curves, xlabel="$s_0$", marks=(1e-4,), log="xy")
 #| tags: [remove-input]
 #| alt: Squared strength against delta, falling from one.
 last2 = brentq(lambda w2: 1 - w2**2 + w2, 0.5, 3)  # 1 - |w|^4 = -delta |w|^2
-same("lazy-feature", (5**0.5 - 1) / 2, 1 / last2)
+same("lazy-feature", 1 / last2, (5**0.5 - 1) / 2)
 deltas = np.geomspace(1e-2, 1e2, 60)
 curve = ((deltas**2 + 4) ** 0.5 - deltas) / 2
 sketch(deltas, curve, xlabel=r"$\delta$", marks=(1,), log="x")
