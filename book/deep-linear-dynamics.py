@@ -105,7 +105,7 @@ fatelib.agreement_table(
 # from $\alpha\, \mathcal N(0, 1)$.
 #
 # Train $f(x) = x W_1 \cdots W_L$ on unlimited source data. The loss depends on the weights through the
-# **end-to-end vector** $\beta = W_1 \cdots W_L$ only, $\ell = \lVert \beta - \beta_s \rVert^2$, with gradient
+# **end-to-end vector** $\beta = W_1 \cdots W_L$ only, $\mathcal L = \lVert \beta - \beta_s \rVert^2$, with gradient
 # $G = 2(\beta - \beta_s)$ in $\beta$. The chain rule hands every layer its share of $G$: with
 # $A_l = W_1 \cdots W_{l-1}$ to the left and $b_l = W_{l+1} \cdots W_L$ to the right,
 #

@@ -93,10 +93,10 @@ for name, net in {"before": start, "after": network}.items():
 # features are
 #
 # $$
-# W_1 \cdots W_{L-1} = \lVert \beta_s \rVert^{(L-1)/L} \; \hat\beta_s v^\top, \qquad \lVert v \rVert = 1 :
+# W_1 \cdots W_{L-1} = \lVert \beta_s \rVert^{-1/L} \; \beta_s v^\top, \qquad \lVert v \rVert = 1 :
 # $$ (sparsified)
 #
-# every hidden unit is a multiple of the one feature $x \mapsto \hat\beta_s \cdot x$.
+# every hidden unit is a multiple of the one feature $x \mapsto \beta_s \cdot x$.
 # :::
 #
 # :::{prf:proof}
@@ -114,11 +114,11 @@ for name, net in {"before": start, "after": network}.items():
 # The rest of this chapter goes beyond the paper; its results are ours. The theorem lives in the limit $\alpha \to 0$. What if the network
 # starts large? Two layers can be solved. At the end $W_1 w = \beta_s$, with $w = W_2$, and $D_1 = W_1^\top W_1 - w w^\top$ is what it was at the
 # start. Sandwich it between $w$ on both sides: $1 - \lVert w \rVert^4 = w^\top D_1 w$. The last layer starts larger than the hidden one (its
-# entries have variance $\alpha^2$ instead of $\alpha^2/d$) and nearly keeps its direction, so that $w^\top D_1 w \approx -\Delta \lVert w \rVert^2$
-# with $\Delta = \alpha^2 (d - 1)$. Along $\hat w$ the features are $W_1 \hat w = \beta_s / \lVert w \rVert$, a learned feature of squared strength
+# entries have variance $\alpha^2$ instead of $\alpha^2/d$) and nearly keeps its direction, so that $w^\top D_1 w \approx -\delta \lVert w \rVert^2$
+# with $\delta = \alpha^2 (d - 1)$. Along $\hat w$ the features are $W_1 \hat w = \beta_s / \lVert w \rVert$, a learned feature of squared strength
 #
 # $$
-# c^2 = \frac{1}{\lVert w \rVert^2} = \tfrac12 \left( \sqrt{\Delta^2 + 4} - \Delta \right) .
+# c^2 = \frac{1}{\lVert w \rVert^2} = \tfrac12 \left( \sqrt{\delta^2 + 4} - \delta \right) .
 # $$ (learned-feature)
 #
 # In all directions orthogonal to $\hat w$ nothing is learned and the initial weights remain, so that
@@ -255,13 +255,13 @@ ax.set(xscale="log", xlabel=r"initial scale $\alpha$", ylabel="effective rank")
 # share $1/d$.
 #
 # How far may the learned feature be off? Under gradient flow its closed form is exact
-# for each network with its own $\Delta = -\hat w^\top D_1 \hat w$. With
-# $\Delta = \alpha^2 (d - 1)$ instead, the mean of $c^2$ over networks is larger for
-# three reasons. $\Delta$ scatters by a share $\sqrt{2/d}$ and $c^2$ is convex in it,
-# which at large $\Delta$ makes a share $2/d$. The turn of $\hat w$ takes a share of at
-# most $1/d$ from $\Delta$; and steps of finite $\eta$ take a share
-# $4 \eta \int (1 - s)^2 \, dt$. These two fade at large $\Delta$, where training is
-# short, and at small $\Delta$, where $c^2$ hardly depends on it. At our $\eta$ all
+# for each network with its own $\delta = -\hat w^\top D_1 \hat w$. With
+# $\delta = \alpha^2 (d - 1)$ instead, the mean of $c^2$ over networks is larger for
+# three reasons. $\delta$ scatters by a share $\sqrt{2/d}$ and $c^2$ is convex in it,
+# which at large $\delta$ makes a share $2/d$. The turn of $\hat w$ takes a share of at
+# most $1/d$ from $\delta$; and steps of finite $\eta$ take a share
+# $4 \eta \int (1 - s)^2 \, dt$. These two fade at large $\delta$, where training is
+# short, and at small $\delta$, where $c^2$ hardly depends on it. At our $\eta$ all
 # three together stay below a share $3/d$ of $c^2$ at every scale; what exceeds it is
 # counted in standard errors.
 mean = sweep.mean("instance")

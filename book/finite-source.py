@@ -110,14 +110,14 @@ fatelib.agreement_table(
 # $$
 # \begin{aligned}
 # M &= \hat\beta_s \cdot \beta_t \to \min(1, \gamma_s) \cos\theta , \\
-# N &= \lVert \hat\beta_s \rVert^2 \to \min(1, \gamma_s) \left( 1 + \frac{\sigma_s^2}{\lvert 1 - \gamma_s \rvert} \right)
+# Q &= \lVert \hat\beta_s \rVert^2 \to \min(1, \gamma_s) \left( 1 + \frac{\sigma_s^2}{\lvert 1 - \gamma_s \rvert} \right)
 # \end{aligned}
 # $$ (source-moments)
 #
 # (Appendix C of {cite:t}`tahir2025`): too few samples shorten the vector, noise lengthens it. The angle between them is all that linear transfer can notice:
 #
 # $$
-# \cos^2 \hat\theta = \frac{M^2}{N} = \cos^2\theta \; \frac{\min(1, \gamma_s)}{1 + \sigma_s^2 / \lvert 1 - \gamma_s \rvert} .
+# \cos^2 \hat\theta = \frac{M^2}{Q} = \cos^2\theta \; \frac{\min(1, \gamma_s)}{1 + \sigma_s^2 / \lvert 1 - \gamma_s \rvert} .
 # $$ (learned-angle)
 #
 # At $\gamma_s = 1$ noise destroys the direction: the double descent of the *source* (between regressions without networks: {cite:t}`dar2022`). Adding source data just below one sample per
@@ -130,11 +130,11 @@ fatelib.agreement_table(
 # :::{prf:proposition} Linear transfer from a finite source
 # :label: prop-finite-linear
 #
-# For large $d$, $R_{\text{lt}} \to 1 - M^2/N = \sin^2\hat\theta$ and $\mathcal T_{\text{lt}} = R_{\text{scratch}} - \sin^2\hat\theta$.
+# For large $d$, $R_{\text{lt}} \to 1 - M^2/Q = \sin^2\hat\theta$ and $\mathcal T_{\text{lt}} = R_{\text{scratch}} - \sin^2\hat\theta$.
 # :::
 #
 # :::{prf:proof}
-# The best multiple of $\hat\beta_s$ is $c = M / N$, with $\lVert c \hat\beta_s - \beta_t \rVert^2 = 1 - M^2 / N$. Fitting the one number $c$ to $n$
+# The best multiple of $\hat\beta_s$ is $c = M / Q$, with $\lVert c \hat\beta_s - \beta_t \rVert^2 = 1 - M^2 / Q$. Fitting the one number $c$ to $n$
 # samples costs $O(1/n)$, by {eq}`least-squares` at $k = 1$.
 # :::
 #
@@ -148,8 +148,8 @@ fatelib.agreement_table(
 #
 # $$
 # \begin{aligned}
-# N \kappa^{2L/(L-1)} &= \gamma \left( 1 + \frac{\sigma^2}{1 - \gamma} \right) + N (1 - \gamma)\, \kappa^2 , \\
-# \mathcal T_{\text{ft}} &= (1 - \gamma) (2 \kappa M - \kappa^2 N)
+# Q \kappa^{2L/(L-1)} &= \gamma \left( 1 + \frac{\sigma^2}{1 - \gamma} \right) + Q (1 - \gamma)\, \kappa^2 , \\
+# \mathcal T_{\text{ft}} &= (1 - \gamma) (2 \kappa M - \kappa^2 Q)
 # \end{aligned}
 # $$ (finite-fine-tuning)
 #
@@ -416,8 +416,8 @@ print(
 # :class: dropdown
 # :::
 #
-# With $\hat\beta_s \cdot \beta_s = N$, the risk on the source is $1 - 2N + N = 1 - N$, so that $N = 1 - R_{\text{reg}}$; the overlap with the target is $N \cos\theta$, and the
-# ratio of its square to $N$ is $N \cos^2\theta$. The peak at $\gamma_s = 1$ is gone. The optimal ridge is $\lambda = \sigma_s^2 / \gamma_s$ on the mean loss (the noise variance over $n_s$ times the prior variance $1/d$).
+# With $\hat\beta_s \cdot \beta_s = Q$, the risk on the source is $1 - 2Q + Q = 1 - Q$, so that $Q = 1 - R_{\text{reg}}$; the overlap with the target is $Q \cos\theta$, and the
+# ratio of its square to $Q$ is $Q \cos^2\theta$. The peak at $\gamma_s = 1$ is gone. The optimal ridge is $\lambda = \sigma_s^2 / \gamma_s$ on the mean loss (the noise variance over $n_s$ times the prior variance $1/d$).
 
 # %%
 sigma_s = 0.5

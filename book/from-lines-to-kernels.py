@@ -62,46 +62,47 @@ ax.legend(loc="upper right", fontsize="small")
 # :label: def-feature-space
 #
 # The **feature space** of neurons $w_1, \dots, w_m$ is the span of the functions $\operatorname{relu}(w_i \cdot x)$, with the inner product
-# $\langle f, g \rangle = \mathbb E_x f(x)\, g(x)$ over $x \sim \mathcal N(0, I_d)$. With the projector $P$ onto it, the part of a target out of reach is $\rho = \lVert P_\perp f_t \rVert^2$,
-# $P_\perp = I - P$.
+# $\langle f, g \rangle = \mathbb E_x f(x)\, g(x)$ over $x \sim \mathcal N(0, I_d)$. The part of a target out of reach is $\rho = \lVert P_\perp f_t \rVert^2$, with the projector $P_\perp$ onto
+# what is orthogonal to all of it.
 # :::
 #
 # For linear neurons $w_i \cdot x$ that have sparsified to one line, $\rho$ is $\sin^2 \theta$. In general $\rho / \lVert f_t \rVert^2$ is what takes its place. The space is also the reproducing kernel Hilbert space
 # of the kernel $\Theta(x, x') = \frac1m \sum_i \operatorname{relu}(w_i \cdot x) \operatorname{relu}(w_i \cdot x')$, in which the squared norm of a function is the least $m \sum_i b_i^2$ that makes it as
 # $\sum_i b_i \operatorname{relu}(w_i \cdot x)$. A function thus has a size, $\mathbb E f^2$, and a price, which is what a ridge charges for.
 #
-# :::{dropdown} Notation of Part II
+# :::{dropdown} Notation
 # | symbol | meaning |
 # |---|---|
-# | $w_i$, $c_i$, $m$ | neurons, output weights and width of a student; $b_i = c_i / m$ |
-# | $w^*_j$, $c^*_j$, $m^*$ | the same of the target's teacher; the source is this teacher without some of its neurons |
-# | $\mu$ | fraction of the teacher's neurons that the source lacks |
-# | $s$ | length of a student's initial neurons (not, as in Part I, a squared norm) |
-# | $\lvert w \rvert$, $\lVert f \rVert^2 = \mathbb E f^2$ | length of a vector, squared norm of a function over inputs $x \sim \mathcal N(0, I_d)$ |
-# | $K(w, v)$ | overlap of two neurons; $k(u)$, always with its argument: the same for unit neurons with cosine $u$ |
-# | $k$ | number of features, as in Part I |
+# | $w_i$, $c_i$, $b_i = c_i / m$ | neurons and output weights of a student of width $m$ |
+# | $w^*_j$, $c^*_j$, $b^*_j$, $m^*$ | the same of the target's teacher; the source is this teacher without some of its neurons |
+# | $\mu$ | fraction of the teacher's neurons that the source lacks: 0.1 for a near source, 0.5 for a distant one |
+# | $\lvert w \rvert$, $\lVert f \rVert^2 = \mathbb E f^2$ | length of a vector, squared norm of a function over the inputs |
+# | $K(w, v)$, $K_1(u)$ | overlap of two neurons, and of two unit neurons whose cosine is $u$ |
 # | $\Theta(x, x')$ | kernel of a set of neurons, between two *inputs* |
-# | $\lambda_l$, $N_l$ | eigenvalues of $k(w \cdot v)$ on the sphere of neurons and their multiplicities, by degree $l$ (the ridge is called "ridge") |
-# | $\ell_i$, $t_i$, $\rho$ | eigenvalues of $K(W, W)$; squared norms of the target along their features, and outside the span of all |
-# | $\kappa$, $\kappa_0$ | effective ridge of the regression at hand ($\tilde\lambda$ in {doc}`feature-sparsification`): by samples in {eq}`relu-curve`, by neurons left in this chapter, by lengths of inputs in {eq}`lengths`; $\kappa_0$: of the constant alone |
-# | $\chi$ | leverage of the errors, see {prf:ref}`prop-leverage` |
+# | $\Lambda_l$, $N_l$, $P_l$ | eigenvalue of $K_1(w \cdot v)$ on the functions of degree $l$, number of these functions, Gegenbauer polynomial |
+# | $\ell_i$, $\hat\ell_i$ | eigenvalues of the features' second moments; the same in a sample |
+# | $t_i$ | squared coefficients of the target on the features of these eigenvalues |
+# | $k$ | number of features |
+# | $\tilde\lambda$ | effective ridge: what $n$ samples make of the ridge, and of having no more samples |
+# | $\tilde\lambda_0$ | effective ridge of the constant alone |
+# | $\chi$ | leverage of the errors |
 #
-# $d$, $n$, $\sigma$, $\eta$, $R$ and $\mathcal T$ are as in {doc}`when-does-transfer-help`.
+# All symbols of the book: {doc}`notation`.
 # :::
 #
 # To find $\rho$ we need overlaps of neurons, and these have a closed form, the **arc-cosine kernel** {cite:p}`cho2009`: with the angle $\varphi$ between $w$ and $v$,
 #
 # $$
 # \begin{aligned}
-# K(w, v) &= \mathbb E_x \operatorname{relu}(w \cdot x) \operatorname{relu}(v \cdot x) = \lvert w \rvert \lvert v \rvert \, k(\cos\varphi), \\
-# k(\cos \varphi) &= \frac{\sin\varphi + (\pi - \varphi) \cos\varphi}{2\pi} .
+# K(w, v) &= \mathbb E_x \operatorname{relu}(w \cdot x) \operatorname{relu}(v \cdot x) = \lvert w \rvert \lvert v \rvert \, K_1(\cos\varphi), \\
+# K_1(\cos \varphi) &= \frac{\sin\varphi + (\pi - \varphi) \cos\varphi}{2\pi} .
 # \end{aligned}
 # $$ (arc-cosine)
 #
-# Projecting onto a span is a linear solve. For a target $f_t = \sum_j a_j \operatorname{relu}(w^*_j \cdot x)$, $a_j = c^*_j / m^*$,
+# Projecting onto a span is a linear solve. For a target $f_t = \sum_j b^*_j \operatorname{relu}(w^*_j \cdot x)$, $b^*_j = c^*_j / m^*$,
 #
 # $$
-# \rho = \lVert f_t \rVert^2 - v^\top K(W, W)^{-1} v , \qquad v = K(W, W^*)\, a ,
+# \rho = \lVert f_t \rVert^2 - v^\top K(W, W)^{-1} v , \qquad v = K(W, W^*)\, b^* ,
 # $$ (gram-solve)
 #
 # with the pseudo-inverse where neurons coincide. {py:func}`fatelib.relu.projection` does it. For the picture above, beside an ordinary fit to many samples:
@@ -118,7 +119,7 @@ assert np.allclose(weights, fit, atol=0.05)
 
 # %% [markdown]
 # No sample enters {eq}`gram-solve`: like the angle between two vectors, $\rho$ is geometry. The simplest case has one neuron in each network, at an angle $\theta$. Then
-# {eq}`gram-solve` is $\rho / \lVert f_t \rVert^2 = 1 - \left( k(\cos\theta) / k(1) \right)^2$.
+# {eq}`gram-solve` is $\rho / \lVert f_t \rVert^2 = 1 - \left( K_1(\cos\theta) / K_1(1) \right)^2$.
 
 # %%
 #| name: fig-one-neuron
@@ -149,20 +150,20 @@ ax.legend()
 # :::{prf:theorem} Mercer decomposition of the arc-cosine kernel
 # :label: thm-mercer
 #
-# On the unit sphere in $d$ dimensions $k(w \cdot v) = \sum_l \lambda_l \sum_{j=1}^{N_l} Y_{lj}(w)\, Y_{lj}(v)$ with the spherical harmonics $Y_{lj}$ of degree $l$, orthonormal over a uniformly random unit vector, of which there are $N_l$:
+# On the unit sphere in $d$ dimensions $K_1(w \cdot v) = \sum_l \Lambda_l \sum_{j=1}^{N_l} Y_{lj}(w)\, Y_{lj}(v)$ with the spherical harmonics $Y_{lj}$ of degree $l$, orthonormal over a uniformly random unit vector, of which there are $N_l$:
 #
 # $$
-# \lambda_l = d\, \Big( \mathbb E_t \big[ \operatorname{relu}(t)\, P_l(t) \big] \Big)^2 , \qquad \sum_l N_l \lambda_l = k(1) = \tfrac12 ,
+# \Lambda_l = d\, \Big( \mathbb E_z \big[ \operatorname{relu}(z)\, P_l(z) \big] \Big)^2 , \qquad \sum_l N_l \Lambda_l = K_1(1) = \tfrac12 ,
 # $$ (mercer)
 #
-# where $t$ is one coordinate of a random unit vector and $P_l$ the Gegenbauer polynomial with $P_l(1) = 1$. All odd $\lambda_l$ vanish but $\lambda_1$.
+# where $z$ is one coordinate of a random unit vector and $P_l$ the Gegenbauer polynomial with $P_l(1) = 1$. All odd $\Lambda_l$ vanish but $\Lambda_1$.
 # For $m \to \infty$ random unit neurons the eigenvalues of $K(W, W) / m$ are these.
 # :::
 #
 # :::{prf:proof}
 # The map from a function $h$ on the sphere of inputs to the function $w \mapsto \mathbb E_x \operatorname{relu}(w \cdot x)\, h(x)$ commutes with rotations, so on the harmonics of one degree, which
 # rotations mix among themselves, it is multiplication by a number; Funk and Hecke say that the number is the mean in {eq}`mercer`. The kernel is this map twice, times
-# $\mathbb E \lvert x \rvert^2 = d$ {cite:p}`bach2017`. Its value at $w = v$ is the sum of all $N_l \lambda_l$. And $\operatorname{relu}(t) = (\lvert t \rvert + t)/2$ is even but for $t$, of degree 1.
+# $\mathbb E \lvert x \rvert^2 = d$ {cite:p}`bach2017`. Its value at $w = v$ is the sum of all $N_l \Lambda_l$. And $\operatorname{relu}(z) = (\lvert z \rvert + z)/2$ is even but for $z$, of degree 1.
 # :::
 #
 # {py:func}`fatelib.relu.mercer_spectrum` evaluates {eq}`mercer`. Against it we hold Gram matrices of random neurons:
@@ -208,7 +209,7 @@ ax.legend(loc="lower left")
 # Compared are the means over the points of a degree. They come with a small shift: the
 # random mixing of degrees at finite $m$ pushes eigenvalues apart, to first order by the
 # factor
-# $1 + \frac1m \sum_{l' \ne l} N_{l'} \lambda_{l'} / (\lambda_l - \lambda_{l'})$.
+# $1 + \frac1m \sum_{l' \ne l} N_{l'} \Lambda_{l'} / (\Lambda_l - \Lambda_{l'})$.
 # The degrees from 4 on have more functions than there are neurons.
 degrees = [0, 1, 2]
 groups = [
@@ -230,7 +231,7 @@ fatelib.agreement_table({"eigenvalue of each degree": (means, shifted)})
 # %% [markdown]
 # The points of a degree fan out when it has not many fewer functions than there are neurons, just as singular values of a random matrix do; their means lie on the steps.
 #
-# Each degree's share of the squared norm of a neuron is $N_l \lambda_l / k(1)$:
+# Each degree's share of the squared norm of a neuron is $N_l \Lambda_l / K_1(1)$:
 
 # %%
 print("dimension   constant   directions   quadratic   degree >= 4")
@@ -286,16 +287,16 @@ rho, risk = (
 )
 
 # %% [markdown]
-# There is a formula. What must be expressed by the $q$ neurons left is another point on the sphere, the removed neuron, by means of the kernel $k$. That is a regression: the neurons left are its *samples*,
+# There is a formula. What must be expressed by the $q$ neurons left is another point on the sphere, the removed neuron, by means of the kernel $K_1$. That is a regression: the neurons left are its *samples*,
 # the removed one is its test point, and {prf:ref}`thm-mercer` is its spectrum.
 #
 # :::{prf:proposition} What is lost with the neurons
 # :label: prop-ablated
 #
-# Let $q = (1 - \mu) m^*$ random unit neurons be left and $r = \mu m^*$ removed, and let $\kappa$ solve
+# Let $q = (1 - \mu) m^*$ random unit neurons be left and $r = \mu m^*$ removed, and let $\tilde\lambda$ solve
 #
 # $$
-# \sum_{l \ge 1} \frac{N_l \lambda_l}{\lambda_l + \kappa} = q , \qquad \text{with} \quad \kappa_0 = \frac{\kappa \lambda_0}{\kappa + \lambda_0} .
+# \sum_{l \ge 1} \frac{N_l \Lambda_l}{\Lambda_l + \tilde\lambda} = q , \qquad \text{with} \quad \tilde\lambda_0 = \frac{\tilde\lambda \Lambda_0}{\tilde\lambda + \Lambda_0} .
 # $$ (neurons-left)
 #
 # Then, for $d$ and $m^*$ large, the mean over teachers is
@@ -303,19 +304,19 @@ rho, risk = (
 # $$
 # \rho \to \frac{1}{m^{*2}}
 # \begin{cases}
-# r q \kappa + r^2 \kappa_0 & \text{all weights } 1 \\
-# r \, (q \kappa + \kappa_0) & \text{independent, of mean 0}
+# r q \tilde\lambda + r^2 \tilde\lambda_0 & \text{all weights } 1 \\
+# r \, (q \tilde\lambda + \tilde\lambda_0) & \text{independent, of mean 0}
 # \end{cases}
 # $$ (ablated)
 #
-# where independent output weights have variance 1. The squared norm of the target has the mean $\frac{1}{m^{*2}} \big( \frac{m^*}{2} + m^* (m^* - 1) \lambda_0 \big)$ and $\frac{1}{2 m^*}$.
+# where independent output weights have variance 1. The squared norm of the target has the mean $\frac{1}{m^{*2}} \big( \frac{m^*}{2} + m^* (m^* - 1) \Lambda_0 \big)$ and $\frac{1}{2 m^*}$.
 # :::
 #
 # :::{prf:proof}
-# (Idea; the tables below say how good it is at our size.) {eq}`general-risk`, the general form of the one formula, holds for this regression too, with $\ell_i = t_i = \lambda_l$, each $N_l$ times, $q$ samples and no noise. As then
-# $\sum_i (1 - a_i)^2 \ell_i = \kappa \sum_i a_i (1 - a_i)$ and $\sum_i a_i = q$, it says that one removed neuron leaves $q \kappa$ unexplained. The constant is set apart since it is a single function,
-# not a crowd: $q$ observations of it, each with an error of $q \kappa$, and its own size leave $1/\kappa_0 = 1/\kappa + 1/\lambda_0$. What is left of *two* neurons overlaps, on average, in the constant alone. So the
-# squares add up to $r (q\kappa + \kappa_0)$ and the $r (r - 1)$ cross terms to $\kappa_0$ each, unless independent weights average them away.
+# (Idea; the tables below say how good it is at our size.) {eq}`general-risk`, the general form of the one formula, holds for this regression too, with $\ell_i = t_i = \Lambda_l$, each $N_l$ times, $q$ samples and no noise. As then
+# $\sum_i (1 - a_i)^2 \ell_i = \tilde\lambda \sum_i a_i (1 - a_i)$ and $\sum_i a_i = q$, it says that one removed neuron leaves $q \tilde\lambda$ unexplained. The constant is set apart since it is a single function,
+# not a crowd: $q$ observations of it, each with an error of $q \tilde\lambda$, and its own size leave $1/\tilde\lambda_0 = 1/\tilde\lambda + 1/\Lambda_0$. What is left of *two* neurons overlaps, on average, in the constant alone. So the
+# squares add up to $r (q \tilde\lambda + \tilde\lambda_0)$ and the $r (r - 1)$ cross terms to $\tilde\lambda_0$ each, unless independent weights average them away.
 # :::
 
 
@@ -407,13 +408,13 @@ assert shares.sel(outputs=["sign", "gaussian"], mu=0.2).min() > axis
 #
 # Both panels of {numref}`fig-3d` are about the same neurons and the same spans, yet at $\mu = 1/2$ they show {glue:text}`ones-5:.3f` on the left and {glue:text}`sign-5:.2f` on the right. What differs is the target. With all
 # output weights 1 its neurons agree about the constant, and the squared norm is nearly all constant, which any few neurons express; what only the removed neurons could contribute is diluted in it. With
-# random signs the constants cancel. For $q \gg 1$, where $\kappa_0 \approx \kappa$, the shares are
+# random signs the constants cancel. For $q \gg 1$, where $\tilde\lambda_0 \approx \tilde\lambda$, the shares are
 #
 # $$
-# \mu \, \frac{\kappa}{\lambda_0} \quad \text{(all 1)}, \qquad 2 \mu \, q \kappa \quad \text{(independent)} ,
+# \mu \, \frac{\tilde\lambda}{\Lambda_0} \quad \text{(all 1)}, \qquad 2 \mu \, q \tilde\lambda \quad \text{(independent)} ,
 # $$ (two-shares)
 #
-# where $q\kappa$ depends on the ratio of neurons to dimensions only. So at a fixed ratio the left share falls like $1/m^*$, and the right one does not: the number on this axis tells about the output weights
+# where $q \tilde\lambda$ depends on the ratio of neurons to dimensions only. So at a fixed ratio the left share falls like $1/m^*$, and the right one does not: the number on this axis tells about the output weights
 # and the size of the teacher as much as about the features.
 #
 # The printed axis of the paper's Figure 3d ends near 0.045. With output weights 1 we find {glue:text}`ones-5:.3f`, {glue:text}`ones-7:.3f` and {glue:text}`ones-9:.3f` at $\mu = 0.5$, 0.7 and 0.9;
@@ -600,7 +601,7 @@ explore(family, x="mu", lines="weights", at=where, limit=1)
 # :::{exercise} What no network without biases can learn
 # :label: ex-odd
 #
-# The odd $\lambda_l$ with $l \ge 3$ are zero. Show that *every* two-layer ReLU network without biases, trained in any way, misses all of the target $x_1 x_2 x_3$. What risk has a last layer on $k = 200$ random neurons
+# The odd $\Lambda_l$ with $l \ge 3$ are zero. Show that *every* two-layer ReLU network without biases, trained in any way, misses all of the target $x_1 x_2 x_3$. What risk has a last layer on $k = 200$ random neurons
 # and $n = 2000$ samples of it? And of the target $x_1 x_2$, in $d = 5$ dimensions?
 # :::
 #
@@ -641,7 +642,7 @@ print(f"expected for the last: {1 + chi * 200 / (2000 - 200 - 1):.2f}")
 # :class: dropdown
 # :::
 #
-# $q \kappa$ tends to a constant, so that the share for output weights 1 falls like $1/m^*$, and the other one stays.
+# $q \tilde\lambda$ tends to a constant, so that the share for output weights 1 falls like $1/m^*$, and the other one stays.
 
 # %%
 for size in (50, 100, 200):

@@ -29,7 +29,7 @@ from fatelib.relu import ReluNetwork, ReluTasks
 plt.style.use("fatelib.style")
 
 # %% [markdown]
-# Every row below is, with one change, the experiment of {doc}`relu-transfer` ($d = 30$, 200 neurons, teacher of 20), with three differences. Pretraining takes 1,000 steps of $\eta = 1/(s^2 + \frac12)$, as in {doc}`relu-students`; the sources are the near and the distant one of {doc}`what-pretraining-adds`, $\mu = 0.1$ and 0.5; training anew stops at $2 \cdot 10^{-4}$ of the mean squared label. The three rows of inputs are compared among themselves: only for normal inputs we can pretrain on the exact population,
+# Every row below is, with one change, the experiment of {doc}`relu-transfer` ($d = 30$, 200 neurons, teacher of 20), with three differences. Pretraining takes 1,000 steps of $\eta = 1/(\alpha^2 + \frac12)$, as in {doc}`relu-students`; the sources are the near and the distant one of {doc}`what-pretraining-adds`, $\mu = 0.1$ and 0.5; training anew stops at $2 \cdot 10^{-4}$ of the mean squared label. The three rows of inputs are compared among themselves: only for normal inputs we can pretrain on the exact population,
 # so these students, normal ones included, all learn from 30,000 inputs of their kind, 150 in every step, for the same time.
 
 # %%
@@ -326,21 +326,21 @@ assert ((far.mean("instance") < 1) == hurt).all()
 # 4. **Lengths, many samples.** With $n > k$ samples of $k$ features, {eq}`relu-curve` without ridge, $R = \rho\, n/(n - k)$, changes to
 #
 # $$
-# R = \rho \left( 1 + \frac{\langle L^2 \rangle}{\langle L \rangle - \langle L^2 \rangle} \right) ,
-# \qquad L = \frac{r^2}{r^2 + \kappa}, \quad \langle L \rangle = \frac kn ,
+# R = \rho \left( 1 + \frac{\langle a^2 \rangle}{\langle a \rangle - \langle a^2 \rangle} \right) ,
+# \qquad a = \frac{r^2}{r^2 + \tilde\lambda}, \quad \langle a \rangle = \frac kn ,
 # $$ (lengths)
 #
-# with means over $r$, for features that are as good as Gaussian on the sphere and a misfit that is as good as independent of them. For $n \gg k$ this is $\rho\, (1 + \mathbb E r^4 \, k / n)$, so that $\mathbb E r^4$ is the $\chi$ of {prf:ref}`prop-leverage`. ($r$ and $\kappa$ are of this section only.)
+# with means over $r$, for features that are as good as Gaussian on the sphere and a misfit that is as good as independent of them. For $n \gg k$ this is $\rho\, (1 + \mathbb E r^4 \, k / n)$, so that $\mathbb E r^4$ is the $\chi$ of {prf:ref}`prop-leverage`. ($r$ is of this section only, and $\tilde\lambda$ the effective ridge of this problem.)
 # :::
 #
 # :::{prf:proof}
 # (1) $w \cdot \Sigma^{1/2} z = \Sigma^{1/2} w \cdot z$. (2) A product of two neurons is homogeneous of degree 2 in $x$, so its mean is $\mathbb E r^2$ times that on the sphere, and a normal $x$ is of this form with $r^2 = \chi^2_d / d$.
 # (3) Features and label of a sample both grow with $r$, and one may divide an equation by $r > 0$. (4, idea) With the features $h_j$ of the directions $u_j$ ($r = 1$), whitened, and the misfit $e_j$, of variance $\rho$, the error of the weights is
-# $A^{-1} \sum_j r_j^2 h_j e_j$, $A = \sum_j r_j^2 h_j h_j^\top$. Take sample $j$ out of $A$: $A^{-1} h_j \approx A_{-j}^{-1} h_j / (1 + r_j^2 / \kappa)$ with $1/\kappa = \operatorname{tr} A^{-1}$. Then
-# $k = \operatorname{tr} A^{-1} A = \sum_j L_j$, the squared error is $\rho\, \kappa^2 \operatorname{tr} A^{-2} \sum_j L_j^2$, and the derivative at $z = 0$ of $k - z \operatorname{tr} A_z^{-1} = \sum_j L_j$, $A_z = A + zI$, gives $\kappa^2 \operatorname{tr} A^{-2} = 1 / \sum_j L_j (1 - L_j)$.
+# $A^{-1} \sum_j r_j^2 h_j e_j$, $A = \sum_j r_j^2 h_j h_j^\top$. Take sample $j$ out of $A$: $A^{-1} h_j \approx A_{-j}^{-1} h_j / (1 + r_j^2 / \tilde\lambda)$ with $1/\tilde\lambda = \operatorname{tr} A^{-1}$. Then
+# $k = \operatorname{tr} A^{-1} A = \sum_j a_j$, the squared error is $\rho\, \tilde\lambda^2 \operatorname{tr} A^{-2} \sum_j a_j^2$, and the derivative at $z = 0$ of $k - z \operatorname{tr} A_z^{-1} = \sum_j a_j$, $A_z = A + zI$, gives $\tilde\lambda^2 \operatorname{tr} A^{-2} = 1 / \sum_j a_j (1 - a_j)$.
 # :::
 #
-# It is {eq}`general-risk` with samples and features exchanged: $\kappa$ is the effective ridge of $k$ "samples" with the spectrum $r_1^2, \dots, r_n^2$, and one call of {py:func}`fatelib.theory.effective_ridge` finds it. Our "bursts" have $r^2$ exponential, so $\mathbb E r^4 = 2$;
+# It is {eq}`general-risk` with samples and features exchanged: $\tilde\lambda$ is the effective ridge of $k$ "samples" with the spectrum $r_1^2, \dots, r_n^2$, and one call of {py:func}`fatelib.theory.effective_ridge` finds it. Our "bursts" have $r^2$ exponential, so $\mathbb E r^4 = 2$;
 # normal inputs have $1 + 2/d$ and the sphere 1. Signs are beyond the proposition: their lengths are equal, their covariance is the identity, and still they are neither normal nor on all of the sphere.
 
 # %%
@@ -424,7 +424,7 @@ glue("skew", float((by_kernel[1, 1] / by_kernel[0, 1]).mean()), display=False)
 # %%
 #| name: fig-scale
 #| caption: >-
-#|   Risk of a last layer on pretrained neurons against their initial length $s$, for sources that lack a tenth (blue) and half (orange) of the target's neurons. Points: fitted, mean of six students, eight data sets each, with standard errors over the students; lines through the
+#|   Risk of a last layer on pretrained neurons against their initial length $\alpha$, for sources that lack a tenth (blue) and half (orange) of the target's neurons. Points: fitted, mean of six students, eight data sets each, with standard errors over the students; lines through the
 #|   predictions. Dashed: random neurons. Dotted: the source teacher's own. At $n = 500$ there are more samples than neurons.
 #| alt: >-
 #|   Three panels for 30, 120 and 500 samples. For the distant source the risk lies far above the dashed line at the smallest length when samples are few, dips below it at length one and joins it at length ten. For the near source it lies below throughout.
@@ -444,7 +444,7 @@ for ax, n in zip(axes, ns, strict=True):
         ax.plot(scales, mean.sel(features=f"{name} source"), ":", color=f"C{k}")
     ax.plot(scales, mean.sel(features="random"), "--", color="0.4")
     ax.set(xscale="log", yscale="log", title=f"$n$ = {n}")
-    ax.set(xlabel="initial length $s$")
+    ax.set(xlabel=r"initial length $\alpha$")
 axes[0].set_ylabel("risk, share of the target")
 axes[0].legend(fontsize="small")
 
@@ -475,10 +475,10 @@ glue("short-peak", float(ratio.sel(short).sel(few=120).mean()), display=False)
 # Output weights of 1 make a teacher easy: its neurons agree about the constant. By {prf:ref}`thm-mercer`, the squared norm in degree $l$ is
 #
 # $$
-# \lVert f_t \rVert_l^2 = \frac{N_l \lambda_l}{m^{*2}} \sum_{ij} c^*_i c^*_j P_l(w^*_i \cdot w^*_j) ,
+# \lVert f_t \rVert_l^2 = \frac{N_l \Lambda_l}{m^{*2}} \sum_{ij} c^*_i c^*_j P_l(w^*_i \cdot w^*_j) ,
 # $$ (degree-shares)
 #
-# which for $l = 0$ is $\lambda_0$ if all weights are 1, however many there are. All other degrees, and every degree for independent weights, have $N_l \lambda_l / m^*$ on average. So the constant is {glue:text}`easy:.0f`% of a teacher with weights 1 and {glue:text}`easy-signs:.0f`% of the others.
+# which for $l = 0$ is $\Lambda_0$ if all weights are 1, however many there are. All other degrees, and every degree for independent weights, have $N_l \Lambda_l / m^*$ on average. So the constant is {glue:text}`easy:.0f`% of a teacher with weights 1 and {glue:text}`easy-signs:.0f`% of the others.
 
 # %%
 eigenvalues, counts = relu.mercer_spectrum(d, 2)
@@ -658,7 +658,7 @@ explore(family, x="n", lines="features", sliders=["choice"], at=where)
 # :class: dropdown
 # :::
 #
-# A zero input says nothing. So $n$ samples are worth $n / 10$ of equal lengths. In {eq}`lengths` $L$ is 0 for nine in ten and, as $\langle L \rangle = k / n$, $10\, k / n$ for the others: the factor is $k / (n / 10 - k)$.
+# A zero input says nothing. So $n$ samples are worth $n / 10$ of equal lengths. In {eq}`lengths` $a$ is 0 for nine in ten and, as $\langle a \rangle = k / n$, $10\, k / n$ for the others: the factor is $k / (n / 10 - k)$.
 
 # %%
 for n in (3000, 6000):

@@ -89,7 +89,7 @@ def cosines(network):
 
 
 fig, axes = plt.subplots(1, 3, figsize=(6.4, 4), sharey=True)
-titles = ["before", f"after, s = {rich:g}", f"after, s = {lazy:g}"]
+titles = ["before", *(rf"after, $\alpha$ = {s:g}" for s in (rich, lazy))]
 for ax, title, network in zip(axes, titles, [start, student, stiff], strict=True):
     image = ax.imshow(cosines(network), vmin=-1, vmax=1, cmap="RdBu", aspect="auto")
     ax.set(title=title, xlabel="teacher neuron", xticks=[])
@@ -132,7 +132,7 @@ note(on_top=100 * (cosine.max(1) > 0.99).mean())
 # :label: def-mean-field
 #
 # A student of width $m$ computes $f(x) = \frac1m \sum_i c_i \operatorname{relu}(w_i \cdot x)$ and moves against $m$ times the gradient of $\mathbb E (f(x) - f_s(x))^2$ on standard
-# normal inputs. It starts from $\lvert w_i \rvert = s$ in random directions and $c_i \approx 0$ {cite:p}`rotskoff2018,tahir2025`.
+# normal inputs. It starts from $\lvert w_i \rvert = \alpha$ in random directions and $c_i \approx 0$ {cite:p}`rotskoff2018,tahir2025`.
 # :::
 #
 # The ReLU is homogeneous, so all that the data do to neuron $i$ is one vector, the *force* $-M_i$:
@@ -150,13 +150,13 @@ note(on_top=100 * (cosine.max(1) > 0.99).mean())
 # Gradient flow conserves $\lvert w_i \rvert^2 - c_i^2$ for every neuron, so that from $c_i = 0$ on
 #
 # $$
-# \lvert w_i \rvert^2 = s^2 + c_i^2 .
+# \lvert w_i \rvert^2 = \alpha^2 + c_i^2 .
 # $$ (neuron-balance)
 #
 # The direction $\hat w_i$ turns with the part of $M_i$ that is orthogonal to it, at the speed
 #
 # $$
-# \frac{d \hat w_i}{dt} = - \frac{c_i}{\lvert w_i \rvert}\, M_i^\perp, \qquad \frac{\lvert c_i \rvert}{\lvert w_i \rvert} = \frac{\lvert c_i \rvert}{\sqrt{s^2 + c_i^2}} .
+# \frac{d \hat w_i}{dt} = - \frac{c_i}{\lvert w_i \rvert}\, M_i^\perp, \qquad \frac{\lvert c_i \rvert}{\lvert w_i \rvert} = \frac{\lvert c_i \rvert}{\sqrt{\alpha^2 + c_i^2}} .
 # $$ (turning)
 # :::
 #
@@ -165,11 +165,11 @@ note(on_top=100 * (cosine.max(1) > 0.99).mean())
 # :::
 #
 # It is the conservation law of {doc}`deep-linear-dynamics`, neuron by neuron {cite:p}`du2018`. The student must build an $f$ of a given size, which takes $c_i \lvert w_i \rvert$ of order
-# one. If $s \ll 1$, then $\lvert c_i \rvert \approx \lvert w_i \rvert$: the neuron turns as fast as it is pushed. If $s \gg 1$, then $c_i$ of order $1/s$ is enough, a neuron turns with $1/s^2$ of
-# the push, and not for long, because $c_i$ learns at a rate of $s^2$. One number leads from **rich**, where neurons turn, to **lazy**, where nearly only the output weights learn, as in {doc}`feature-sparsification` {cite:p}`chizat2019`. The paper has $s = 1$, in between.
+# one. If $\alpha \ll 1$, then $\lvert c_i \rvert \approx \lvert w_i \rvert$: the neuron turns as fast as it is pushed. If $\alpha \gg 1$, then $c_i$ of order $1/\alpha$ is enough, a neuron turns with $1/\alpha^2$ of
+# the push, and not for long, because $c_i$ learns at a rate of $\alpha^2$. One number leads from **rich**, where neurons turn, to **lazy**, where nearly only the output weights learn, as in {doc}`feature-sparsification` {cite:p}`chizat2019`. The paper has $\alpha = 1$, in between.
 #
-# We take steps of $\eta = 1/(s^2 + \frac12)$, meant to be half the largest stable size or less. So equal numbers of *steps* are not equal *times* $\eta\, \times$ steps: our {glue:text}`steps` steps are a time
-# of {glue:text}`time-rich:.0f` for $s = 0.1$ and of {glue:text}`time-lazy:.0f` for $s = 5$, and to give the second as much time as the first would take {glue:text}`time-steps` steps. Where that matters ({doc}`what-pretraining-adds`) we compare at equal training loss, too.
+# We take steps of $\eta = 1/(\alpha^2 + \frac12)$, meant to be half the largest stable size or less. So equal numbers of *steps* are not equal *times* $\eta\, \times$ steps: our {glue:text}`steps` steps are a time
+# of {glue:text}`time-rich:.0f` for $\alpha = 0.1$ and of {glue:text}`time-lazy:.0f` for $\alpha = 5$, and to give the second as much time as the first would take {glue:text}`time-steps` steps. Where that matters ({doc}`what-pretraining-adds`) we compare at equal training loss, too.
 #
 # Steps of finite size keep {eq}`neuron-balance` up to first order in $\eta$: on average over neurons it is off by no more than $2 \eta$ times the initial loss.
 
@@ -193,13 +193,13 @@ fatelib.agreement_table(
 )
 
 # %% [markdown]
-# Is the population a fair stand-in for many samples? It is: on a smaller network ($d = 10$, $m = 60$, $s = 1$, 6 teacher neurons, 3 of them in the source) the squared distance between the function that $n$ samples teach and
+# Is the population a fair stand-in for many samples? It is: on a smaller network ($d = 10$, $m = 60$, $\alpha = 1$, 6 teacher neurons, 3 of them in the source) the squared distance between the function that $n$ samples teach and
 # that of the population vanishes like $1/n$, at all stages of training.
 
 # %%
 #| tags: [check]
-# The squared distance $D_n$ of the two functions at several steps should vanish like
-# $1/n$. So $\frac13 (D_n - 6 D_{2n} + 8 D_{4n})$, free of the first two powers of $1/n$,
+# The squared distance $E_n$ of the two functions at several steps should vanish like
+# $1/n$. So $\frac13 (E_n - 6 E_{2n} + 8 E_{4n})$, free of the first two powers of $1/n$,
 # should be zero.
 sizes, checked = np.array([500, 1000, 2000]), np.array([60, 240, 480])
 
@@ -241,7 +241,7 @@ fatelib.agreement_table({"many samples against the population": (limit, 0.0)})
 #| name: fig-3ab
 #| caption: >-
 #|   Gram matrices on the same 200 random inputs, sorted by the source neuron they excite most, with the mean of every feature removed: student before pretraining; after it, from
-#|   initial scale $s = 5$, 2, 1 and 0.1; and source teacher (10 neurons). $d = 30$, $m = 200$, one instance. Colours are scaled panel by panel.
+#|   initial scale $\alpha = 5$, 2, 1 and 0.1; and source teacher (10 neurons). $d = 30$, $m = 200$, one instance. Colours are scaled panel by panel.
 #| alt: >-
 #|   Six square matrices. The student before training and after training from large scale shows a diagonal and noise. From scale two to one, ten blue blocks emerge along the
 #|   diagonal from the noise. From scale 0.1 the matrix cannot be told from that of the teacher.
@@ -255,7 +255,7 @@ def centred(gram):
 
 
 panels = {"before": start.W}
-panels |= {f"s = {s:g}": runs[s, 0][2].W for s in (5.0, 2.0, 1.0, 0.1)}
+panels |= {rf"$\alpha$ = {s:g}": runs[s, 0][2].W for s in (5.0, 2.0, 1.0, 0.1)}
 panels["teacher"] = source
 fig, axes = plt.subplots(2, 3, figsize=(6.4, 4.6))
 grams = {t: centred(np.asarray(relu.feature_gram(W, X))) for t, W in panels.items()}
@@ -268,23 +268,23 @@ for ax, (title, gram) in zip(axes.flat, grams.items(), strict=True):
 # %%
 #| tags: [build-only]
 alike = np.corrcoef([gram.ravel() for gram in grams.values()])
-assert alike[0, 1] > 0.95  # before, s = 5
-assert alike[-1, -2] > 0.95  # teacher, s = 0.1
+assert alike[0, 1] > 0.95  # before, the longest
+assert alike[-1, -2] > 0.95  # teacher, the shortest
 assert (np.diff(alike[-1]) > 0).all()
 most = np.argmax(X @ source.T, axis=1)
 for k in range(len(source)):
-    rows = grams["s = 0.1"][most == k]
+    rows = grams[r"$\alpha$ = 0.1"][most == k]
     assert rows[:, most == k].mean() > 5 * abs(rows[:, most != k].mean())
 
 # %% [markdown]
-# From $s = 5$ the matrix looks as before training. From $s = 0.1$ it looks like the teacher's, with a block for each of its ten neurons; $s = 2$ and 1 are in between.
+# From $\alpha = 5$ the matrix looks as before training. From $\alpha = 0.1$ it looks like the teacher's, with a block for each of its ten neurons; $\alpha = 2$ and 1 are in between.
 #
-# A measure of how alike two kernels are is the cosine between them, with the mean of every feature removed, the **centred alignment** {cite:p}`cortes2012,kornblith2019`. For neurons $w_1, \dots, w_m$ and $v_1, \dots, v_k$
+# A measure of how alike two kernels are is the cosine between them, with the mean of every feature removed, the **centred alignment** {cite:p}`cortes2012,kornblith2019`. For neurons $w_1, \dots, w_m$ and $v_1, \dots, v_{m'}$
 #
 # $$
 # \begin{aligned}
 # A(W, V) &= \frac{\langle \Theta_W, \Theta_V \rangle}{\lVert \Theta_W \rVert\, \lVert \Theta_V \rVert}, \\
-# \langle \Theta_W, \Theta_V \rangle &= \frac{1}{mk} \sum_{ij} \Big( K(w_i, v_j) - \tfrac{1}{2\pi} \lvert w_i \rvert \lvert v_j \rvert \Big)^2 .
+# \langle \Theta_W, \Theta_V \rangle &= \frac{1}{m m'} \sum_{ij} \Big( K(w_i, v_j) - \tfrac{1}{2\pi} \lvert w_i \rvert \lvert v_j \rvert \Big)^2 .
 # \end{aligned}
 # $$ (alignment)
 #
@@ -297,7 +297,7 @@ for k in range(len(source)):
 # inputs, twenty times; a square Gram matrix would be biased by its diagonal. The
 # tolerance is what chance alone exceeds in one of a hundred such tables.
 networks = [start, *(runs[s, 0][2] for s in (0.1, 1))]
-coords = {"network": ["before", "s = 0.1", "s = 1"]}
+coords = {"network": ["before", "α = 0.1", "α = 1"]}
 
 
 @jax.jit
@@ -345,7 +345,7 @@ for ax, (name, title) in zip(axes.flat, titles.items(), strict=True):
         for i in range(len(keys)):
             series = runs[scale, i][-1][name]
             unit = series[0] if name == "loss" else 1
-            label = None if i else f"s = {scale:g}"
+            label = None if i else rf"$\alpha$ = {scale:g}"
             ax.plot(time, series / unit, f"C{k}", linewidth=0.8, label=label)
     ax.set(title=title)
 axes[0, 0].set(yscale="log")
@@ -397,14 +397,14 @@ assert spanned > 0.9
 note(spanned=100 * spanned)
 
 # %% [markdown]
-# From short neurons, $s = 0.1$, the panels show an order. First, within {glue:text}`common-step` steps, the neurons turn towards one common direction, the sum of the teacher's neurons {cite:p}`maennel2018`: their median cosine with it
+# From short neurons, $\alpha = 0.1$, the panels show an order. First, within {glue:text}`common-step` steps, the neurons turn towards one common direction, the sum of the teacher's neurons {cite:p}`maennel2018`: their median cosine with it
 # rises from 0 to {glue:text}`common-peak:.2f`, and later settles at {glue:text}`common-end:.2f`. Next the loss falls: after {glue:text}`early-step` steps less than 1% of the task is left in every instance. Much of the alignment comes in this time, from {glue:text}`start-alignment:.2f` to
 # {glue:text}`early-alignment:.2f`. But only {glue:text}`early-turned:.2f`% of the neurons have turned to a neuron of the teacher. That happens in the
 # remaining steps, which bring the share of turned neurons to {glue:text}`final-turned:.0f`% and the alignment to {glue:text}`final-alignment:.3f`. {doc}`from-lines-to-kernels` suggests why: most of a teacher with positive output weights is of degree 0 and 1, which many neurons
 # can nearly make wherever they point. ({glue:text}`spanned:.0f`% of the source is in the span of the student's 200 initial neurons.) Only degree 2 and higher tell one teacher neuron from another, and they are what is left when the loss is small.
 #
-# So when training stops decides what features a pretrained network has. The paper stops at a loss of $10^{-6}$ or at a time of 1,000, whichever comes first; at its size it is the time ({doc}`relu-transfer`). Ours from $s = 0.1$, after a time of {glue:text}`time-rich:.0f`, have a loss of {glue:text}`final-loss:.1f` $\cdot\, 10^{-6}$ on average, which is
-# {glue:text}`final-left:.3f`% of that at the start; from $s = 5$ they still have {glue:text}`lazy-left:.1f`% of it, and have not converged. Whether turned neurons are *better* ones is the question of {doc}`what-pretraining-adds`.
+# So when training stops decides what features a pretrained network has. The paper stops at a loss of $10^{-6}$ or at a time of 1,000, whichever comes first; at its size it is the time ({doc}`relu-transfer`). Ours from $\alpha = 0.1$, after a time of {glue:text}`time-rich:.0f`, have a loss of {glue:text}`final-loss:.1f` $\cdot\, 10^{-6}$ on average, which is
+# {glue:text}`final-left:.3f`% of that at the start; from $\alpha = 5$ they still have {glue:text}`lazy-left:.1f`% of it, and have not converged. Whether turned neurons are *better* ones is the question of {doc}`what-pretraining-adds`.
 
 # %% [markdown]
 # ## Turn it yourself
@@ -414,7 +414,7 @@ note(spanned=100 * spanned)
 # %%
 #| name: fig-explore-turning
 #| caption: >-
-#|   Cosine of each neuron of a student with the nearest neuron of its source teacher, and with the nearest *opposite* of one, both in descending order. Sliders: steps of pretraining, and initial scale $s$. One instance, $d = 30$, $m = 200$.
+#|   Cosine of each neuron of a student with the nearest neuron of its source teacher, and with the nearest *opposite* of one, both in descending order. Sliders: steps of pretraining, and initial scale $\alpha$. One instance, $d = 30$, $m = 200$.
 #| alt: >-
 #|   Interactive curves of two cosines, sorted over the neurons, with sliders for the step of training and the initial scale.
 #| tags: [hide-input]
@@ -426,26 +426,26 @@ family = np.array([runs[s, 0][-1]["cosines"] for s in scales])
 family = xr.DataArray(
     family[:, np.isin(time, shown), :, every],
     coords={
-        "s": scales,
+        "alpha": scales,
         "step": shown,
         "nearest": ["teacher neuron", "opposite of one"],
         "share": (np.arange(m)[every] + 0.5) / m,
     },
     name="cosine",
 )
-names = {"s": "initial scale", "step": "steps", "share": "share of neurons"}
+names = {"alpha": "initial scale", "step": "steps", "share": "share of neurons"}
 for name, long_name in names.items():
     family[name].attrs["long_name"] = long_name
-where = {"s": rich, "step": 60, "share": 0.25}
+where = {"alpha": rich, "step": 60, "share": 0.25}
 explore(
-    family, x="share", lines="nearest", sliders=["step", "s"], at=where, limit=1
+    family, x="share", lines="nearest", sliders=["step", "alpha"], at=where, limit=1
 )
 
 # %%
 #| tags: [build-only]
 arrived = family.sel(nearest="teacher neuron").max(["step", "share"]) > 0.9
-assert arrived.sel(s=rich)
-assert not arrived.sel(s=lazy)
+assert arrived.sel(alpha=rich)
+assert not arrived.sel(alpha=lazy)
 
 # %% [markdown]
 # ## Exercises
@@ -537,6 +537,6 @@ note(together_low=together.min(), together_high=together.max())
 #
 # ## What to remember
 #
-# 1. Short neurons turn to their teacher's, long ones stay: $\lvert w \rvert^2 - c^2 = s^2$ is conserved, and a neuron turns with $c / \lvert w \rvert$ of the force on it.
+# 1. Short neurons turn to their teacher's, long ones stay: $\lvert w \rvert^2 - c^2 = \alpha^2$ is conserved, and a neuron turns with $c / \lvert w \rvert$ of the force on it.
 # 2. Turned neurons come last. A source task can be learned to within a per cent, and the kernels aligned to a good part, before more than a few neurons have turned.
 # 3. Report two numbers: the initial length, and when training stopped. They decide what features a pretrained network has.

@@ -74,7 +74,7 @@ FIGURES["fig-3e"].compare(grid)
 # - the pretrained student, both layers: {py:func}`fatelib.transfer.fine_tune`,
 #
 # and two more last layers that tell us what the second one is worth: one on the features of the **source teacher** itself, as if the student held its source and nothing else, and one on **random** neurons, the student's before
-# any training. That is the control. All risks are exact, by the kernel. The students start from unit neurons ($s = 1$), as in the paper, and are held against their source after pretraining:
+# any training. That is the control. All risks are exact, by the kernel. The students start from unit neurons ($\alpha = 1$), as in the paper, and are held against their source after pretraining:
 
 # %%
 #| tags: [hide-input]
@@ -249,12 +249,12 @@ glue("tuned-best", -100 * float(excess.mean("instance").min()), display=False)
 # :::{prf:conjecture} Prediction of the learning curve of linear transfer (ours)
 # :label: prop-relu-curve
 #
-# Let $K(W, W) = V \operatorname{diag}(\ell) V^\top$ for the neurons $W$ of any two-layer network, and $v = K(W, W^*)\, c^*/m^*$ their overlaps with the target, a teacher with neurons $W^*$ and output weights $c^*$ (all 1 here). With
+# Let $K(W, W) = V \operatorname{diag}(\ell) V^\top$ for the neurons $W$ of any two-layer network, and $v = K(W, W^*)\, b^*$ their overlaps with the target, a teacher with neurons $W^*$ and $b^*_j = c^*_j/m^*$ ($c^*_j = 1$ here). With
 #
 # $$
 # \begin{aligned}
 # t_i &= \frac{(V^\top v)_i^2}{\ell_i}, & \rho &= \lVert f_t \rVert^2 - \sum_i t_i = \lVert P_\perp f_t \rVert^2, \\
-# a_i &= \frac{\ell_i}{\ell_i + \kappa}, & n &= \sum_i a_i + \frac{n \cdot \text{ridge}}{\kappa} ,
+# a_i &= \frac{\ell_i}{\ell_i + \tilde\lambda}, & n &= \sum_i a_i + \frac{n \lambda}{\tilde\lambda} ,
 # \end{aligned}
 # $$
 #

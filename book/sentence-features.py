@@ -548,7 +548,7 @@ print(short.crossings)
 # :::{exercise} How blind is leave-one-out?
 # :label: ex-how-blind
 #
-# Hard. Every sentence is there $m$ times, exactly. In a ridge regression without intercept let $h$ be the sum of the leverages of its $m$ copies, and $e$ the residual of each. Show that leaving one copy out gives the error $e / (1 - h/m)$, and leaving all of them out $e / (1 - h)$. What does this do to an estimate where $h$ is near 1?
+# Hard. Every sentence is there $q$ times, exactly. In a ridge regression without intercept let $h$ be the sum of the leverages of its $q$ copies, and $e$ the residual of each. Show that leaving one copy out gives the error $e / (1 - h/q)$, and leaving all of them out $e / (1 - h)$. What does this do to an estimate where $h$ is near 1?
 # :::
 #
 # :::{solution-start} ex-how-blind
@@ -556,8 +556,8 @@ print(short.crossings)
 # :class: dropdown
 # :::
 #
-# Outputs are $\hat y = H y$. Left out together, the samples of a set $S$ err by $(I - H_{SS})^{-1} (y - \hat y)_S$ (for one sample, this is $e/(1 - h)$). For $m$ equal rows $H_{SS}$ is $h/m$ times the matrix of ones, of which $(1, \dots, 1)$ is an eigenvector with eigenvalue $h$; the residuals are $e\,(1, \dots, 1)$, which gives $e / (1 - h)$. One copy alone has the leverage $h/m$.
-# The squares differ by $(1 - h)^2 / (1 - h/m)^2$: for $h \to 1$ leave-one-out sees nothing, however large the true error. Checked below, at one ridge:
+# Outputs are $\hat y = H y$. Left out together, the samples of a set $C$ err by $(I - H_{CC})^{-1} (y - \hat y)_C$ (for one sample, this is $e/(1 - h)$). For $q$ equal rows $H_{CC}$ is $h/q$ times the matrix of ones, of which $(1, \dots, 1)$ is an eigenvector with eigenvalue $h$; the residuals are $e\,(1, \dots, 1)$, which gives $e / (1 - h)$. One copy alone has the leverage $h/q$.
+# The squares differ by $(1 - h)^2 / (1 - h/q)^2$: for $h \to 1$ leave-one-out sees nothing, however large the true error. Checked below, at one ridge:
 
 # %%
 Z = np.repeat(embedding[:60] - embedding[:60].mean(axis=0), 4, axis=0)

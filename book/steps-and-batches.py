@@ -149,8 +149,8 @@ fatelib.agreement_table(
 # ## Stopping early changes the verdict
 #
 # What is the risk after time $t$? A pretrained two-layer network is a pair: with a unit vector $v$, its first layer is $u v^\top$, its last one $c v$, and it computes $\beta = c u$.
-# Fine-tuning starts at $u = \beta_s$, $c = 1$, and gradient steps keep that form. For large $d$ the answer needs no data. Write $u$ in the eigenvectors of $\frac1n X^\top X$. At eigenvalue $\lambda$ it has the component
-# $p(\lambda)\, \beta_s + q(\lambda)\, \beta_t + r(\lambda)\, \xi$, where $\xi$ is the label noise as the data pass it on, $\frac1n X^\top (\text{noise}) = \sigma \sqrt\lambda\, \xi$, independent of the tasks and of mean square $1 / \gamma$ in all. Every
+# Fine-tuning starts at $u = \beta_s$, $c = 1$, and gradient steps keep that form. For large $d$ the answer needs no data. Write $u$ in the eigenvectors of $\frac1n X^\top X$. At eigenvalue $\hat\ell$ it has the component
+# $p(\hat\ell)\, \beta_s + q(\hat\ell)\, \beta_t + r(\hat\ell)\, \xi$, where $\xi$ is the label noise as the data pass it on, $\frac1n X^\top (\text{noise}) = \sigma \sqrt{\hat\ell}\, \xi$, independent of the tasks and of mean square $1 / \gamma$ in all. Every
 # mean is an integral over the Marchenko-Pastur law of the eigenvalues. A step changes the numbers $p, q, r$ and $c$; the folded code above does just that. The networks of {numref}`fig-stopping` take the same steps, from three angles and from scratch
 # (`engine="spectral"`, initial scale $10^{-5}$).
 # ## Stop both at their best
@@ -401,18 +401,18 @@ axes[1].legend()
 #
 # :::{dropdown} The shift of $\kappa$ to first order
 # The sum {eq}`imbalance` has $t / \eta$ terms of order $\eta^2$: the imbalance, and with it the shift of $\kappa$, is of first order in the learning rate. For batches of size $B$ drawn with
-# replacement, the mean of $\lVert G \rVert^2$ has a part $S$ that all samples share and a part $S_1$ of single samples, with residuals $r_i$:
+# replacement, the mean of $\lVert G \rVert^2$ has a part $J$ that all samples share and a part $J_1$ of single samples, with residuals $r_i$:
 #
 # $$
 # \begin{gathered}
-# D \approx \eta \left( \left( 1 - \tfrac1B \right) S + \tfrac1B S_1 \right) , \\
+# D \approx \eta \left( \left( 1 - \tfrac1B \right) J + \tfrac1B J_1 \right) , \\
 # \kappa \approx \kappa_{\text{flow}} - \frac{\kappa_{\text{flow}}\, D}{4 \kappa_{\text{flow}}^2 - 2 \lVert (I - P) \beta_s \rVert^2} , \\
-# S = \int \! \left( c^2 \lVert G \rVert^2 - (u \cdot G)^2 \right) dt , \\
-# S_1 = \int \! \tfrac1n \sum_i 4 r_i^2 \left( c^2 \lVert x_i \rVert^2 - (u \cdot x_i)^2 \right) dt ,
+# J = \int \! \left( c^2 \lVert G \rVert^2 - (u \cdot G)^2 \right) dt , \\
+# J_1 = \int \! \tfrac1n \sum_i 4 r_i^2 \left( c^2 \lVert x_i \rVert^2 - (u \cdot x_i)^2 \right) dt ,
 # \end{gathered}
 # $$ (first-order)
 #
-# along the flow. The gradients of single samples, of squared length $4 r_i^2 \lVert x_i \rVert^2 \approx 4 r_i^2 d$, are nearly orthogonal and largely cancel in the mean: $S_1$ grows with $d$ at fixed $\gamma$, $S$ does not. So what
+# along the flow. The gradients of single samples, of squared length $4 r_i^2 \lVert x_i \rVert^2 \approx 4 r_i^2 d$, are nearly orthogonal and largely cancel in the mean: $J_1$ grows with $d$ at fixed $\gamma$, $J$ does not. So what
 # counts for small batches is $\eta d / B$.
 #
 # Does a network that is *not* of rank one, all its weights pretrained from random ones and trained by automatic differentiation, follow our loop on the same batches? It does, to what its random start left over
@@ -641,7 +641,7 @@ glue("floor-error", f"{floor_error:.2f}", display=False)
 # :class: dropdown
 # :::
 #
-# {eq}`first-order` is $D \approx \frac\eta B S_1 + \eta (1 - \frac1B) S$. At constant $\eta / B$ the first term stays, and it rules as long as $B \ll S_1 / S$. From the slopes for $B = 5$ and for all samples:
+# {eq}`first-order` is $D \approx \frac\eta B J_1 + \eta (1 - \frac1B) J$. At constant $\eta / B$ the first term stays, and it rules as long as $B \ll J_1 / J$. From the slopes for $B = 5$ and for all samples:
 
 # %%
 slope_5, slope_all = predicted[:, 0].mean(), predicted[:, 1].mean()
@@ -655,8 +655,8 @@ limit = float((2 / (data[5] ** 2 * largest)).mean())
 print(f"full-batch descent is stable only below {limit:.2f}")
 
 # %% [markdown]
-# So yes, up to $B$ of about $S_1 / S$. Larger batches gain nothing at constant $\eta / B$. Soon the learning rate itself is the limit: with the largest eigenvalue of $H = \frac2n X^\top X$, full-batch descent is stable only for
-# $\eta < 2 / (\kappa^2 \lambda_{\max}(H))$.
+# So yes, up to $B$ of about $J_1 / J$. Larger batches gain nothing at constant $\eta / B$. Soon the learning rate itself is the limit: with the largest eigenvalue $\lVert H \rVert$ of $H = \frac2n X^\top X$, full-batch descent is stable only for
+# $\eta < 2 / (\kappa^2 \lVert H \rVert)$.
 #
 # :::{solution-end}
 # :::

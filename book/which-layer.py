@@ -225,27 +225,27 @@ assert min(shown, key=lambda name: truth[name, 200].mean()) == "second layer"
 #
 # Formulas of earlier chapters took the target as known. With labels only, the same formula can be read backwards. Three steps.
 #
-# **One number describes a fit.** Ridge regression minimises $\frac1n \sum_j (y_j - b - w^\top z_j)^2 + \lambda \lVert w \rVert^2$ over weights $w$ and an intercept $b$. In the axes of the features' covariance, with variances $s_i$, it recovers on average the share
-# $a_i = s_i / (s_i + \kappa)$ of what the target has on axis $i$. The *effective ridge* $\kappa$ is the one number in which $n$ and $\lambda$ enter. For many samples and features,
+# **One number describes a fit.** Ridge regression minimises $\frac1n \sum_j (y_j - b - w^\top z_j)^2 + \lambda \lVert w \rVert^2$ over weights $w$ and an intercept $b$. In the axes of the features' covariance, with variances $\ell_i$, it recovers on average the share
+# $a_i = \ell_i / (\ell_i + \tilde\lambda)$ of what the target has on axis $i$. The *effective ridge* $\tilde\lambda$ is the one number in which $n$ and $\lambda$ enter. For many samples and features,
 #
 # $$
-# n - 1 = \sum_i a_i + \frac{n \lambda}{\kappa} .
+# n - 1 = \sum_i a_i + \frac{n \lambda}{\tilde\lambda} .
 # $$ (kappa-from-features)
 #
-# These are variances of all images in the world. Of our $N$ we know the variances $\hat s_i$ in the sample, and the degrees of freedom of the fit, $d_1 = \sum_i \hat s_i / (\hat s_i + \hat\lambda)$ with $\hat\lambda = \lambda N / (N - 1)$. These are close to $\sum_i a_i$ at the right $\kappa$. So $\kappa = N \lambda / (N - 1 - d_1)$: it takes features and no labels.
+# These are variances of all images in the world. Of our $N$ we know the variances $\hat\ell_i$ in the sample, and the degrees of freedom of the fit, $d_1 = \sum_i \hat\ell_i / (\hat\ell_i + \hat\lambda)$ with $\hat\lambda = \lambda N / (N - 1)$. These are close to $\sum_i a_i$ at the right $\tilde\lambda$. So $\tilde\lambda = N \lambda / (N - 1 - d_1)$: it takes features and no labels.
 #
-# **The error has two factors.** By {eq}`general-risk` (there $\kappa$ is called $\tilde\lambda$, the variances $\ell_i$; the intercept takes one sample), with $d_2 = \sum_i a_i^2$,
+# **The error has two factors.** By {eq}`general-risk` (the intercept takes one sample), with $d_2 = \sum_i a_i^2$,
 #
 # $$
-# \text{error}(n, \kappa) = B(\kappa) \, \frac{n}{n - 1 - d_2(\kappa)} .
+# \text{error}(n, \tilde\lambda) = E_\infty(\tilde\lambda) \, \frac{n}{n - 1 - d_2(\tilde\lambda)} .
 # $$ (two-factors)
 #
-# $B(\kappa) = \sum_i (1 - a_i)^2 t_i + \rho + \sigma^2$ is what infinitely many samples would leave at the same $\kappa$: the shares that are missed of the target's squared coefficients $t_i$, what is outside the features' span, and the noise. It does not depend on $n$. The second factor is what $n$ samples add. And $d_2 = \sum_i a_i + \mathrm d \sum_i a_i / \mathrm d \ln \kappa$, so $d_1$ and its slope tell it.
+# $E_\infty(\tilde\lambda) = \sum_i (1 - a_i)^2 t_i + \rho + \sigma^2$ is what infinitely many samples would leave at the same $\tilde\lambda$: the shares that are missed of the target's squared coefficients $t_i$, what is outside the features' span, and the noise. It does not depend on $n$. The second factor is what $n$ samples add. And $d_2 = \sum_i a_i + \mathrm d \sum_i a_i / \mathrm d \ln \tilde\lambda$, so $d_1$ and its slope tell it.
 #
 # **One of these errors can be measured.** Leave sample $j$ out, fit the other $N - 1$, predict it; do so for all $N$ and average the squared errors. No fit has to be repeated for that: the residual of the full fit, divided by $1 - h_{jj}$, is the left-out one ($h_{jj}$ is the sample's weight in
-# its own prediction, $1/N$ for the intercept included). This estimates $\text{error}(N, \kappa)$ at every $\kappa$ that a ridge reaches, so {eq}`two-factors` gives $B(\kappa)$, and with another $n$ in its place the error of any other number of samples.
+# its own prediction, $1/N$ for the intercept included). This estimates $\text{error}(N, \tilde\lambda)$ at every $\tilde\lambda$ that a ridge reaches, so {eq}`two-factors` gives $E_\infty(\tilde\lambda)$, and with another $n$ in its place the error of any other number of samples.
 #
-# In code, for one ridge. With $\kappa$ held, another $n$ reaches it with another ridge:
+# In code, for one ridge. With $\tilde\lambda$ held, another $n$ reaches it with another ridge:
 
 # %%
 Z, labels, N = sets["second layer"], np.eye(5)[y[own] - 5], len(own)
@@ -256,24 +256,24 @@ kept = s / (s + ridge * N / (N - 1))
 residual = labels - labels.mean(axis=0) - U @ (kept[:, None] * (U.T @ labels))
 left_out = residual / (1 - 1 / N - U**2 @ kept)[:, None]
 d1 = kept.sum()
-kappa = N * ridge / (N - 1 - d1)
+effective = N * ridge / (N - 1 - d1)
 slope = (
     kept * (1 - kept)
 ).sum()  # how fast d1 falls against the log of the ridge ...
-d2 = d1 - slope / (1 - slope / (N - 1 - d1))  # ... and against that of kappa
-B = (left_out**2).sum(axis=1).mean() * (N - 1 - d2) / N
+d2 = d1 - slope / (1 - slope / (N - 1 - d1))  # ... and of the effective one
+infinite = (left_out**2).sum(axis=1).mean() * (N - 1 - d2) / N
 
 for n in (100, 200, 800):
-    here = kappa * (n - 1 - d1) / n
-    print(f"{n}: {B * n / (n - 1 - d2):.3f} by hand at ridge {here:.3f}")
+    here = effective * (n - 1 - d1) / n
+    print(f"{n}: {infinite * n / (n - 1 - d2):.3f} by hand at ridge {here:.3f}")
 
 # %%
 #| tags: [build-only]
 assert 0 < d2 < d1 < 100
 for n in (100, 200, 800):
-    here = kappa * (n - 1 - d1) / n
+    here = effective * (n - 1 - d1) / n
     whole = report.error("second layer", n, here).value
-    assert abs(B * n / (n - 1 - d2) / whole - 1) < 0.005
+    assert abs(infinite * n / (n - 1 - d2) / whole - 1) < 0.005
 early = [
     report.error_rate(name, 20).value / truth[name, 20].mean() for name in shown
 ]
@@ -281,10 +281,10 @@ assert max(early) < 1
 note(few_off=100 * (1 - np.mean(early)))
 
 # %% [markdown]
-# {py:func}`fatelib.diagnose <fatelib.probe.diagnose>` does this for all ridges and takes the best at each $n$. There is one limit. More samples want a smaller $\kappa$. But a fit with nearly as many degrees of freedom as samples goes through every label, and its left-out residuals tell nothing: the library stops at $0.7 N$. Where the best $\kappa$ for $n$ would be smaller than those that remain, the best error can only be lower than
+# {py:func}`fatelib.diagnose <fatelib.probe.diagnose>` does this for all ridges and takes the best at each $n$. There is one limit. More samples want a smaller $\tilde\lambda$. But a fit with nearly as many degrees of freedom as samples goes through every label, and its left-out residuals tell nothing: the library stops at $0.7 N$. Where the best $\tilde\lambda$ for $n$ would be smaller than those that remain, the best error can only be lower than
 # that of the smallest one. The report then gives the upper end of its interval as a bound: the line stops, and the upper end of the band goes on, dashed.
 #
-# Where does the error rate come from? Least squares gives scores, one for each class. At a fixed $\kappa$ those of a left-out sample are the scores of an average fit, and noise whose variance is proportional to $n / (n - 1 - d_2) - 1$. For another $n$ the library rescales the noise and counts how often the largest score is that of another class.
+# Where does the error rate come from? Least squares gives scores, one for each class. At a fixed $\tilde\lambda$ those of a left-out sample are the scores of an average fit, and noise whose variance is proportional to $n / (n - 1 - d_2) - 1$. For another $n$ the library rescales the noise and counts how often the largest score is that of another class.
 #
 # All this is an approximation, for many samples and features. In {numref}`fig-layers` all lines are too low at $n = 20$, by {glue:text}`few-off:.0f`% on average.
 #
@@ -514,7 +514,7 @@ for n in (10, 20, 50, 200):
 # :class: dropdown
 # :::
 #
-# $B$ is the same, so the factor is $\frac{400}{400 - 51} \big/ \frac{100}{100 - 51} = 1.146 / 2.041 = 0.56$. That is at the *same* $\kappa$. With more samples a smaller $\kappa$ is affordable, and $B(\kappa)$ falls with it.
+# $E_\infty$ is the same, so the factor is $\frac{400}{400 - 51} \big/ \frac{100}{100 - 51} = 1.146 / 2.041 = 0.56$. That is at the *same* $\tilde\lambda$. With more samples a smaller $\tilde\lambda$ is affordable, and $E_\infty(\tilde\lambda)$ falls with it.
 #
 # :::{solution-end}
 # :::
