@@ -313,7 +313,7 @@ rho, risk = (
 # :::
 #
 # :::{prf:proof}
-# (Idea; the tables below say how good it is at our size.) {eq}`general-risk`, the general form of the one formula, holds for this regression too, with $\ell_i = t_i = \Lambda_l$, each $N_l$ times, $q$ samples and no noise. As then
+# (Idea; the checks of {numref}`fig-3d` say how good it is at our size.) {eq}`general-risk`, the general form of the one formula, holds for this regression too, with $\ell_i = t_i = \Lambda_l$, each $N_l$ times, $q$ samples and no noise. As then
 # $\sum_i (1 - a_i)^2 \ell_i = \tilde\lambda \sum_i a_i (1 - a_i)$ and $\sum_i a_i = q$, it says that one removed neuron leaves $q \tilde\lambda$ unexplained. The constant is set apart since it is a single function,
 # not a crowd: $q$ observations of it, each with an error of $q \tilde\lambda$, and its own size leave $1/\tilde\lambda_0 = 1/\tilde\lambda + 1/\Lambda_0$. What is left of *two* neurons overlaps, on average, in the constant alone. So the
 # squares add up to $r (q \tilde\lambda + \tilde\lambda_0)$ and the $r (r - 1)$ cross terms to $\tilde\lambda_0$ each, unless independent weights average them away.

@@ -468,7 +468,7 @@ glue("short-peak", float(ratio.sel(short).sel(few=120).mean()), display=False)
 # Length also moves the *first* verdict: training anew from length 0.1 has {glue:text}`first-short:.1f` ± {glue:text}`first-short-error:.1f` times the control's risk, from length 10 {glue:text}`first-lazy:.3f` ± {glue:text}`first-lazy-error:.3f` times. Part of what random features won in
 # {doc}`relu-transfer` was the start of their opponent.
 #
-# (The rank of the shortest neurons at $\mu = 0.5$ is {glue:text}`short-rank-low` to {glue:text}`short-rank-high`, a matter of the cutoff, and so is the prediction near there, which the table leaves out: at $n = 120$ the measured risk is {glue:text}`short-peak:.1f` times the predicted one.)
+# (The rank of the shortest neurons at $\mu = 0.5$ is {glue:text}`short-rank-low` to {glue:text}`short-rank-high`, a matter of the cutoff, and so is the prediction near there, which its check leaves out: at $n = 120$ the measured risk is {glue:text}`short-peak:.1f` times the predicted one.)
 #
 # ## Teachers: what is easy about them
 #

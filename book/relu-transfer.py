@@ -266,7 +266,7 @@ glue("tuned-best", -100 * float(excess.mean("instance").min()), display=False)
 # :::
 #
 # This is a prediction, not a theorem, because one step is assumed: that ReLU features lead to the same risk as Gaussian features of the same second moments (*Gaussian equivalence*). For Gaussian features {eq}`relu-curve` holds when $n$ and the number of features grow together; for ReLU
-# features the tables of this chapter check it. It is not exact in general: what the features miss is not independent of them, which for $n \gg k$ multiplies the excess risk by the $\chi$ of {prf:ref}`prop-leverage`, close to 1 when there are many features at many angles.
+# features the checks of this chapter say how good it is. It is not exact in general: what the features miss is not independent of them, which for $n \gg k$ multiplies the excess risk by the $\chi$ of {prf:ref}`prop-leverage`, close to 1 when there are many features at many angles.
 #
 # It takes no training of the last layer, no test set and no free parameter, but it takes the target: its neurons and output weights, which outside of such experiments nobody has. (On the neurons below, the predicted risk at $n = 100$, as a share of the target's square, is {glue:text}`other-target:.0f` times as large if the target's output weights are random signs.) {py:func}`fatelib.relu.feature_spectrum` gives $\ell$, $t$ and $\rho$, {py:func}`fatelib.theory.ridge_risk` the risk.
 
