@@ -147,7 +147,7 @@ beta_s = fatelib.LinearTasks.at_angle(jax.random.key(2), d, theta=0.0).beta_sour
 
 
 def train_many(depth, scale, rate, duration, observe, records=250, instances=10):
-    """Pretrain random networks for a given time; return times and what `observe` saw."""
+    """Pretrain random networks for a given time; return times and what was observed."""
     keys = jax.random.split(jax.random.key(3), instances)
     every = max(round(duration / rate / records), 1)
 

@@ -578,7 +578,7 @@ removed = np.arange(1, 20) / 20
 
 
 def lost_share(d):
-    """Share out of reach by neurons per dimension, convention and fraction removed."""
+    """Share out of reach by neurons per dimension, convention, fraction removed."""
     sizes = d * ratios[:, None]
     left = np.maximum(np.round(sizes * (1 - removed)), 1)
     both = zip(expected_rho(left, sizes, d), expected_norm2(sizes, d), strict=True)

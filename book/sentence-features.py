@@ -65,7 +65,7 @@ ridges = np.geomspace(1e-5, 1, 31)  # in units of the largest eigenvalue
 
 
 def outputs(Z, labels, train, test):
-    """Ridge regressions with an intercept: outputs on the test samples, for each ridge."""
+    """Ridge regressions with an intercept: outputs on test samples, for each ridge."""
     mean, centre = Z[train].mean(axis=0), labels[train].mean()
     X, c = Z[train] - mean, labels[train] - centre
     wide = len(X) < X.shape[1]  # then the smaller matrix is that of the samples
@@ -80,7 +80,7 @@ def squared(outputs, test):
 
 
 def measure(Z, labels, n, wrong=squared):
-    """Error of probes on n sentences that the diagnosis has not seen, and its own error."""
+    """Error of probes on n sentences that the diagnosis has not seen, with its error."""
     rows = []
     for i in range(draws):
         order = N + np.random.default_rng(i).permutation(len(y) - N)
@@ -95,7 +95,7 @@ def measure(Z, labels, n, wrong=squared):
 
 
 def compare(read, names, labels, wrong=squared):
-    """Predicted and measured, each a value and its standard error; where it is no bound."""
+    """Predicted and measured, with standard errors; where it is no bound."""
     found = [[read(name, n) for n in sizes] for name in names]
     said = [[(e.value, (e.high - e.low) / 3.92) for e in row] for row in found]
     done = [
@@ -467,7 +467,8 @@ few = slice(0, 100)
 short = fatelib.diagnose(embedding[few], y[few], control=untrained[few])
 ratio, end = short.ratio("control", "features", 100), short.ceiling.isel(features=0)
 print(
-    f"you said {told_apart}, {ceiling_known}; it is {ratio.low > 1}, {end.identified.item()}"
+    f"you said {told_apart}, {ceiling_known}; "
+    f"it is {ratio.low > 1}, {end.identified.item()}"
 )
 print(f"credit {ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]")
 print(f"ceiling {end.error:.2f} [{end.error_low:.2f}, {end.error_high:.2f}]")

@@ -451,7 +451,8 @@ W, w = train_all(network.weights)
 (u, c), _ = run(X, y, tasks.beta_source, 1.0, rate, rows, every=len(rows))
 apart = float(jnp.linalg.norm(W @ w[:, 0] - c * u))
 print(
-    f"full network and loop end {apart:.0e} apart, {jnp.linalg.norm(c * u):.3f} from zero"
+    f"full network and loop end {apart:.0e} apart, "
+    f"{jnp.linalg.norm(c * u):.3f} from zero"
 )
 assert apart < 1e-4
 
