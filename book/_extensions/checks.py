@@ -163,9 +163,10 @@ def sum_up(rows: list[Row]) -> tuple[str, str]:
 
 
 def look(app: Sphinx, doctree: nodes.document) -> None:
-    """Name the cells that are tagged and show no table, and those that show one without the tag."""
+    """Note that a page has checks; name cells that are tagged and show no table, and those that show one without the tag."""
     page = app.env.docname
     for check in find(doctree, page):
+        app.env.metadata[page]["has checks"] = True
         if not check.tables:
             logger.warning(
                 "a cell tagged 'check' shows no table of agreement",
@@ -221,6 +222,8 @@ def everything(app: Sphinx, page: str) -> list[nodes.Node]:
     contents = nodes.bullet_list(classes=["contents-of-checks"])
     sections: list[nodes.Node] = []
     for name in in_order(app.env, app.config.root_doc):
+        if not app.env.metadata[name].get("has checks"):
+            continue
         found = [
             check for check in find(app.env.get_doctree(name), name) if check.tagged
         ]

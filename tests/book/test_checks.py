@@ -157,7 +157,8 @@ def test_authors_learn_the_rule(monkeypatch, cell, name, message):
     said = []
     monkeypatch.setattr(checks, "UNTAGGED", {"book/untagged"})
     monkeypatch.setattr(checks.logger, "warning", lambda text, location: said.append(text))
-    look(SimpleNamespace(env=SimpleNamespace(docname=name)), page(FIGURE, cell))
+    env = SimpleNamespace(docname=name, metadata={name: {}})
+    look(SimpleNamespace(env=env), page(FIGURE, cell))
     assert [message in text for text in said] == ([True] if message else [])
 
 
