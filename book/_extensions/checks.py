@@ -163,7 +163,7 @@ def sum_up(rows: list[Row]) -> tuple[str, str]:
 
 
 def look(app: Sphinx, doctree: nodes.document) -> None:
-    """Note that a page has checks; name cells that are tagged and show no table, and those that show one without the tag."""
+    """Note that a page has checks; say which cells lack the tag, or the table."""
     page = app.env.docname
     for check in find(doctree, page):
         app.env.metadata[page]["has checks"] = True
