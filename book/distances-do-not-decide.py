@@ -191,11 +191,10 @@ ax.set(
 ax.set_ylim(top=1.25)
 ax.legend(ncols=4, loc="upper center")
 
-# %% [markdown]
-# In fairness: *within* $[0, \pi/2]$ and at a fixed number of samples the divergence does order the tasks, as anything that grows with the angle would. Where zero is, it cannot say without $n$.
-# All cells, those of {numref}`fig-one-pair` included, against the exact theory:
-
 # %%
+#| tags: [check]
+# All twelve angles and twelve numbers of samples are compared with the exact theory,
+# also those that the figure does not show.
 fatelib.agreement_table(
     {
         "transferability": (
@@ -206,6 +205,8 @@ fatelib.agreement_table(
 )
 
 # %% [markdown]
+# In fairness: *within* $[0, \pi/2]$ and at a fixed number of samples the divergence does order the tasks, as anything that grows with the angle would. Where zero is, it cannot say without $n$.
+#
 # Far apart, and perfect for transfer? Take $\beta_t = c\, \beta_s$. All three distances grow with $c$; for the Dudley distance the ramp {eq}`ramp` proves that it tends to 2, the most there is:
 
 # %%

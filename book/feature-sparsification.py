@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from IPython.display import display
 
 import fatelib
 from fatelib import theory
@@ -246,38 +247,34 @@ ax.plot(fine, [effective_rank(ideal_features(fresh, a)) for a in fine])
 ax.errorbar(scales, rank, error, fmt="o", color="C0")
 ax.set(xscale="log", xlabel=r"initial scale $\alpha$", ylabel="effective rank")
 
-# %% [markdown]
-# The line knows nothing of the training: it is {eq}`ideal-features` with one random matrix. For the numbers, every network is compared with
-# {eq}`ideal-features` made of its own initial weights. During training $\hat w$ turns, by an angle of at most $1/\sqrt d$, and trades a part of one
-# direction for another, one of $d$. So the effective rank may be off by a share $1/d$:
-
 # %%
-mean = sweep.mean("instance")
-fatelib.agreement_table(
-    {"effective rank, ratio": (mean["rank"] / mean["ideal_rank"], 1.0)},
-    over=None,
-    tolerance=1 / d,
-)
-
-# %% [markdown]
-# The learned feature alone is tested in the folded cell.
+#| tags: [check]
+# Every network is compared with the ideal features made of its own initial weights.
+# During training $\hat w$ turns, by an angle of at most $1/\sqrt d$, and trades a part
+# of one direction for another, one of $d$. So the effective rank may be off by a
+# share $1/d$.
 #
-# :::{dropdown} How far may the learned feature be off?
-# Under gradient flow {eq}`learned-feature` is exact for each network with its own $\delta = -\hat w^\top D_1 \hat w$. With $\delta = \alpha^2 (d - 1)$ instead,
-# the mean of $c^2$ over networks is larger for three reasons. $\delta$ scatters by a share $\sqrt{2/d}$ and $c^2$ is convex in it, which at large $\delta$
-# makes a share $2/d$. The turn of $\hat w$ takes a share of at most $1/d$ from $\delta$; and steps of finite $\eta$ take a share
-# $4 \eta \int (1 - s)^2 \, dt$. These two fade at large $\delta$, where training is short, and at small $\delta$, where $c^2$ hardly
-# depends on it. At our $\eta$ all three together stay below a share $3/d$ of $c^2$ at every scale; what exceeds it is counted in standard errors.
-# :::
-
-# %%
-#| tags: [hide-cell]
+# How far may the learned feature be off? Under gradient flow its closed form is exact
+# for each network with its own $\delta = -\hat w^\top D_1 \hat w$. With
+# $\delta = \alpha^2 (d - 1)$ instead, the mean of $c^2$ over networks is larger for
+# three reasons. $\delta$ scatters by a share $\sqrt{2/d}$ and $c^2$ is convex in it,
+# which at large $\delta$ makes a share $2/d$. The turn of $\hat w$ takes a share of at
+# most $1/d$ from $\delta$; and steps of finite $\eta$ take a share
+# $4 \eta \int (1 - s)^2 \, dt$. These two fade at large $\delta$, where training is
+# short, and at small $\delta$, where $c^2$ hardly depends on it. At our $\eta$ all
+# three together stay below a share $3/d$ of $c^2$ at every scale; what exceeds it is
+# counted in standard errors.
+mean = sweep.mean("instance")
+ranks = {"effective rank, ratio": (mean["rank"] / mean["ideal_rank"], 1.0)}
+display(fatelib.agreement_table(ranks, over=None, tolerance=1 / d))
 strength2 = xr.DataArray(learned_strength2(scales), coords={"scale": scales})
 ratio = sweep["strength2"] / strength2
 allowed = ratio.mean("instance").clip(1 - 3 / d, 1 + 3 / d)
 fatelib.agreement_table({"learned feature, ratio": (ratio, allowed)})
 
 # %% [markdown]
+# The line knows nothing of the training: it is {eq}`ideal-features` with one random matrix.
+#
 # ## What laziness costs, and what a faint memory buys
 #
 # Is one feature the best that pretraining can leave? Take the features of each of these networks, freeze them, and fit a new
@@ -336,13 +333,13 @@ ax.set(
 )
 ax.legend(fontsize="small")
 
-# %% [markdown]
-# Each prediction uses the weights of one network, so it is compared with the risk of that network. Below it, the means
-# against a prediction that has seen no network at all, from the ideal features {eq}`ideal-features`, and fits on features with an isotropic remainder:
-
 
 # %%
-#| tags: [hide-input]
+#| tags: [check]
+# A prediction from the weights of a network is compared with the risk of that network.
+# The mean over networks is compared with a prediction that has seen no network at
+# all, from the ideal features of one random matrix. The line for an isotropic
+# remainder is compared with fits on such features.
 def isotropic_fit(key):
     """Risk on one feature and an isotropic remainder, at the best ridge."""
     start = jax.random.normal(key, (d, d)).at[:, 0].set(tasks.beta_source)

@@ -74,6 +74,27 @@ ax.set(
 )
 ax.legend()
 
+# %%
+#| tags: [check]
+# The angle comes from two numbers, the overlap with the source and the squared norm.
+# Their limits for many dimensions are compared with the means at $d = 500$. Left out
+# is what is not random: beyond one sample per dimension and without noise the source
+# vector is found exactly.
+gamma_s, noise = source.gamma_s, source.sigma_s
+seen = np.minimum(1, gamma_s)
+limit_norm2 = (seen * (1 + noise**2 / abs(1 - gamma_s))).transpose(
+    "sigma_s", "gamma_s"
+)
+limit_overlap = (seen * (1 + 0 * noise)).transpose("sigma_s", "gamma_s")
+random = (gamma_s < 1) | (noise > 0)
+fatelib.agreement_table(
+    {
+        "overlap": (source.overlap, limit_overlap),
+        "squared norm": (source.norm2, limit_norm2),
+    },
+    where=random,
+)
+
 # %% [markdown]
 # ## Two numbers
 #
@@ -100,26 +121,7 @@ ax.legend()
 # $$ (learned-angle)
 #
 # At $\gamma_s = 1$ noise destroys the direction: the double descent of the *source* (between regressions without networks: {cite:t}`dar2022`). Adding source data just below one sample per
-# dimension makes the source worse. How well do the two limits describe $d = 500$ dimensions? (The build fails beyond four standard errors.)
-
-# %%
-gamma_s, noise = source.gamma_s, source.sigma_s
-seen = np.minimum(1, gamma_s)
-limit_norm2 = (seen * (1 + noise**2 / abs(1 - gamma_s))).transpose(
-    "sigma_s", "gamma_s"
-)
-limit_overlap = (seen * (1 + 0 * noise)).transpose("sigma_s", "gamma_s")
-# Beyond one sample per dimension and without noise nothing is random.
-random = (gamma_s < 1) | (noise > 0)
-fatelib.agreement_table(
-    {
-        "overlap": (source.overlap, limit_overlap),
-        "squared norm": (source.norm2, limit_norm2),
-    },
-    where=random,
-)
-
-# %% [markdown]
+# dimension makes the source worse.
 # ## Linear transfer: an exchange rate
 #
 # Linear transfer fits the length of its one feature anew, so that only the direction counts. All of {doc}`when-does-transfer-help` holds with $\hat\theta$
@@ -276,23 +278,20 @@ for ax in axes[1]:
     ax.set_xlabel(r"samples per dimension $\gamma$")
 axes[1, 0].legend()
 
-# %% [markdown]
-# For fine-tuning the cells with $\gamma < 1$ are compared, beyond which both networks end at the same solution. For linear transfer the *risk* is compared at all $n$; the
-# scratch risk that both share has had its test in {doc}`when-does-transfer-help`:
-
 # %%
+#| tags: [check]
+# For fine-tuning the transferability is compared in the cells with $\gamma < 1$, beyond
+# which both networks end at the same solution. For linear transfer the risk is
+# compared, at all $n$: the risk of scratch training has its check in the chapter "When
+# does transfer help?". As all samples share the sources of their instances, they make
+# one comparison for each angle.
 pairs = {}
 for gamma_s in (0.5, 1.5):
     part = data["fine-tuning"].sel(source_gamma=gamma_s, gamma=slice(0, 1))
     theirs = predicted("fine-tuning", gamma_s, part.gamma.values)
     pairs[f"fine-tuning, γ_s = {gamma_s}"] = (part.transferability, theirs)
-fatelib.agreement_table(pairs)
-
-# %%
-pairs = {}
 for gamma_s in (0.5, 1.5):
     part = data["linear transfer"].sel(source_gamma=gamma_s)
-    # All samples share the sources of their instances: one comparison for each angle.
     floor = theory.linear_transfer_risk(
         theory.learned_angle(thetas[:, None], gamma_s, 0.2),
         n=part.n.values,

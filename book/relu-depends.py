@@ -246,6 +246,27 @@ for ax, values in zip(axes, [[1, 2, 5], [1, 2, 5], [0.5, 1, 2]], strict=True):
 axes[0].set_yticks(rows, list(choices))
 
 # %%
+#| tags: [check]
+# Predicted are the risks of last layers, with the covariance of the inputs, and held
+# against all fits at $n$ = 30, 120 and 500: eight data sets of each of six students.
+# Left out are those within a factor of 1.5 of $n$ = rank, near the pole, and those on
+# inputs of signs, for which the prediction is not meant. The tolerance is what chance
+# alone exceeds in one of a hundred such tables.
+predicted = results.predicted.rename(n="few", features="fit")
+predicted = predicted.sel(few=ns, fit=features[:3])
+ratio = (results.measured / predicted).stack(data=("instance", "draw"))
+rank = results["rank"].rename(features="fit").sel(fit=features[:3])
+away = (abs(np.log(ratio.few / rank)) > np.log(1.5)).all("instance")
+away = away.transpose("choice", "fit", "few")
+away.loc["inputs of signs, sampled"] = False
+fatelib.agreement_table(
+    {"risk of last layers / prediction": (ratio, 1.0)},
+    over="data",
+    where=away,
+    tolerance=tolerance(int(away.sum()), ratio.sizes["data"]),
+)
+
+# %%
 #| tags: [build-only]
 from myst_nb import glue
 
@@ -270,7 +291,9 @@ wins = first.choice[mean - 2 * error > 1].values
 glue("control-loses", "; ".join(loses), display=False)
 glue("control-wins", len(wins), display=False)
 glue("all-choices", len(choices), display=False)
-glue("repetitions", instances * draws, display=False)
+for name, choice in [("short", "neurons of length 0.1"), ("narrow", "50 neurons")]:
+    at = {"choice": choice, "fit": "distant", "few": 30}
+    note(f"off-{name}", 100 * (ratio.loc[at] - 1))
 # As the text says:
 assert set(loses) >= {"teacher: random signs", "teacher: Gaussian", "50 neurons"}
 assert set(wins) >= set(list(choices)[:5])
@@ -286,33 +309,7 @@ assert ((far.mean("instance") < 1) == hurt).all()
 # - **A distant source helps** in most rows, with a credit of {glue:text}`far-before:.2f` ± {glue:text}`far-before-error:.2f` as before and hardly at length 10 ({glue:text}`far-lazy:.2f` ± {glue:text}`far-lazy-error:.2f`), and hurts at length 0.1: {glue:text}`far-short:.2f` ± {glue:text}`far-short-error:.2f`.
 # - **Random features beat training anew with few samples**: it does not survive. It holds in {glue:text}`control-wins` of {glue:text}`all-choices` rows, and the opposite holds beyond two standard errors in: {glue:text}`control-loses`.
 #
-# The crosses are the *prediction* of {prf:ref}`prop-relu-curve` with the covariance of the inputs. Here it is held against all fits at $n = 30$, 120 and 500, but those within a factor of 1.5 of $n$ = rank, and those on inputs of signs, for which it is not meant.
-# Each cell has {glue:text}`repetitions` data sets, eight for each student; the tolerance is what chance alone exceeds in one of a hundred such tables.
-
-# %%
-#| tags: [hide-input]
-predicted = results.predicted.rename(n="few", features="fit")
-predicted = predicted.sel(few=ns, fit=features[:3])
-ratio = (results.measured / predicted).stack(data=("instance", "draw"))
-rank = results["rank"].rename(features="fit").sel(fit=features[:3])
-away = (abs(np.log(ratio.few / rank)) > np.log(1.5)).all("instance")
-away = away.transpose("choice", "fit", "few")
-away.loc["inputs of signs, sampled"] = False
-fatelib.agreement_table(
-    {"risk of last layers / prediction": (ratio, 1.0)},
-    over="data",
-    where=away,
-    tolerance=tolerance(int(away.sum()), ratio.sizes["data"]),
-)
-
-# %%
-#| tags: [build-only]
-for name, choice in [("short", "neurons of length 0.1"), ("narrow", "50 neurons")]:
-    at = {"choice": choice, "fit": "distant", "few": 30}
-    note(f"off-{name}", 100 * (ratio.loc[at] - 1))
-
-# %% [markdown]
-# The largest deviations are at $n = 30$ and for features of which few are strong: from the distant source the risk is {glue:text}`off-short:.0f` ± {glue:text}`off-short-error:.0f`% above the prediction at length 0.1, {glue:text}`off-narrow:.0f` ± {glue:text}`off-narrow-error:.0f`% with 50 neurons. {eq}`relu-curve` is for crowds.
+# The crosses are the *prediction* of {prf:ref}`prop-relu-curve` with the covariance of the inputs. Its largest deviations are at $n = 30$ and for features of which few are strong: from the distant source the risk is {glue:text}`off-short:.0f` ± {glue:text}`off-short-error:.0f`% above the prediction at length 0.1, {glue:text}`off-narrow:.0f` ± {glue:text}`off-narrow-error:.0f`% with 50 neurons. {eq}`relu-curve` is for crowds.
 #
 # ## Inputs: covariance, lengths, and what is left
 #
@@ -390,7 +387,9 @@ ax.minorticks_off()
 ax.legend(fontsize="small", loc="upper left")
 
 # %%
-#| tags: [hide-input]
+#| tags: [check]
+# Inputs of signs are left out: the formula is not meant for them. The tolerance is what
+# chance alone exceeds in one of a hundred such tables.
 known = (line.inputs != "signs") & (line.n > 0)
 fatelib.agreement_table(
     {"risk / prediction for equal lengths": (off, line)},
@@ -469,7 +468,7 @@ glue("short-peak", float(ratio.sel(short).sel(few=120).mean()), display=False)
 # Length also moves the *first* verdict: training anew from length 0.1 has {glue:text}`first-short:.1f` ± {glue:text}`first-short-error:.1f` times the control's risk, from length 10 {glue:text}`first-lazy:.3f` ± {glue:text}`first-lazy-error:.3f` times. Part of what random features won in
 # {doc}`relu-transfer` was the start of their opponent.
 #
-# (The rank of the shortest neurons at $\mu = 0.5$ is {glue:text}`short-rank-low` to {glue:text}`short-rank-high`, a matter of the cutoff, and so is the prediction near there, which the table leaves out: at $n = 120$ the measured risk is {glue:text}`short-peak:.1f` times the predicted one.)
+# (The rank of the shortest neurons at $\mu = 0.5$ is {glue:text}`short-rank-low` to {glue:text}`short-rank-high`, a matter of the cutoff, and so is the prediction near there, which its check leaves out: at $n = 120$ the measured risk is {glue:text}`short-peak:.1f` times the predicted one.)
 #
 # ## Teachers: what is easy about them
 #
@@ -589,7 +588,7 @@ def limit_of_width(teacher, n):
 # %%
 #| name: fig-width
 #| caption: >-
-#|   Predicted risk of last layers on $m$ random neurons, and of infinitely many (black), mean of six instances. (The fits are in the table above.)
+#|   Predicted risk of last layers on $m$ random neurons, and of infinitely many (black), mean of six instances. (Their fits are checked at {numref}`fig-choices`.)
 #| alt: >-
 #|   Three curves with a peak at as many samples as neurons; wider networks follow the black curve longer before they leave it for their peak.
 #| tags: [hide-input]
@@ -605,10 +604,12 @@ ax.set(xscale="log", yscale="log", ylim=(3e-3, 1))
 ax.set(xlabel="samples $n$", ylabel="risk, share of the target")
 ax.legend(fontsize="small")
 
-# %% [markdown]
-# If the distance from the limit is a constant times $1/m$ plus smaller terms, of relative order $(n / m)^2$, then $2 R_{2m} - R_m$ is the limit but for these. Prediction against prediction, at $n \le 30$, relative to the limit:
-
 # %%
+#| tags: [check]
+# Prediction against prediction, at $n \le 30$ and relative to the limit. If the distance
+# from the limit is a constant times $1/m$ plus smaller terms, of relative order
+# $(n / m)^2$, then $2 R_{2m} - R_m$ is the limit but for these. The tolerance is what
+# chance alone exceeds in one of a hundred such tables.
 wide, before = (risk.sel(choice=widths[m], drop=True) for m in (400, 200))
 twice = ((2 * wide - before) / limit).sel(n=[15, 30])
 fatelib.agreement_table(

@@ -171,10 +171,15 @@ note(on_top=100 * (cosine.max(1) > 0.99).mean())
 # We take steps of $\eta = 1/(\alpha^2 + \frac12)$, meant to be half the largest stable size or less. So equal numbers of *steps* are not equal *times* $\eta\, \times$ steps: our {glue:text}`steps` steps are a time
 # of {glue:text}`time-rich:.0f` for $\alpha = 0.1$ and of {glue:text}`time-lazy:.0f` for $\alpha = 5$, and to give the second as much time as the first would take {glue:text}`time-steps` steps. Where that matters ({doc}`what-pretraining-adds`) we compare at equal training loss, too.
 #
-# Steps break {eq}`neuron-balance`, by $\eta^2 (c_i^2 \lvert M_i \rvert^2 - (w_i \cdot M_i)^2)$ each. That is at most $\eta^2$ times the squared gradient, and steps of up to half the largest stable size lower the loss by at
-# least $\eta/2$ times the mean of it over neurons. So on average over neurons the balance is off by no more than $2 \eta$ times the initial loss. In units of this bound:
+# Steps of finite size keep {eq}`neuron-balance` up to first order in $\eta$: on average over neurons it is off by no more than $2 \eta$ times the initial loss.
 
 # %%
+#| tags: [check]
+# A step breaks the balance of a neuron by
+# $\eta^2 (c_i^2 \lvert M_i \rvert^2 - (w_i \cdot M_i)^2)$. That is at most $\eta^2$ times
+# the squared gradient, and steps of up to half the largest stable size lower the loss
+# by at least $\eta/2$ times the mean of it over neurons. So on average over neurons the
+# balance is off by no more than $2 \eta$ times the initial loss.
 coords = {"s": scales, "i": range(len(keys))}
 imbalance = xr.DataArray(np.zeros((len(scales), len(keys))), coords)
 for (scale, i), (*_, network, seen) in runs.items():
@@ -188,10 +193,14 @@ fatelib.agreement_table(
 )
 
 # %% [markdown]
-# Is the population a fair stand-in for many samples? On a smaller network ($d = 10$, $m = 60$, $\alpha = 1$, 6 teacher neurons, 3 of them in the source) we train on $n$ samples of the source and on the population, and look at the
-# squared distance $E_n$ of the two functions at several steps. It should vanish like $1/n$, so that $\frac13 (E_n - 6 E_{2n} + 8 E_{4n})$, free of the first two powers of $1/n$, should be zero:
+# Is the population a fair stand-in for many samples? It is: on a smaller network ($d = 10$, $m = 60$, $\alpha = 1$, 6 teacher neurons, 3 of them in the source) the squared distance between the function that $n$ samples teach and
+# that of the population vanishes like $1/n$, at all stages of training.
 
 # %%
+#| tags: [check]
+# The squared distance $E_n$ of the two functions at several steps should vanish like
+# $1/n$. So $\frac13 (E_n - 6 E_{2n} + 8 E_{4n})$, free of the first two powers of $1/n$,
+# should be zero.
 sizes, checked = np.array([500, 1000, 2000]), np.array([60, 240, 480])
 
 
@@ -212,15 +221,10 @@ def apart(key):
         history = relu.train(start, X * root[:, None], y * root, **options)[1]
         return jax.vmap(relu.distance2)(history.observed, population.observed)
 
-    D, at = jax.lax.map(distances, jnp.asarray(sizes)), checked // 60
-    return D[:, at], population.loss[at] / population.loss[0]
+    return jax.lax.map(distances, jnp.asarray(sizes))[:, checked // 60]
 
 
-small = [apart(key) for key in jax.random.split(jax.random.key(3), 6)]
-D = np.stack([distances for distances, _ in small])
-for step, left, means in zip(checked, small[0][1], D.mean(0).T, strict=True):
-    products = np.round(means * sizes, 4)
-    print(f"step {step:3}: {100 * left:.2f} % left to learn, n E_n = {products}")
+D = np.stack([apart(key) for key in jax.random.split(jax.random.key(3), 6)])
 limit = xr.DataArray(
     np.einsum("ins,n->is", D, [1, -6, 8]) / 3,
     {"instance": range(6), "step": checked},
@@ -284,10 +288,14 @@ for k in range(len(source)):
 # \end{aligned}
 # $$ (alignment)
 #
-# The right-hand side is exact for the whole input distribution, no inputs needed: {py:func}`fatelib.relu.feature_alignment`. We check it against Gram matrices between two independent sets of 500 inputs, twenty times. (A square
-# Gram matrix would be biased by its diagonal, which is why small samples make any two networks look alike.) (Tolerance: what chance alone exceeds in one of a hundred such tables.)
+# The right-hand side is exact for the whole input distribution, no inputs needed: {py:func}`fatelib.relu.feature_alignment`. (The square
+# Gram matrix of a sample is biased by its diagonal, which is why small samples make any two networks look alike.)
 
 # %%
+#| tags: [check]
+# The closed form is compared with Gram matrices between two independent sets of 500
+# inputs, twenty times; a square Gram matrix would be biased by its diagonal. The
+# tolerance is what chance alone exceeds in one of a hundred such tables.
 networks = [start, *(runs[s, 0][2] for s in (0.1, 1))]
 coords = {"network": ["before", "α = 0.1", "α = 1"]}
 

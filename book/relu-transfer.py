@@ -56,6 +56,14 @@ with tempfile.TemporaryDirectory() as store:
 #| tags: [hide-input]
 figure = FIGURES["fig-3e"].draw(grid)
 
+# %%
+#| tags: [check]
+# The predicted risk is compared with that of the trained last layers, on average over
+# the map. Cells within a factor of 1.5 of $n$ = rank are left out: near the pole, which
+# is there, the risk scatters the more the nearer $n$ is. The tolerance is what chance
+# alone exceeds in one of a hundred such tables.
+FIGURES["fig-3e"].compare(grid)
+
 # %% [markdown]
 # ## Three ways to learn one target, and two controls
 #
@@ -258,7 +266,7 @@ glue("tuned-best", -100 * float(excess.mean("instance").min()), display=False)
 # :::
 #
 # This is a prediction, not a theorem, because one step is assumed: that ReLU features lead to the same risk as Gaussian features of the same second moments (*Gaussian equivalence*). For Gaussian features {eq}`relu-curve` holds when $n$ and the number of features grow together; for ReLU
-# features the tables of this chapter check it. It is not exact in general: what the features miss is not independent of them, which for $n \gg k$ multiplies the excess risk by the $\chi$ of {prf:ref}`prop-leverage`, close to 1 when there are many features at many angles.
+# features the checks of this chapter say how good it is. It is not exact in general: what the features miss is not independent of them, which for $n \gg k$ multiplies the excess risk by the $\chi$ of {prf:ref}`prop-leverage`, close to 1 when there are many features at many angles.
 #
 # It takes no training of the last layer, no test set and no free parameter, but it takes the target: its neurons and output weights, which outside of such experiments nobody has. (On the neurons below, the predicted risk at $n = 100$, as a share of the target's square, is {glue:text}`other-target:.0f` times as large if the target's output weights are random signs.) {py:func}`fatelib.relu.feature_spectrum` gives $\ell$, $t$ and $\rho$, {py:func}`fatelib.theory.ridge_risk` the risk.
 
@@ -315,6 +323,12 @@ curve = FIGURES["fig-curve"].compute(
 figure = FIGURES["fig-curve"].draw(curve)
 
 # %%
+#| tags: [check]
+# A cell is accepted if it lies within four standard errors of the line, or within 5 %
+# of it; a largest deviation of 0 means that chance explains all cells. Left out are
+# cells without ridge where $n$ is within a factor of 1.5 of the number of features:
+# there the risk scatters the more the nearer $n$ is, and where they are equal the
+# prediction is infinite.
 FIGURES["fig-curve"].compare(curve)
 
 # %%
@@ -345,8 +359,7 @@ for ridge, name in ((0.0, "none"), (0.3, "ridge")):
 glue("risk-best", float(best.sel(features="linear_transfer")), display=False)
 
 # %% [markdown]
-# The table accepts a cell if it lies within four standard errors, or within 5 % of the line; a largest deviation of 0 means that chance explains all cells. Left out are cells without ridge where $n$ is within a factor of 1.5 of the number of
-# features: there the risk scatters the more the nearer $n$ is (at $n$ equal to it the prediction is infinite). At $n = 150$, with random features, the mean is {glue:text}`peak:.0f` ± {glue:text}`peak-error:.0f`% off the line.
+# Near the pole the risk scatters the more the nearer $n$ is: at $n = 150$, with random features, the mean is {glue:text}`peak:.0f` ± {glue:text}`peak-error:.0f`% off the line.
 #
 # The ridge decides what features are worth. At $n = 100$ with noise the risk on pretrained features is {glue:text}`risk-none:.4f` without ridge and {glue:text}`risk-ridge:.4f` with ridge 0.3; the best ridge is predicted to give {glue:text}`risk-best:.4f`. The credit of
 # pretraining there is {glue:text}`worth-none:.2f` ± {glue:text}`worth-none-error:.2f` without ridge, where both are spoilt by fitted noise, and {glue:text}`worth-ridge:.2f` ± {glue:text}`worth-ridge-error:.2f` with it.
@@ -375,6 +388,13 @@ new = FIGURES["fig-3c"].compute(widths=(200,), instances=6, progress=False)
 figure = FIGURES["fig-3c"].draw(new)
 
 # %%
+#| tags: [check]
+# No theory says that the risk is a power law. What is compared is the risk by the
+# kernel with the mean squared error on fresh samples. The tolerance is what chance
+# alone exceeds in one of a hundred such tables (Student's $t$, Bonferroni).
+FIGURES["fig-3c"].compare(new)
+
+# %%
 from scipy.stats import t as student_t
 
 risk = new.risk.sel(width=200)
@@ -400,22 +420,11 @@ assert new.converged.all()
 
 # %% [markdown]
 # From $n = 30$ to 240 we find $\nu$ = {glue:text}`nu:.2f`, with a 95 % interval from {glue:text}`nu-low:.2f` to {glue:text}`nu-high:.2f` over the instances; 1.18 is {glue:text}`paper-inside` it. Our networks are smaller than the paper's ({numref}`fig-relu-scratch-paper` has its size), and the exponent
-# belongs to a range of $n$, as the local slopes above show: no theory says that it should be a power law. The table checks something else, that the risk by the kernel is the mean squared error on fresh samples. Its tolerance is what chance alone exceeds
-# in one of a hundred such tables (Student's $t$, Bonferroni).
-
-# %%
-FIGURES["fig-3c"].compare(new)
-
-# %% [markdown]
+# belongs to a range of $n$, as the local slopes above show: no theory says that it should be a power law.
 # ## The boundary
 #
 # Linear transfer is positive where its predicted risk is below that of scratch training: the black line of {numref}`fig-relu-diagram`. One side of the comparison is theory, without any fit; the other is measured, as there is no theory of scratch training
-# of both layers yet. Below, the prediction against the trained last layers, on average over the map (without the cells within a factor of 1.5 of $n$ = rank, as above; tolerance as above, for three rows).
-
-# %%
-FIGURES["fig-3e"].compare(grid)
-
-# %% [markdown]
+# of both layers yet.
 # ## At the size of the paper
 #
 # The map above is small: it is trained while this page is built. The paper has $d = 100$, students of 1,000 and teachers of 100 neurons. At that size we computed {glue:text}`paper-mus` fractions and {glue:text}`paper-ns` sample sizes up to {glue:text}`paper-n`, for

@@ -8,6 +8,8 @@
 - `accessible`: names and roles that docutils and the theme leave out.
 - `address`: what follows from where the book is published.
 - `run_times`: the table of the status page.
+- `checks`: how well theory and experiment agree, in one line here and in full on its own page.
+- `folded_code`: folded code has small controls, and one for the whole page.
 - `results`: the pictures of the performance page, drawn from the benchmarks' tables.
 - `used_in`: the API reference names the chapters that use an entry.
 """

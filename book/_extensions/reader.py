@@ -10,10 +10,12 @@ A code cell may begin with option lines, in YAML, which are not shown to the rea
     #| tags: [hide-input]
     plot.slices(results)
 
-They become the metadata that MyST-NB turns into a captioned, numbered figure.
+They become the metadata that MyST-NB turns into a captioned, numbered figure. The tag `check` folds
+the code, and the comment at its top becomes the reason of the check, see `checks`.
 """
 
 import re
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,8 @@ def read(text: str) -> NotebookNode:
         if cell.cell_type == "code":
             options, cell.source = split_options(cell.source, line + 2)
             cell.metadata.update(cell_metadata(options))
+            if "check" in cell.metadata.get("tags", []):
+                cell.metadata["reason"] = comment_at_top(cell.source)
     notebook.metadata["source_map"] = lines
     return notebook
 
@@ -94,11 +98,20 @@ def split_options(source: str, line: int) -> tuple[dict[str, Any], str]:
     return options, "\n".join(lines[count:]).lstrip("\n")
 
 
+def comment_at_top(source: str) -> str:
+    """Join the comment lines that open a cell; one without text parts two paragraphs."""
+    lines = takewhile(lambda line: line.startswith("#"), source.splitlines())
+    text = "\n".join(line.lstrip("#").strip() for line in lines)
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+
+
 def cell_metadata(options: dict[str, Any]) -> dict[str, Any]:
     """Translate a cell's options to the metadata that MyST-NB reads."""
     tags = list(options.get("tags", []))
     if "build-only" in tags:
         tags.append("remove-cell")
+    if "check" in tags and not {"hide-input", "remove-input"} & set(tags):
+        tags.append("hide-input")
     figure = {key: options[key] for key in ("name", "caption") if key in options}
     image = {key: options[key] for key in ("alt", "width") if key in options}
     if "alt" in image:

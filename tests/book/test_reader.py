@@ -40,6 +40,19 @@ def test_options_become_the_metadata_of_a_figure_and_leave_the_source():
     assert build_only.metadata["tags"] == ["build-only", "remove-cell"]
 
 
+def test_a_check_is_folded_and_its_first_comment_is_its_reason():
+    source = "# %%\n#| tags: [check]\n# Why: $x$\n# is small.\n#\n# So.\nx = 1\n\n# Not this.\nx\n"
+    (cell,) = reader.read(source).cells
+    assert cell.metadata["tags"] == ["check", "hide-input"]
+    assert cell.metadata["reason"] == "Why: $x$ is small.\n\nSo."
+    assert cell.source.startswith("# Why")
+    (bare,) = reader.read("# %%\n#| tags: [check, remove-input]\nx = 1\n").cells
+    assert bare.metadata["tags"] == ["check", "remove-input"]
+    assert bare.metadata["reason"] == ""
+    (other,) = reader.read("# %%\n# A comment.\nx = 1\n").cells
+    assert "reason" not in other.metadata
+
+
 def test_every_cell_knows_its_line():
     lines = CHAPTER.splitlines()
     source_map = reader.read(CHAPTER).metadata["source_map"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,10 +45,15 @@ plt.errorbar([0, 1], [0, 1], yerr=0.1, label="line")
 plt.legend()
 
 # %%
+#| tags: [check]
+# Of order $1/d$.
 from IPython.display import HTML
 
-head = "<tr><th>theory against experiment</th><th>cells</th><th>largest deviation</th></tr>"
-row = "<tr><td>gap</td><td>20</td><td>3.1 s.e.</td></tr>"
+names = ["theory against experiment", "cells", "left out"]
+names += ["largest deviation", "at", "tolerance"]
+values = ["gap", "20", "0", "3.1 s.e.", "x = 1", "4 s.e."]
+head = "<tr>" + "".join(f"<th>{name}</th>" for name in names) + "</tr>"
+row = "<tr>" + "".join(f"<td>{value}</td>" for value in values) + "</tr>"
 HTML(f'<table class="agreement"><thead>{head}</thead><tbody>{row}</tbody></table>')
 
 # %%
@@ -102,6 +108,15 @@ ipywidgets.VBox([ipywidgets.IntSlider(description="gamma"), ipywidgets.Play(), l
 # {doc}`other`, {eq}`eq-two`
 '''.lstrip()
 
+CHECKS = """
+# Checks
+
+A standard error, $s / \\sqrt r$.
+
+```{checks}
+```
+"""
+
 OTHER = """
 # %% [markdown]
 # # Another chapter
@@ -142,10 +157,13 @@ def book(tmp_path_factory):
               - caption: Part
                 numbered: true
                 chapters: [{file: book/chapter}, {file: book/other}]
+              - caption: Reference
+                chapters: [{file: book/checks}]
             """,
         "book/index.md": INDEX,
         "book/chapter.py": CHAPTER,
         "book/other.py": OTHER,
+        "book/checks.md": CHECKS,
         "requirements.txt": "jax==0\n",
         "fatelib/__init__.py": "",
     }
@@ -172,6 +190,25 @@ def test_a_page_quotes_the_picture_and_the_agreement_of_a_chapter(book):
     page = (book / "_build/html/book/index.html").read_text()
     assert re.search(r'href="chapter.html#fig-line"><img alt="A line that rises." .*src=', page)
     assert "off by 3.1 s.e. in 20 cells" in page
+
+
+@pytest.mark.slow
+def test_a_check_is_a_line_in_its_chapter_and_a_table_on_the_page_of_checks(book):
+    chapter = BeautifulSoup((book / "_build/html/book/chapter.html").read_text(), "html.parser")
+    (line,) = chapter.select("p.check")
+    assert line.text == "20 cells agree with theory, at worst 3.1 of 4 standard errors."
+    assert line.a["href"] == "checks.html#check-chapter-1"
+    assert not chapter.select("table.agreement")
+    (fold,) = chapter.select("details.folded")
+    assert "# Of order" in fold.text
+    page = BeautifulSoup((book / "_build/html/book/checks.html").read_text(), "html.parser")
+    entry = page.find(id="check-chapter-1")
+    assert entry.h3.a.text == "Figure 1.1"
+    assert entry.h3.a["href"] == "chapter.html#fig-line"
+    assert entry.p.text == r"Of order \(1/d\)."
+    shown = [cell.text for cell in entry.select("tbody td")]
+    assert shown == ["gap", "20", "0", "3.1 s.e.", "x = 1", "4 s.e."]
+    assert page.select_one(".contents-of-checks a").text == "1. A chapter"
 
 
 @pytest.mark.slow
@@ -212,13 +249,15 @@ def test_a_fault_fails_the_build_again_until_it_is_mended(book):
     index, chapter = book / "book" / "index.md", book / "book" / "chapter.py"
     good = index.read_text()
     index.write_text(good.replace("fig-line", "fig-none"))
-    chapter.write_text(CHAPTER.replace("#| alt: A line that rises.\n", ""))
+    untagged = CHAPTER.replace("#| tags: [check]\n", "")
+    chapter.write_text(untagged.replace("#| alt: A line that rises.\n", ""))
     for _ in range(2):
         status, printed, _ = build(book)
         assert status != 0
         assert "undefined label: 'fig-none'" in printed
         assert "no picture of a figure named 'fig-none' to quote" in printed
         assert "chapter.py:9: WARNING: figure without an alternative text" in printed
+        assert "chapter.py:17: WARNING: a cell that shows a table of agreement needs" in printed
     index.write_text(good)
 
     chapter.write_text(CHAPTER.replace("plt.legend()", "1 / 0"))
