@@ -93,7 +93,8 @@ ax.legend(loc="upper right", fontsize="small")
 #
 # $$
 # \begin{aligned}
-# K(w, v) &= \mathbb E_x \operatorname{relu}(w \cdot x) \operatorname{relu}(v \cdot x) = \lvert w \rvert \lvert v \rvert \, k(\cos\varphi), \\
+# K(w, v) &= \mathbb E_x \operatorname{relu}(w \cdot x) \operatorname{relu}(v \cdot x) \\
+# &= \lvert w \rvert \lvert v \rvert \, k(\cos\varphi), \\
 # k(\cos \varphi) &= \frac{\sin\varphi + (\pi - \varphi) \cos\varphi}{2\pi} .
 # \end{aligned}
 # $$ (arc-cosine)
@@ -101,7 +102,10 @@ ax.legend(loc="upper right", fontsize="small")
 # Projecting onto a span is a linear solve. For a target $f_t = \sum_j a_j \operatorname{relu}(w^*_j \cdot x)$, $a_j = c^*_j / m^*$,
 #
 # $$
-# \rho = \lVert f_t \rVert^2 - v^\top K(W, W)^{-1} v , \qquad v = K(W, W^*)\, a ,
+# \begin{aligned}
+# \rho &= \lVert f_t \rVert^2 - v^\top K(W, W)^{-1} v , \\
+# v &= K(W, W^*)\, a ,
+# \end{aligned}
 # $$ (gram-solve)
 #
 # with the pseudo-inverse where neurons coincide. {py:func}`fatelib.relu.projection` does it. For the picture above, beside an ordinary fit to many samples:
@@ -152,7 +156,10 @@ ax.legend()
 # On the unit sphere in $d$ dimensions $k(w \cdot v) = \sum_l \lambda_l \sum_{j=1}^{N_l} Y_{lj}(w)\, Y_{lj}(v)$ with the spherical harmonics $Y_{lj}$ of degree $l$, orthonormal over a uniformly random unit vector, of which there are $N_l$:
 #
 # $$
-# \lambda_l = d\, \Big( \mathbb E_t \big[ \operatorname{relu}(t)\, P_l(t) \big] \Big)^2 , \qquad \sum_l N_l \lambda_l = k(1) = \tfrac12 ,
+# \begin{gathered}
+# \lambda_l = d\, \Big( \mathbb E_t \big[ \operatorname{relu}(t)\, P_l(t) \big] \Big)^2 , \\
+# \sum_l N_l \lambda_l = k(1) = \tfrac12 ,
+# \end{gathered}
 # $$ (mercer)
 #
 # where $t$ is one coordinate of a random unit vector and $P_l$ the Gegenbauer polynomial with $P_l(1) = 1$. All odd $\lambda_l$ vanish but $\lambda_1$.
@@ -291,20 +298,20 @@ rho, risk = (
 # Let $q = (1 - \mu) m^*$ random unit neurons be left and $r = \mu m^*$ removed, and let $\kappa$ solve
 #
 # $$
-# \sum_{l \ge 1} \frac{N_l \lambda_l}{\lambda_l + \kappa} = q , \qquad \text{with} \quad \kappa_0 = \frac{\kappa \lambda_0}{\kappa + \lambda_0} .
+# \sum_{l \ge 1} \frac{N_l \lambda_l}{\lambda_l + \kappa} = q , \quad \text{with} \;\; \kappa_0 = \frac{\kappa \lambda_0}{\kappa + \lambda_0} .
 # $$ (neurons-left)
 #
 # Then, for $d$ and $m^*$ large, the mean over teachers is
 #
 # $$
-# \rho \to \frac{1}{m^{*2}}
+# m^{*2} \rho \to
 # \begin{cases}
-# r q \kappa + r^2 \kappa_0 & \text{all weights } 1 \\
-# r \, (q \kappa + \kappa_0) & \text{independent, of mean 0}
+# r q \kappa + r^2 \kappa_0 & \text{all 1,} \\
+# r \, (q \kappa + \kappa_0) & \text{independent}
 # \end{cases}
 # $$ (ablated)
 #
-# where independent output weights have variance 1. The squared norm of the target has the mean $\frac{1}{m^{*2}} \big( \frac{m^*}{2} + m^* (m^* - 1) \lambda_0 \big)$ and $\frac{1}{2 m^*}$.
+# for output weights that are all 1, or independent with mean 0 and variance 1. The squared norm of the target has the mean $\frac{1}{m^{*2}} \big( \frac{m^*}{2} + m^* (m^* - 1) \lambda_0 \big)$ and $\frac{1}{2 m^*}$.
 # :::
 #
 # :::{prf:proof}

@@ -329,8 +329,10 @@ for name, choice in [("short", "neurons of length 0.1"), ("narrow", "50 neurons"
 # 4. **Lengths, many samples.** With $n > k$ samples of $k$ features, {eq}`relu-curve` without ridge, $R = \rho\, n/(n - k)$, changes to
 #
 # $$
-# R = \rho \left( 1 + \frac{\langle L^2 \rangle}{\langle L \rangle - \langle L^2 \rangle} \right) ,
-# \qquad L = \frac{r^2}{r^2 + \kappa}, \quad \langle L \rangle = \frac kn ,
+# \begin{gathered}
+# R = \rho \left( 1 + \frac{\langle L^2 \rangle}{\langle L \rangle - \langle L^2 \rangle} \right) , \\
+# L = \frac{r^2}{r^2 + \kappa}, \quad \langle L \rangle = \frac kn ,
+# \end{gathered}
 # $$ (lengths)
 #
 # with means over $r$, for features that are as good as Gaussian on the sphere and a misfit that is as good as independent of them. For $n \gg k$ this is $\rho\, (1 + \mathbb E r^4 \, k / n)$, so that $\mathbb E r^4$ is the $\chi$ of {prf:ref}`prop-leverage`. ($r$ and $\kappa$ are of this section only.)

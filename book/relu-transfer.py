@@ -245,15 +245,19 @@ glue("tuned-best", -100 * float(excess.mean("instance").min()), display=False)
 #
 # $$
 # \begin{aligned}
-# t_i &= \frac{(V^\top v)_i^2}{\ell_i}, & \rho &= \lVert f_t \rVert^2 - \sum_i t_i = \lVert P_\perp f_t \rVert^2, \\
-# a_i &= \frac{\ell_i}{\ell_i + \kappa}, & n &= \sum_i a_i + \frac{n \cdot \text{ridge}}{\kappa} ,
+# t_i &= \frac{(V^\top v)_i^2}{\ell_i}, \qquad a_i = \frac{\ell_i}{\ell_i + \kappa}, \\
+# \rho &= \lVert f_t \rVert^2 - \sum_i t_i = \lVert P_\perp f_t \rVert^2, \\
+# n &= \sum_i a_i + \frac{n \cdot \text{ridge}}{\kappa} ,
 # \end{aligned}
 # $$
 #
 # the mean risk of a last layer fitted to $n$ samples is predicted to be that of {eq}`general-risk`,
 #
 # $$
-# R(n) = \frac{n}{n - \sum_i a_i^2} \Big( \sum_i (1 - a_i)^2\, t_i + \rho + \sigma^2 \Big) - \sigma^2 .
+# \begin{aligned}
+# R(n) = {} & \frac{n}{n - \sum_i a_i^2} \Big( \sum_i (1 - a_i)^2\, t_i \\[-1ex]
+# & \qquad + \rho + \sigma^2 \Big) - \sigma^2 .
+# \end{aligned}
 # $$ (relu-curve)
 # :::
 #
