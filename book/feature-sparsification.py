@@ -291,8 +291,9 @@ fatelib.agreement_table({"learned feature, ratio": (ratio, allowed)})
 #
 # $$
 # \begin{aligned}
-# R &= \frac{n}{n - \sum_i a_i^2} \Big( \sum_i (1 - a_i)^2\, t_i + \rho + \sigma^2 \Big) - \sigma^2 , \\
-# a_i &= \frac{\ell_i}{\ell_i + \tilde\lambda} ,
+# R = {} & \frac{n}{n - \sum_i a_i^2} \Big( \sum_i (1 - a_i)^2\, t_i \\[-1ex]
+# & \qquad {} + \rho + \sigma^2 \Big) - \sigma^2 , \\
+# a_i = {} & \frac{\ell_i}{\ell_i + \tilde\lambda} ,
 # \end{aligned}
 # $$ (general-risk)
 #

@@ -298,7 +298,7 @@ rho, risk = (
 # Let $q = (1 - \mu) m^*$ random unit neurons be left and $r = \mu m^*$ removed, and let $\kappa$ solve
 #
 # $$
-# \sum_{l \ge 1} \frac{N_l \lambda_l}{\lambda_l + \kappa} = q , \quad \text{with} \;\; \kappa_0 = \frac{\kappa \lambda_0}{\kappa + \lambda_0} .
+# \sum_{l \ge 1} \frac{N_l \lambda_l}{\lambda_l + \kappa} = q ; \qquad \kappa_0 = \frac{\kappa \lambda_0}{\kappa + \lambda_0} .
 # $$ (neurons-left)
 #
 # Then, for $d$ and $m^*$ large, the mean over teachers is

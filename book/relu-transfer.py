@@ -256,7 +256,7 @@ glue("tuned-best", -100 * float(excess.mean("instance").min()), display=False)
 # $$
 # \begin{aligned}
 # R(n) = {} & \frac{n}{n - \sum_i a_i^2} \Big( \sum_i (1 - a_i)^2\, t_i \\[-1ex]
-# & \qquad + \rho + \sigma^2 \Big) - \sigma^2 .
+# & \qquad {} + \rho + \sigma^2 \Big) - \sigma^2 .
 # \end{aligned}
 # $$ (relu-curve)
 # :::

@@ -371,7 +371,7 @@ axes[1].legend()
 # \begin{aligned}
 # \beta &= X^+ y + \kappa\, (I - P)\, \beta_s , \\
 # \kappa^2 (\kappa^2 + D) &= \lVert X^+ y \rVert^2 \\
-# &\quad + \kappa^2 \lVert (I - P) \beta_s \rVert^2 ,
+# &\quad {} + \kappa^2 \lVert (I - P) \beta_s \rVert^2 ,
 # \end{aligned}
 # $$ (one-number)
 #
@@ -582,7 +582,8 @@ glue("single", f"{float(single):.0f}", display=False)
 #
 # $$
 # \begin{aligned}
-# \mathbb E \lVert \beta - b \rVert^2 &\sim \frac \eta B \, \mathcal L_{\min} \left( c^2 d + \lVert u \rVert^2 \right) \\
+# \mathbb E &\lVert \beta - b \rVert^2 \\
+# &\sim \frac \eta B \, \mathcal L_{\min} \left( c^2 d + \lVert u \rVert^2 \right) \\
 # &= \frac \eta B \, \mathcal L_{\min} \lVert b \rVert\, (d + 1) .
 # \end{aligned}
 # $$ (floor)
