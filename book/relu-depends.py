@@ -591,9 +591,9 @@ def limit_of_width(teacher, n):
 # %%
 #| name: fig-width
 #| caption: >-
-#|   Predicted risk of last layers on $m$ random neurons, and of infinitely many (black), mean of six instances. (The fits are in the table above.)
+#|   Predicted risk of last layers on $m$ random neurons, and of infinitely many, mean of six instances. (The fits are in the table above.)
 #| alt: >-
-#|   Three curves with a peak at as many samples as neurons; wider networks follow the black curve longer before they leave it for their peak.
+#|   Three curves with a peak at as many samples as neurons; wider networks follow the curve of infinitely many longer before they leave it for their peak.
 #| tags: [hide-input]
 widths = {50: "50 neurons", 200: "as before", 400: "400 neurons"}
 risk = results.predicted.sel(features="random", drop=True)

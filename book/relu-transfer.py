@@ -413,7 +413,7 @@ FIGURES["fig-3c"].compare(new)
 # %% [markdown]
 # ## The boundary
 #
-# Linear transfer is positive where its predicted risk is below that of scratch training: the black line of {numref}`fig-relu-diagram`. One side of the comparison is theory, without any fit; the other is measured, as there is no theory of scratch training
+# Linear transfer is positive where its predicted risk is below that of scratch training: the line in {numref}`fig-relu-diagram`. One side of the comparison is theory, without any fit; the other is measured, as there is no theory of scratch training
 # of both layers yet. Below, the prediction against the trained last layers, on average over the map (without the cells within a factor of 1.5 of $n$ = rank, as above; tolerance as above, for three rows).
 
 # %%

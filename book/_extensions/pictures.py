@@ -10,6 +10,7 @@ import base64
 import io
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from matplotlib import rcParams, style
 from matplotlib.colors import TABLEAU_COLORS, to_hex, to_rgb
 from PIL import Image
 from sphinx.application import Sphinx
-from sphinx.util.osutil import copyfile
 from sphinx.writers.html5 import HTML5Translator
 
 NARROW = "(max-width: 600px)"  # as in custom.css
@@ -159,7 +159,7 @@ def visit_image(self: HTML5Translator, node: nodes.image) -> None:
     for name, (path, width, height) in node["variants"].items():
         target = Path(builder.outdir) / builder.imagedir / Path(path).name
         target.parent.mkdir(parents=True, exist_ok=True)
-        copyfile(path, target, force=True)
+        shutil.copyfile(path, target)
         files[name] = f"{builder.imgpath}/{target.name}", width, height
     self.body.append('<span class="variants">')
     for theme, dark in [("light", ""), ("dark", "-dark")]:
