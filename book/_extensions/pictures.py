@@ -127,9 +127,8 @@ def part(svg: str) -> dict[str, str]:
 
 def make_variants(app: Sphinx, doctree: nodes.document) -> None:
     """Write the variants of each picture of a page, before Sphinx notes what to copy."""
-    page = Path(app.env.doc2path(app.env.docname)).parent
     for image in doctree.findall(nodes.image):
-        source = (page / image["uri"]).resolve()
+        source = Path(app.env.relfn2path(image["uri"], app.env.docname)[1])
         if source.suffix != ".svg" or not source.is_file():
             continue
         folder = Path(app.doctreedir) / "pictures"
@@ -142,9 +141,8 @@ def make_variants(app: Sphinx, doctree: nodes.document) -> None:
             # A point is 4/3 pixels; the browser keeps as much room before it has the picture.
             size = [round(float(length) * 4 / 3) for length in (width, height)]
             image["variants"][name] = str(path), *size
-        image["uri"] = Path(
-            os.path.relpath(image["variants"][""][0], page)
-        ).as_posix()
+        wide, *_ = image["variants"][""]
+        image["uri"] = f"/{Path(os.path.relpath(wide, app.srcdir)).as_posix()}"
 
 
 def visit_image(self: HTML5Translator, node: nodes.image) -> None:
