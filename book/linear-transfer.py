@@ -17,10 +17,9 @@ from fatelib import plot, theory
 plt.style.use("fatelib.style")
 
 d = 500
-thetas = np.arange(1, 21) * np.pi / 40
+thetas, gammas = np.arange(1, 21) * np.pi / 40, np.arange(1, 21) / 10
 common = {"d": d, "instances": 20, "key": jax.random.key(0), "engine": "spectral"}
 common |= {"sigma": [0.0, 0.2, 0.5], "learning_rate": 0.1}
-gammas = np.arange(1, 21) / 10
 data = fatelib.phase_diagram("linear_transfer", thetas, gammas, **common)
 n, noise_of = data.n.values, data.sigma.values[:, None, None]
 risk_at = theory.linear_transfer_risk(thetas[:, None], n=n, sigma=noise_of)
@@ -115,12 +114,11 @@ fatelib.agreement_table(pairs, where=scatters & away)
 # %%
 tasks = fatelib.LinearTasks.at_angle(jax.random.key(1), d, np.pi / 2, sigma=0.5)
 pretrained = fatelib.DeepLinear.balanced(tasks.beta_source)
+as_above = {"engine": "spectral", "learning_rate": 0.1}
 for n in (250, 450, 1000):
     X, y = tasks.sample(jax.random.key(n), n)
     transfer = fatelib.linear_transfer(pretrained, tasks, X, y)
-    scratch = fatelib.scratch(
-        jax.random.key(2), tasks, X, y, engine="spectral", learning_rate=0.1
-    )
+    scratch = fatelib.scratch(jax.random.key(2), tasks, X, y, **as_above)
     winner = "transfer" if transfer.risk < scratch.risk else "scratch"
     print(f"gamma {n / d}: {transfer.risk:.2f}, {scratch.risk:.2f}: {winner} wins")
     assert (winner == "transfer") == (0.75 < n / d < 1.25)
