@@ -302,39 +302,6 @@ feature = inputs @ pair.beta_source
 report = fatelib.diagnose({"one": feature[:, None], "all": inputs}, labels)
 print(report.crossings.round(1).to_string(index=False))
 
-# %%
-#| tags: [build-only]
-from myst_nb import glue
-
-# The three directions by hand.
-prior, seen = 3, np.array([9, 3, 0])
-variance = 1 / (prior + seen)
-assert np.allclose([*variance, variance.sum()], [1 / 12, 1 / 6, 1 / 3, 7 / 12])
-assert np.allclose([prior * variance.sum(), seen @ variance], [7 / 4, 5 / 4])
-by_formula = theory.regularised_risk(2 / 3, 0.5**0.5, 1.0)
-for name, value in {"by-hand": variance.sum(), "by-formula": by_formula}.items():
-    glue(name, float(value), display=False)
-# The boundary of eight features, and of one.
-means, errors = gains.mean(axis=1), gains.std(axis=1, ddof=1) / 40**0.5
-assert means[0] > 4 * errors[0]
-assert means[2] < -4 * errors[2]
-at_edge = -(sigma**2 + rho) * k / (worth * width - k - 1)
-assert abs(means[1] - at_edge) < 4 * errors[1]
-edge = theory.regularised_transfer_boundary(np.pi / 4, sigma)
-assert abs(edge - 0.5 * (1 + sigma**2 / 0.5)) < 1e-6
-assert abs(theory.optimal_scratch_risk(edge, sigma) - 0.5) < 1e-5
-# The five decays.
-optimal = np.asarray(theory.optimal_scratch_risk(gammas, sigma))
-price = at_decay.sel(decay=best) / optimal - 1
-glue("coarse-worst", f"{100 * float(price.max()):.0f}", display=False)
-glue("coarse-where", f"{float(price.idxmax()):.1f}", display=False)
-glue("trained", scratch.risk_scratch.size, display=False)
-# The boundary from labels.
-crossing = report.crossings.iloc[0]
-assert crossing.n_low < 100 * edge < crossing.n_high
-glue("worth", 100 * float(edge), display=False)
-glue("held", len(labels), display=False)
-
 # %% [markdown]
 # Does the pull to the fitted multiple still never lose when *both* sides choose their penalty by leave-one-out? Measured in {numref}`ex-left-out`, in 200 dimensions: up to 60° it wins at every $n$; at 90° it loses up to {glue:text}`left-loss-50:.1f`% at $n = 50$ and {glue:text}`left-loss-300:.1f`% at $n = 300$, the price of fitting a multiple whose best value is zero. "Never" holds for $d \to \infty$.
 #
@@ -457,6 +424,8 @@ assert distance < 1e-3
 
 # %%
 #| tags: [build-only]
+from myst_nb import glue
+
 glue("moved-edge", float(np.degrees(np.arccos(c / 2))), display=False)
 
 # %% [markdown]
@@ -562,8 +531,7 @@ fatelib.agreement_table(
 
 # %%
 Z, X, y = feature[:, None], inputs, labels
-report = fatelib.diagnose({"transferred": Z, "inputs": X}, y, control="inputs")
-print(report)
+print(fatelib.diagnose({"transferred": Z, "inputs": X}, y, control="inputs"))
 
 # %% [markdown]
 # Each side has its best ridge at each $n$. For images the fair control is an *untrained copy* of the network, `control=` its features; and training all of a network anew is a rival that no formula foresees, so measure it (`contenders=`). {doc}`which-layer` does both.
@@ -689,7 +657,36 @@ axes[1].legend(fontsize="small")
 
 # %%
 #| tags: [build-only]
-# As the text says:
+# As the text says.
+# The three directions by hand.
+prior, seen = 3, np.array([9, 3, 0])
+variance = 1 / (prior + seen)
+assert np.allclose([*variance, variance.sum()], [1 / 12, 1 / 6, 1 / 3, 7 / 12])
+assert np.allclose([prior * variance.sum(), seen @ variance], [7 / 4, 5 / 4])
+by_formula = theory.regularised_risk(2 / 3, 0.5**0.5, 1.0)
+for name, value in {"by-hand": variance.sum(), "by-formula": by_formula}.items():
+    glue(name, float(value), display=False)
+# The boundary of eight features, and of one.
+means, errors = gains.mean(axis=1), gains.std(axis=1, ddof=1) / 40**0.5
+assert means[0] > 4 * errors[0]
+assert means[2] < -4 * errors[2]
+at_edge = -(sigma**2 + rho) * k / (worth * width - k - 1)
+assert abs(means[1] - at_edge) < 4 * errors[1]
+edge = theory.regularised_transfer_boundary(np.pi / 4, sigma)
+assert abs(edge - 0.5 * (1 + sigma**2 / 0.5)) < 1e-6
+assert abs(theory.optimal_scratch_risk(edge, sigma) - 0.5) < 1e-5
+# The five decays.
+optimal = np.asarray(theory.optimal_scratch_risk(gammas, sigma))
+price = at_decay.sel(decay=best) / optimal - 1
+glue("coarse-worst", f"{100 * float(price.max()):.0f}", display=False)
+glue("coarse-where", f"{float(price.idxmax()):.1f}", display=False)
+glue("trained", scratch.risk_scratch.size, display=False)
+# The boundary from labels.
+crossing = report.crossings.iloc[0]
+assert crossing.n_low < 100 * edge < crossing.n_high
+glue("worth", 100 * float(edge), display=False)
+glue("held", len(labels), display=False)
+# Strengths chosen by leave-one-out.
 left = {"choice": "left out"}
 gain, pulled_gain, kept_gain = (
     tuned.sel(pull=other) - tuned.sel(pull=one)
