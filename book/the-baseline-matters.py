@@ -396,6 +396,7 @@ for name, delta, guess in zip(priors, distance2(np.pi / 6), guesses, strict=True
 
 # %%
 decay, rate = 0.05, 0.05
+X, y = tasks.sample(jax.random.key(1), n=400)
 
 
 def loss(weights):
