@@ -298,7 +298,7 @@ right.legend()
 
 # %%
 #| tags: [check]
-# Cells with $|n - k| \le 5$ are left out: next to the pole the mean of 40 data sets is no fair measure. Directions below one thousandth of the largest singular value count as absent, as in `linear_transfer`: fitted at minimum norm they would be blown up until they fit the noise.
+# Cells with $|n - k| \le 5$ are left out: next to the pole the mean of 40 data sets is no fair measure. Directions below one thousandth of the largest singular value count as absent, as in linear_transfer: fitted at minimum norm they would be blown up until they fit the noise.
 away = abs(measured.n - measured.k) > 5
 pairs = {"risk on k trained features": (measured, k_risk(np.array(sizes), by_k))}
 fatelib.agreement_table(pairs, where=away)
