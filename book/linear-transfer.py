@@ -74,7 +74,7 @@ fatelib.agreement_table(pairs, where=scatters & away)
 # | not seen | $(1 - \gamma)_+$ | 0 |
 # | fitted noise | $\dfrac{\sigma^2 \min(\gamma, 1)}{\lvert 1 - \gamma \rvert}$ | $\dfrac{\sigma^2 + \sin^2\theta}{n - 2}$ |
 #
-# Linear transfer pays a *bias*, $\sin^2\theta$, whatever the data. Its last entry is the price of fitting one number, and vanishes as $n$ grows. Scratch training has no bias and all the *variance*. So for large $d$
+# Linear transfer pays a *bias*, $\sin^2\theta$, whatever the data. Its last entry is the price of fitting one number, and vanishes as $n$ grows. Scratch training has nothing out of reach and pays *variance* instead: what the samples at hand do not show, and the noise that $d$ numbers fit. So for large $d$
 #
 # $$
 # \mathcal T_{\text{lt}} = R_{\text{scratch}}(\gamma) - \sin^2\theta :

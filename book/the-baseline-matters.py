@@ -112,7 +112,7 @@ assert distance < 1e-3
 # :::
 #
 # :::{prf:proof}
-# *1. The best ridge is a prior.* To the fit only the difference $u = \beta_t - \beta_0$ matters: the labels less $X \beta_0$ are $X u + \sigma \xi$. Gaussian inputs look the same from all directions, so the mean risk depends on the length of $u$ alone. We may draw $u$ at random, each of its $d$ numbers with variance $\Delta / d$; for large $d$ its squared length is $\Delta$. For Gaussian $u$ and noise nothing has a smaller risk than the posterior mean, the minimiser of $\lVert X u - \ldots \rVert^2 / \sigma^2 + (d/\Delta) \lVert u \rVert^2$. Times $\sigma^2 / n$, this is {eq}`pull` with $\lambda_* = \sigma^2 d / (n \Delta)$.
+# *1. The best ridge is a prior.* To the fit only the difference $u = \beta_t - \beta_0$ matters: what $\beta_0$ leaves of the labels is $y_0 = y - X \beta_0 = X u + \sigma \xi$. Gaussian inputs look the same from all directions, so the mean risk depends on the length of $u$ alone. We may draw $u$ at random, each of its $d$ numbers with variance $\Delta / d$; for large $d$ its squared length is $\Delta$. For Gaussian $u$ and noise nothing has a smaller risk than the posterior mean, the minimiser over $u$ of $\lVert X u - y_0 \rVert^2 / \sigma^2 + (d/\Delta) \lVert u \rVert^2$. Times $\sigma^2 / n$, this is {eq}`pull` with $\lambda_* = \sigma^2 d / (n \Delta)$.
 #
 # *2. One direction.* Take an eigenvector of $X^\top X$ with eigenvalue $q_i$. Along it a single number is unknown. The prior knows it with precision (one over variance) $d/\Delta$, the data with precision $q_i / \sigma^2$. Precisions add, and what is left of the variance is $v_i = 1 / (d/\Delta + q_i/\sigma^2)$. Multiply by the denominator:
 #
@@ -281,7 +281,7 @@ fatelib.agreement_table(pairs, where=done)
 # \Delta = \lVert \beta_t - \beta_s \rVert^2 = 2 - 2 \cos\theta .
 # $$ (l2sp-distance)
 #
-# At equal $\gamma$ the risk grows with $\Delta$. So the pull beats regularised scratch training if and only if $\Delta < 1$: **below 60°, at every number of samples and every noise**, also for $\gamma > 1$, where the plain {doc}`fine-tuning` has nothing left to gain.
+# At equal $\gamma$ the risk grows with $\Delta$: a larger $\Delta$ lowers the left side of {eq}`shares`, and $R$ has to make up for it. So the pull beats regularised scratch training if and only if $\Delta < 1$: **below 60°, at every number of samples and every noise**, also for $\gamma > 1$, where the plain {doc}`fine-tuning` has nothing left to gain.
 #
 # Why $\beta_s$ and not a multiple of it? The multiple closest to the target is $\beta_0 = \cos\theta\, \beta_s$, and leaves
 #
