@@ -61,7 +61,13 @@ axes[1].set_ylabel("")
 # :::
 #
 # :::{prf:proof}
-# By the chain rule the gradient in $W_l$ is $\nabla_l = (W_1 \cdots W_{l-1})^\top G\, (W_{l+1} \cdots W_L)^\top$. Where training stops, $\nabla_l = -\text{decay}\, W_l$.
+# By the chain rule the gradient in $W_l$ is
+#
+# $$
+# \nabla_l = (W_1 \cdots W_{l-1})^\top G\, (W_{l+1} \cdots W_L)^\top .
+# $$
+#
+# Where training stops, $\nabla_l = -\text{decay}\, W_l$.
 #
 # *The layers balance.* $W_l^\top \nabla_l$ and $\nabla_{l+1} W_{l+1}^\top$ are the same matrix. Insert $-\text{decay}\, W$ for both gradients: $W_l^\top W_l = W_{l+1} W_{l+1}^\top$.
 #
@@ -112,13 +118,13 @@ assert distance < 1e-3
 # :::
 #
 # :::{prf:proof}
-# *1. The best ridge is a prior.* To the fit only the difference $u = \beta_t - \beta_0$ matters: what $\beta_0$ leaves of the labels is $y_0 = y - X \beta_0 = X u + \sigma \xi$. Gaussian inputs look the same from all directions, so the mean risk depends on the length of $u$ alone. We may draw $u$ at random, each of its $d$ numbers with variance $\Delta / d$; for large $d$ its squared length is $\Delta$. For Gaussian $u$ and noise nothing has a smaller risk than the posterior mean, the minimiser over $u$ of $\lVert X u - y_0 \rVert^2 / \sigma^2 + (d/\Delta) \lVert u \rVert^2$. Times $\sigma^2 / n$, this is {eq}`pull` with $\lambda_* = \sigma^2 d / (n \Delta)$.
+# *1. The best ridge is a prior.* To the fit only the difference $u = \beta_t - \beta_0$ matters: what $\beta_0$ leaves of the labels is $y_0 = y - X \beta_0 = X u + \sigma \xi$. Gaussian inputs look the same from all directions, so the mean risk depends on the length of $u$ alone. We may draw $u$ at random, each of its $d$ numbers with variance $\Delta / d$; for large $d$ its squared length is $\Delta$. For Gaussian $u$ and noise nothing has a smaller risk than the posterior mean, the minimiser over $u$ of $\lVert X u - y_0 \rVert^2 / \sigma^2 + (d/\Delta) \lVert u \rVert^2$. Times $\sigma^2 / n$, this is {eq}`pull` with $\lambda_* = \sigma^2 d / (n \Delta) = \sigma^2 / (\gamma \Delta)$.
 #
 # *2. One direction.* Take an eigenvector of $X^\top X$ with eigenvalue $q_i$. Along it a single number is unknown. The prior knows it with precision (one over variance) $d/\Delta$, the data with precision $q_i / \sigma^2$. Precisions add, and what is left of the variance is $v_i = 1 / (d/\Delta + q_i/\sigma^2)$. Multiply by the denominator:
 #
 # $$
 # \underbrace{\frac d\Delta\, v_i}_{\text{share of the prior}} + \underbrace{\frac{q_i}{\sigma^2}\, v_i}_{\text{share of the data}} = 1 .
-# $$ (one-direction)
+# $$
 #
 # *3. Sum over the $d$ directions.* The risk is the sum of what is left, $R = \sum_i v_i$. So $\frac d\Delta R$ of the $d$ numbers come from the prior, and the rest from the data.
 #
