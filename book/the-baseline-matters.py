@@ -1,17 +1,14 @@
 # %% [markdown]
 # # The baseline matters
 #
-# Transfer beat training from scratch. Was it the merit of the features, or the weakness of the rival? In this
-# chapter you will
-#
-# - give the scratch network the weight decay that any practitioner would give it, and see the phase diagram simplify,
-# - find one equation that prices every method in samples, and from it a single closed-form boundary,
-# - regularise the transferred network as well, *towards* what it knows: then 60° decides, for any number of samples,
-#   and with one number more to learn transfer never loses, at the best strength and for large $d$,
-# - choose every strength from the samples themselves, and see which of this is still true.
+# Transfer beat training from scratch. Was it the merit of the features, or the weakness of a rival that fits all of its noise? **Give the rival the weight decay that any practitioner would give it: does transfer still win, and up to how many samples?**
 
 # %%
 #| tags: [hide-input]
+#| name: fig-two-baselines
+#| caption: >-
+#|   Linear transfer, the same network in both panels, against two baselines: scratch training without weight decay (left) and with the best weight decay for its number of samples (right). Blue: transfer wins, red: it loses. Theory for large $d$ at label noise $\sigma = 0.2$. Dashed: the boundary {eq}`fair-boundary`.
+#| alt: Two maps over angle and samples per dimension. On the left blue at few samples, two red regions, and between them a blue band across all angles at gamma equal to one. On the right one blue region below a falling curve, one red region above it, and no band.
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -23,27 +20,16 @@ from fatelib import plot, theory
 
 plt.style.use("fatelib.style")
 
-# %%
-#| tags: [hide-input]
-#| name: fig-two-baselines
-#| caption: >-
-#|   Linear transfer, the same network in both panels, against two baselines: scratch training without weight decay (left) and with the best
-#|   weight decay for its number of samples (right). Theory for large $d$ at label noise $\sigma = 0.2$. Dashed: the boundary
-#|   {eq}`fair-boundary`.
-#| alt: >-
-#|   Two maps over angle and samples per dimension. Left: blue at few samples, two red regions, and between them a blue band across all angles
-#|   at gamma equal to one. Right: one blue region below a falling curve, one red region above it, and no band.
 sigma = 0.2
-theta = np.linspace(0.01, np.pi / 2, 181)
-gamma = np.linspace(0.01, 2, 399)
-baselines = {
+theta, gamma = np.linspace(0.01, np.pi / 2, 181), np.linspace(0.01, 2, 399)
+rivals = {
     "no weight decay": theory.scratch_risk(gamma, sigma),
     "best weight decay": theory.optimal_scratch_risk(gamma, sigma),
 }
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True)
-for ax, (name, baseline) in zip(axes, baselines.items(), strict=True):
-    gain = baseline - theory.linear_transfer_risk(theta[:, None])
-    T = xr.DataArray(gain, coords={"theta": theta, "gamma": gamma})
+for ax, (name, rival) in zip(axes, rivals.items(), strict=True):
+    gain = rival - theory.linear_transfer_risk(theta[:, None])
+    T = xr.DataArray(gain, {"theta": theta, "gamma": gamma})
     plot.phase_diagram(T, limit=1, colorbar=ax is axes[1], ax=ax)
     ax.set(title=f"scratch with {name}", ylim=(0, 2))
 boundary = theory.regularised_transfer_boundary(theta, sigma)
@@ -51,24 +37,22 @@ axes[1].plot(theta, boundary, "--", color="C5")
 axes[1].set_ylabel("")
 
 # %% [markdown]
-# The band of {doc}`when-does-transfer-help`, where even orthogonal features seemed to help, is gone, and so is the separate region of negative transfer
-# below it: one curve separates winning from losing. Where does the curve come from, and does weight decay on a deep network really do this?
-# (The answers are ours where no source is named.)
+# ## What one would guess
+#
+# Scratch training is at its worst where $n \approx d$ ({doc}`linear-transfer`). Weight decay should help it there, and the blue band should get thinner. In fact the band is *gone*, and so is the red region below it: one curve is left, and it is a formula with two factors. (Results are ours where no source is named; all symbols: {doc}`notation`.)
 #
 # ## Weight decay on a deep linear network is ridge regression
 #
-# Weight decay adds `decay` times each weight to its gradient: the loss gains $\tfrac12\, \text{decay} \sum_l \lVert W_l \rVert^2$. What does that
-# mean for the map $\beta = W_1 \cdots W_L$, which is all that matters for the risk?
+# Weight decay adds `decay` times each weight to its gradient: the loss gains $\tfrac12\, \text{decay} \sum_l \lVert W_l \rVert^2$. What does that mean for the map $\beta = W_1 \cdots W_L$, on which alone the risk depends?
 #
 # :::{prf:theorem} Weight decay ends on the ridge path
 # :label: thm-decay-is-ridge
 #
-# Let gradient descent on a deep linear network with weight decay stop at $\beta \neq 0$, and let $G(\beta)$ be the gradient of the loss in
-# $\beta$. Then
+# Let gradient descent on a deep linear network with weight decay stop at $\beta \neq 0$, and let $G$ be the gradient of the loss in $\beta$. Then
 #
 # $$
 # \begin{gathered}
-# G(\beta) + 2 \lambda\, \beta = 0 , \\
+# G + 2 \lambda\, \beta = 0 , \\
 # \lambda = \tfrac12\, \text{decay} \; \lVert \beta \rVert^{2/L - 2} :
 # \end{gathered}
 # $$ (decay-is-ridge)
@@ -77,36 +61,32 @@ axes[1].set_ylabel("")
 # :::
 #
 # :::{prf:proof}
-# Write $\nabla_l$ for the gradient of the loss in $W_l$. Where training stops, $\nabla_l = -\text{decay}\, W_l$ for every $l$. The chain rule gives
-# $W_l^\top \nabla_l = \nabla_{l+1} W_{l+1}^\top$, so $W_l^\top W_l = W_{l+1} W_{l+1}^\top$: decay balances the layers. As in {doc}`feature-sparsification` all of them then have rank
-# one and the same norm, $\lVert \beta \rVert^{1/L}$. For the first layer $\nabla_1 = G\,(W_2 \cdots W_L)^\top$ with
-# $\lVert W_2 \cdots W_L \rVert = \lVert \beta \rVert^{1 - 1/L}$ and $W_1 W_2 \cdots W_L = \beta$. Multiply $G\,(W_2 \cdots W_L)^\top = -\text{decay}\, W_1$ by
-# $W_2 \cdots W_L$ from the right: $G \lVert \beta \rVert^{2 - 2/L} = -\text{decay}\, \beta$.
+# By the chain rule the gradient in $W_l$ is
+#
+# $$
+# \nabla_l = (W_1 \cdots W_{l-1})^\top G\, (W_{l+1} \cdots W_L)^\top .
+# $$
+#
+# Where training stops, $\nabla_l = -\text{decay}\, W_l$.
+#
+# *The layers balance.* $W_l^\top \nabla_l$ and $\nabla_{l+1} W_{l+1}^\top$ are the same matrix. Insert $-\text{decay}\, W$ for both gradients: $W_l^\top W_l = W_{l+1} W_{l+1}^\top$.
+#
+# *So they have one norm.* $W_L$ is a single column, so $W_L W_L^\top$ has rank one, and by balance every layer has, with the same singular value. The $L$ equal singular values multiply to $\lVert \beta \rVert$: each is $\lVert \beta \rVert^{1/L}$.
+#
+# *The first layer.* With $w = W_2 \cdots W_L$ its condition reads $G\, w^\top = -\text{decay}\, W_1$. Multiply by $w$ from the right: $W_1 w = \beta$, and $w^\top w = \lVert \beta \rVert^{2 - 2/L}$, so that $G\, \lVert \beta \rVert^{2 - 2/L} = -\text{decay}\, \beta$.
 # :::
 #
-# Which $\lambda$ it is depends on the data, through $\lVert \beta \rVert$. But with two layers, where decay amounts to the convex penalty
-# $\text{decay} \, \lVert \beta \rVert$, every point of the ridge path has its decay: the *best* decay is the best ridge, no less and no more. (Deeper
-# networks reach the same path, except for its end near zero, where decay takes all weights to zero at once.) Hold one full network, every
-# weight of it trained from random ones, against {eq}`decay-is-ridge`:
+# Which $\lambda$ it is depends on the data, through $\lVert \beta \rVert$. With two layers the squared weights of a given $\beta$ sum to $2 \lVert \beta \rVert$ at least: decay amounts to the convex penalty $\text{decay}\, \lVert \beta \rVert$, and every point of the ridge path has its decay. So the *best* decay is the best ridge. (Deeper networks reach the same path, except for its end near zero, where decay takes all weights to zero at once.) Hold one network, every weight of it trained from random ones, against {eq}`decay-is-ridge`:
 
 # %%
 d, decay = 500, 0.1
-tasks = fatelib.LinearTasks.at_angle(
-    jax.random.key(0), d, theta=jnp.pi / 4, sigma=sigma
-)
+tasks = fatelib.LinearTasks.at_angle(jax.random.key(0), d, jnp.pi / 4, sigma=sigma)
 X, y = tasks.sample(jax.random.key(1), n=400)
-result = fatelib.scratch(
-    jax.random.key(2),
-    tasks,
-    X,
-    y,
-    engine="gram",
-    learning_rate=0.1,
-    weight_decay=decay,
-    absolute_tolerance=1e-9,
-)
+options = {"weight_decay": decay, "learning_rate": 0.1, "engine": "gram"}
+options |= {"absolute_tolerance": 1e-9}
+result = fatelib.scratch(jax.random.key(2), tasks, X, y, **options)
 beta = result.network.end_to_end()
-ridge = decay / (2 * jnp.linalg.norm(beta))
+ridge = decay / (2 * jnp.linalg.norm(beta))  # two layers
 solution = np.linalg.solve(X.T @ X / len(y) + ridge * np.eye(d), X.T @ y / len(y))
 distance = np.linalg.norm(beta - solution) / np.linalg.norm(solution)
 print(f"ridge {ridge:.4f}, relative distance to its solution {distance:.1e}")
@@ -114,88 +94,128 @@ assert result.converged
 assert distance < 1e-3
 
 # %% [markdown]
-# ## One price list
+# ## What a risk costs
 #
-# So the fair baseline is optimally tuned ridge regression, and for Gaussian inputs its risk has a closed form. It costs nothing to ask for more:
-# let the ridge pull towards any vector $m$ instead of zero,
+# So the fair rival is ridge regression with the best $\lambda$. We shall need a little more: a ridge that pulls towards any vector $\beta_0$ instead of zero. It minimises over $\beta$
 #
 # $$
-# \min_\beta \; \tfrac1n \lVert X \beta - y \rVert^2 + \lambda \lVert \beta - m \rVert^2 ,
-# \qquad \Delta = \lVert \beta_t - m \rVert^2 ,
+# \begin{gathered}
+# \tfrac1n \lVert X \beta - y \rVert^2 + \lambda \lVert \beta - \beta_0 \rVert^2 , \\
+# \Delta = \lVert \beta_t - \beta_0 \rVert^2 ,
+# \end{gathered}
 # $$ (pull)
 #
-# where $\Delta$ says how much there is left to learn.
+# where $\Delta$ says how much there is left to learn. Scratch training is $\beta_0 = 0$, $\Delta = 1$.
 #
 # :::{prf:theorem} The price of a risk
 # :label: thm-price
 #
-# For $n, d \to \infty$ the best $\lambda$ in {eq}`pull` is $\lambda^* = \sigma^2 / (\gamma \Delta)$, and the number of samples per dimension that it takes
-# to come down to the risk $R < \Delta$ is
+# For $n, d \to \infty$ the best $\lambda$ in {eq}`pull` is $\lambda_* = \sigma^2 / (\gamma \Delta)$, and the number of samples per dimension that it takes to come down to the risk $R < \Delta$ is
 #
 # $$
 # \gamma = \left( 1 - \frac R \Delta \right) \left( 1 + \frac{\sigma^2}{R} \right) .
 # $$ (price)
 # :::
 #
-# :::{prf:proof} Idea
-# To the fit, only $\beta_t - m$ matters, and Gaussian inputs look the same from all directions: it may as well be drawn from
-# $\mathcal N(0, \tfrac{\Delta}{d} I)$. For that prior the best estimate is the posterior mean, which is the ridge solution with
-# $n \lambda = \sigma^2 d / \Delta$. Every direction keeps on average the share $1 - R/\Delta$ of the signal. For large $d$ the fit is, direction by direction, the
-# estimate of one number with an effective noise {cite:p}`canatar2021,simon2023`, the error $R$ in all other directions included:
-# $n$ samples with noise variance $\sigma^2 + R$. A Gaussian prior of variance $\Delta/d$ and $n$ such samples leave the variance
-# $1/(d/\Delta + n / (\sigma^2 + R))$ per direction. Times $d$ this must be $R$ itself:
-# $\frac1R = \frac1\Delta + \frac{\gamma}{\sigma^2 + R}$, which is {eq}`price`.
-# :::
+# :::{prf:proof}
+# *1. The best ridge is a prior.* To the fit only the difference $u = \beta_t - \beta_0$ matters: what $\beta_0$ leaves of the labels is $y_0 = y - X \beta_0 = X u + \sigma \xi$. Gaussian inputs look the same from all directions, so the mean risk depends on the length of $u$ alone. We may draw $u$ at random, each of its $d$ numbers with variance $\Delta / d$; for large $d$ its squared length is $\Delta$. For Gaussian $u$ and noise nothing has a smaller risk than the posterior mean, the minimiser over $u$ of $\lVert X u - y_0 \rVert^2 / \sigma^2 + (d/\Delta) \lVert u \rVert^2$. Times $\sigma^2 / n$, this is {eq}`pull` with $\lambda_* = \sigma^2 d / (n \Delta) = \sigma^2 / (\gamma \Delta)$.
 #
-# For scratch training, $m = 0$ and $\Delta = 1$. Solved for $R$, the quadratic {eq}`price` is the curve without double descent of
-# {doc}`when-does-transfer-help` {cite:p}`dobriban2018`:
+# *2. One direction.* Take an eigenvector of $X^\top X$ with eigenvalue $q_i$. Along it a single number is unknown. The prior knows it with precision (one over variance) $d/\Delta$, the data with precision $q_i / \sigma^2$. Precisions add, and what is left of the variance is $v_i = 1 / (d/\Delta + q_i/\sigma^2)$. Multiply by the denominator:
 #
 # $$
-# R = \tfrac12 \left( -b + \sqrt{b^2 + 4 \Delta \sigma^2} \right), \qquad b = \sigma^2 + (\gamma - 1) \Delta .
+# \underbrace{\frac d\Delta\, v_i}_{\text{share of the prior}} + \underbrace{\frac{q_i}{\sigma^2}\, v_i}_{\text{share of the data}} = 1 .
+# $$
+#
+# *3. Sum over the $d$ directions.* The risk is the sum of what is left, $R = \sum_i v_i$. So $\frac d\Delta R$ of the $d$ numbers come from the prior, and the rest from the data.
+#
+# *4. Count the data's share by samples.* With $A = \frac d\Delta I + \frac1{\sigma^2} X^\top X$, whose inverse has the eigenvalues $v_i$, it is $\frac1{\sigma^2} \operatorname{tr}(A^{-1} X^\top X) = \frac1{\sigma^2} \sum_j x_j^\top A^{-1} x_j$. Let $A_j$ be $A$ without sample $j$, and $r = x_j^\top A_j^{-1} x_j$ the variance with which the others predict at $x_j$. Adding the sample changes it to $x_j^\top A^{-1} x_j = r \sigma^2 / (\sigma^2 + r)$ (Sherman and Morrison). But $x_j$ is independent of $A_j$, and for large $d$ the sum $r$ is close to its mean $\operatorname{tr} A_j^{-1}$, which is $R$ but for one sample of $n$. Hence each sample contributes $R / (\sigma^2 + R)$.
+#
+# *5. Add up.* $\frac d\Delta R + n \frac{R}{\sigma^2 + R} = d$. Divide by $d$:
+#
+# $$
+# \frac R\Delta + \gamma\, \frac{R}{\sigma^2 + R} = 1 ,
+# $$ (shares)
+#
+# and solve for $\gamma$. (For ridges and features in general: {cite:t}`canatar2021,simon2023`.)
+# :::
+#
+# **By hand.** Three dimensions, two samples, $\Delta = 1$, $\sigma^2 = \frac12$, and eigenvalues $q_i = \frac92, \frac32, 0$: the last direction is not seen.
+#
+# | direction | 1 | 2 | 3 | sum |
+# |---|---|---|---|---|
+# | precision of the prior, $d/\Delta$ | 3 | 3 | 3 | |
+# | of the data, $q_i/\sigma^2$ | 9 | 3 | 0 | |
+# | variance left, $v_i$ | 1/12 | 1/6 | 1/3 | $R$ = 7/12 |
+# | share of the prior | 1/4 | 1/2 | 1 | 7/4 = 3$R$ |
+# | share of the data | 3/4 | 1/2 | 0 | 5/4 |
+#
+# The shares add up to three numbers. Here $R =$ {glue:text}`by-hand:.2f`; {eq}`price`, which does not look at the $q_i$ but only knows that there are two samples, says {glue:text}`by-formula:.2f`. At $d = 500$ nobody will see the difference.
+#
+# Solved for $R$, {eq}`shares` is a quadratic equation, $R^2 + b R - \Delta \sigma^2 = 0$, with the positive root
+#
+# $$
+# \begin{gathered}
+# R = \tfrac12 \left( -b + \sqrt{b^2 + 4 \Delta \sigma^2} \right) , \\
+# b = \sigma^2 + (\gamma - 1) \Delta ,
+# \end{gathered}
 # $$ (best-risk)
 #
-# Linear transfer reaches $\sin^2\theta$, in the limit for free. So it wins exactly as long as scratch training cannot afford that risk: put $R = \sin^2\theta$,
-# $\Delta = 1$ in {eq}`price`.
+# {py:func}`fatelib.theory.regularised_risk`. For $\Delta = 1$ it is the curve without double descent of {doc}`when-does-transfer-help` {cite:p}`dobriban2018`.
+#
+# ## One boundary
+#
+# Frozen features that miss a part $\rho$ of the target reach the risk $\rho$, and for $n \gg k$ that is all they cost. They win as long as scratch training cannot afford this risk. A smaller risk always costs more {eq}`price`, so put $R = \rho$ and $\Delta = 1$ there:
 #
 # :::{prf:corollary} The fair boundary
 # :label: cor-fair-boundary
 #
-# Against optimally regularised scratch training, for large $d$, linear transfer is positive if and only if
+# For large $d$, and $n$ large against the number of features, linear transfer from features that miss $\rho$ beats the best regularised scratch training if and only if
+#
+# $$
+# \gamma < (1 - \rho) \left( 1 + \frac{\sigma^2}{\rho} \right) .
+# $$ (fair-features)
+#
+# For one feature at an angle, $\rho = \sin^2\theta$, that is
 #
 # $$
 # \gamma < \cos^2\theta \left( 1 + \frac{\sigma^2}{\sin^2\theta} \right) .
 # $$ (fair-boundary)
 # :::
 #
-# As functions, {eq}`best-risk` is {py:func}`~fatelib.theory.regularised_risk` and {eq}`fair-boundary` is
-# {py:func}`~fatelib.theory.regularised_transfer_boundary`:
+# In words: features that reach 70% of the target are worth $0.7\, d$ samples, and more with noise, by the factor $1 + \sigma^2/\rho$, because noise hurts the one who fits $d$ numbers. ({py:func}`~fatelib.theory.regularised_transfer_boundary` is the second formula.) How many features there are does not matter as long as the samples can weigh them: here are eight that miss $\rho = 0.3$ in 300 dimensions, against the best ridge on everything, at 0.7, 1 and 1.3 times the boundary. (At the boundary they are a little behind, by their own price, $(\sigma^2 + \rho)\, k / (n - k - 1)$.)
 
 # %%
-edge = theory.regularised_transfer_boundary(np.pi / 4, sigma)
-print(f"at 45 degrees transfer pays up to n = {edge:.3f} d; there, risks are")
-print(f"  regularised scratch {theory.optimal_scratch_risk(edge, sigma):.6f}")
-print(f"  linear transfer     {theory.linear_transfer_risk(np.pi / 4):.6f}")
+rho, k, width = 0.3, 8, 300
+worth = (1 - rho) * (1 + sigma**2 / rho)  # samples per dimension
+goal = np.repeat(np.sqrt([(1 - rho) / k, rho / (width - k)]), [k, width - k])
+rng, gains = np.random.default_rng(0), np.empty((3, 40))
+for row, instance in np.ndindex(gains.shape):
+    X = rng.standard_normal((round((0.7, 1.0, 1.3)[row] * worth * width), width))
+    y = X @ goal + sigma * rng.standard_normal(len(X))
+    frozen = np.linalg.lstsq(X[:, :k], y, rcond=None)[0]
+    ridge = sigma**2 * width * np.eye(width)  # n times the best one
+    whole = np.linalg.solve(X.T @ X + ridge, X.T @ y)
+    risk = rho + np.sum((frozen - goal[:k]) ** 2)
+    gains[row, instance] = np.sum((whole - goal) ** 2) - risk
+print("transferability below, at, above:", gains.mean(axis=1).round(3))
 
 # %% [markdown]
-# ## Figure 5 of the paper
+# ## The experiment: Figure 5 of the paper
 #
-# {cite:t}`tahir2025` gave the scratch network a few values of weight decay to choose from, $0, 10^{-4}, 10^{-3}, 10^{-2}$ and $10^{-1}$. We train
-# the same: $L = 2$, $d = 500$, $\sigma = 0.2$, 20 sample sizes, 20 instances, learning rate 0.1 for at most $10^4$ steps, from one direction of scale
-# $10^{-5}$ (`engine="spectral"`). For the transferred networks, at 20 angles, the last layer is solved for on the same samples (`engine="limit"`).
+# {cite:t}`tahir2025` gave the scratch network a few values of weight decay to choose from. We train the same. (The same key draws the same samples for both calls. Scratch training does not know the angle, so one is enough; the last layers of transferred networks are solved for.)
 
 # %%
 #| tags: [remove-output]
 gammas = np.arange(1, 21) / 10
 decays = [0.0, 1e-4, 1e-3, 1e-2, 1e-1]
 common = {"d": d, "sigma": sigma, "instances": 20, "key": jax.random.key(3)}
+training = {"learning_rate": 0.1, "absolute_tolerance": 1e-8, "engine": "spectral"}
 scratch = fatelib.phase_diagram(
     "linear_transfer",
-    [np.pi / 4],  # scratch training does not know the angle
+    [np.pi / 4],
     gammas,
     weight_decay=decays,
-    learning_rate=0.1,
-    absolute_tolerance=1e-8,
-    engine="spectral",
+    **training,
     **common,
 )
 scratch = scratch.isel(theta=0, drop=True).rename(weight_decay="decay")
@@ -203,26 +223,16 @@ thetas = np.linspace(0.05, 1, 20) * np.pi / 2
 transfer = fatelib.phase_diagram(
     "linear_transfer", thetas, gammas, engine="limit", **common
 )
-
-# %% [markdown]
-# The same key draws the same samples for both calls. For each number of samples keep the decay with the smallest mean risk:
-
-# %%
 best = scratch.risk_scratch.mean("instance").idxmin("decay")
-chosen = scratch.risk_scratch.sel(decay=best).drop_vars("decay")
-T = chosen - transfer.risk
+T = scratch.risk_scratch.sel(decay=best).drop_vars("decay") - transfer.risk
 
 
 # %%
 #| tags: [hide-input]
 #| name: fig-5
 #| caption: >-
-#|   Figure 5 of the paper. Left: transferability of linear transfer against the best of five weight decays, means of 20 instances; dashed, the closed form
-#|   {eq}`fair-boundary`. Right: risk of scratch training at each decay (points: means, bars: one standard error, hollow: not converged), the ridge theory of each
-#|   (lines), and the best possible {eq}`best-risk` (black). $L = 2$, $d = 500$, $\sigma = 0.2$, learning rate 0.1, at most $10^4$ steps.
-#| alt: >-
-#|   Left: a map, blue below a falling curve and red above it; the dashed line follows its zero contour. Right: five risk curves over samples per dimension. The one
-#|   without decay peaks at gamma equal to one, larger decays flatten the peak, and the largest lies close to the black curve.
+#|   Figure 5 of the paper. Left: transferability of linear transfer against the best of five weight decays, means of 20 instances; dashed, the closed form {eq}`fair-boundary`. Right: risk of scratch training at each decay (points: means, bars: one standard error, hollow: not converged in $10^4$ steps, all with too little decay to be picked), the ridge theory of each (lines), and the best possible {eq}`best-risk` (black). $L = 2$, $d = 500$, $\sigma = 0.2$, learning rate 0.1, at most $10^4$ steps.
+#| alt: On the left a map, blue below a falling curve and red above it; the dashed line follows its zero contour. On the right five risk curves over samples per dimension. The one without decay peaks at gamma equal to one, larger decays flatten the peak, and the largest lies close to the black curve.
 def decayed_risk(n, decay):
     """Risk with a given decay: ridge and norm, found together."""
     spectrum, shares = jnp.ones(d), jnp.full(d, 1 / d)
@@ -235,92 +245,213 @@ def decayed_risk(n, decay):
 
 
 n = scratch.n.values
-unregularised = theory.least_squares_risk(n, d, noise=sigma)
-with_decay = decayed_risk(n[:, None], np.array(decays[1:]))
-at_decay = scratch.risk_scratch.mean("instance").copy(
-    data=np.column_stack([unregularised, with_decay]).T
-)
+with_decay = decayed_risk(n, np.array(decays[1:])[:, None])
+rows = np.vstack([theory.least_squares_risk(n, d, noise=sigma), with_decay])
+at_decay = scratch.risk_scratch.mean("instance").copy(data=rows)
 fig, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.8))
 plot.phase_diagram(T, limit=1, ax=left)
 left.plot(theta, boundary, "--", color="C5")
 left.set(ylim=(0.05, 2.05), xlim=(0.05, np.pi / 2 + 0.03))
-plot.slices(
-    scratch.risk_scratch,
-    at_decay,
-    by="decay",
-    converged=scratch.converged,
-    ax=right,
-)
-right.plot(gamma, baselines["best weight decay"], "k", label="best possible")
+marks = {"converged": scratch.converged, "by": "decay"}
+plot.slices(scratch.risk_scratch, at_decay, ax=right, **marks)
+right.plot(gamma, rivals["best weight decay"], "k", label="best possible")
 right.set(ylabel="risk of scratch", ylim=(0, 1))
 right.legend(fontsize="small")
 
-# %% [markdown]
-# The lines are no fit. By {prf:ref}`thm-decay-is-ridge` a decay is a ridge that depends on $\lVert \beta \rVert$; ridge theory
-# ({py:func}`fatelib.theory.ridge_risk`) tells $\lVert \beta \rVert$ from the ridge; `decayed_risk` in the folded code finds the ridge that fits both. In every cell but those whose training had not converged and
-# the peak of the undecayed network, $|n - d| \le 25$, where means of 20 instances mean little:
-
 # %%
+#| tags: [check]
+# The lines are no fit: a decay is a ridge that depends on the norm of the solution, ridge theory tells the norm from the ridge, and the chapter finds the ridge that fits both.
+# Left out are cells whose training had not converged, and the peak of the undecayed network, $|n - d| \le 25$, where means of 20 instances mean little.
 away = (abs(scratch.n - d) > 25) | (scratch.decay > 0)
 converged = scratch.converged.all("instance")
+pairs = {"risk of scratch at every decay": (scratch.risk_scratch, at_decay)}
+fatelib.agreement_table(pairs, where=away & converged)
+
+# %%
+#| tags: [check]
+# The five decays are picked by their true risk. Left out are numbers of samples at which some network with the best of the five decays had not converged.
 transfer_theory = theory.linear_transfer_risk(thetas[:, None], n=n, sigma=sigma)
-gain_theory = at_decay.sel(decay=best).values - np.asarray(transfer_theory)
-fatelib.agreement_table(
-    {"risk of scratch at every decay": (scratch.risk_scratch, at_decay)},
-    where=away & converged,
-)
-
-# %%
-fatelib.agreement_table(
-    {"transferability at the best decay": (T.transpose("theta", ...), gain_theory)},
-    where=converged.sel(decay=best, drop=True).broadcast_like(T.isel(instance=0)),
-)
-
-# %%
-#| tags: [build-only]
-from myst_nb import glue
-
-optimal = np.asarray(theory.optimal_scratch_risk(gammas, sigma))
-price = at_decay.sel(decay=best) / optimal - 1
-glue("coarse-worst", f"{100 * float(price.max()):.0f}", display=False)
-glue("coarse-where", f"{float(price.idxmax()):.1f}", display=False)
-glue("trained", scratch.risk_scratch.size, display=False)
+gain = at_decay.sel(decay=best).values - np.asarray(transfer_theory)
+done = converged.sel(decay=best, drop=True).broadcast_like(T.isel(instance=0))
+pairs = {"transferability at the best decay": (T.transpose("theta", ...), gain)}
+fatelib.agreement_table(pairs, where=done)
 
 # %% [markdown]
-# Two remarks on the {glue:text}`trained` scratch networks of {numref}`fig-5`. A factor of ten from one decay to the next is coarse: by the ridge theory, the best of the five is up to
-# {glue:text}`coarse-worst` per cent (at $\gamma =$ {glue:text}`coarse-where`) above the best possible, which makes the map a little generous to transfer. And hollow points are networks that $10^4$ steps did not bring to the end.
-# Nobody would pick them: they have too little decay.
+# One remark on the {glue:text}`trained` scratch networks: a factor of ten from one decay to the next is coarse. By the ridge theory the best of the five is up to {glue:text}`coarse-worst` per cent (at $\gamma =$ {glue:text}`coarse-where`) above the best possible, which makes the map a little generous to transfer.
 #
-# ## Pull towards what you know
+# ## What if the transferred network is regularised, too?
 #
-# If scratch training may use weight decay, so may fine-tuning. But decay towards *zero* asks the network to forget. Decay towards the pretrained
-# weights, known as L2-SP {cite:p}`li2018` and solved for regressions without networks by {cite:t}`dar2021`, asks it to remember. For the map itself that is {eq}`pull` with $m = \beta_s$, and {prf:ref}`thm-price` has the answer: all of transfer
-# is in one number,
+# Decay towards *zero* asks a fine-tuned network to forget. Decay towards the pretrained weights, known as L2-SP {cite:p}`li2018` and solved for regressions without networks by {cite:t}`dar2021`, asks it to remember. For the map that is {eq}`pull` with $\beta_0 = \beta_s$. All of transfer is in one number, instead of the 1 of scratch training:
 #
 # $$
-# \Delta = \lVert \beta_t - \beta_s \rVert^2 = 2 - 2 \cos\theta
+# \Delta = \lVert \beta_t - \beta_s \rVert^2 = 2 - 2 \cos\theta .
 # $$ (l2sp-distance)
 #
-# instead of the 1 of scratch training.
-# At equal $\gamma$ the risk {eq}`best-risk` grows with $\Delta$. So L2-SP beats regularised scratch training if and only if $\Delta < 1$:
-# **below 60°, at every number of samples and every noise**, also for $\gamma > 1$, where the plain {doc}`fine-tuning` has nothing left to gain.
+# At equal $\gamma$ the risk grows with $\Delta$: a larger $\Delta$ lowers the left side of {eq}`shares`, and $R$ has to make up for it. So the pull beats regularised scratch training if and only if $\Delta < 1$: **below 60°, at every number of samples and every noise**, also for $\gamma > 1$, where the plain {doc}`fine-tuning` has nothing left to gain.
 #
-# Why $\beta_s$ and not a multiple of it? The best multiple is $m = \cos\theta\, \beta_s$ with
+# Why $\beta_s$ and not a multiple of it? The multiple closest to the target is $\beta_0 = \cos\theta\, \beta_s$, and leaves
 #
 # $$
 # \Delta = \sin^2\theta \le 1 :
 # $$ (scaled-distance)
 #
-# **with the best $\lambda$ and for large $d$ never negative**, and since $R < \Delta = \sin^2\theta$ better than linear transfer, too. The multiple need not be known: linear transfer
-# estimates it (at an error of order $1/n$, which at 90° is all there is). So train the last layer first and pull towards
-# the result, which is the advice of {cite:t}`kumar2022`, linear probing before fine-tuning, for reasons of their own. The strength $\lambda^*$ does depend on $\Delta$; at first we compute it from
-# the true $\Delta$.
+# **with the best $\lambda$ and for large $d$ never negative**, and since $R < \Delta = \sin^2\theta$ better than linear transfer, too. The multiple need not be known: linear transfer estimates it (at an error of order $1/n$, which at 90° is all there is). So train the last layer first and pull towards the result, which is the advice of {cite:t}`kumar2022`, linear probing before fine-tuning, for reasons of their own. {numref}`fig-l2sp`, in the solution of {numref}`ex-three-pulls`, holds all three pulls against exact solutions.
 #
-# The experiment is short: exact solutions of {eq}`pull` on the same samples for three choices of $m$, each with its own $\lambda^*$.
+# ## Without knowing the angle
+#
+# Nobody who fits knows $\theta$, $\rho$, $\sigma$ or $\Delta$. Leave-one-out does not need them: predict each sample from all others, and take the penalty, or the number of features, with the least mean squared error. {py:func}`fatelib.diagnose <fatelib.probe.diagnose>` does that at every $n$ at once, each side with the ridge that suits it. By {eq}`fair-boundary`, 45° and $\sigma = 0.2$ should be worth {glue:text}`worth:.0f` samples in $d = 100$ dimensions. From {glue:text}`held:.0f` labelled samples:
+
+# %%
+pair = fatelib.LinearTasks.at_angle(jax.random.key(7), 100, jnp.pi / 4, sigma=sigma)
+inputs, labels = pair.sample(jax.random.key(8), n=400)
+feature = inputs @ pair.beta_source
+report = fatelib.diagnose({"one": feature[:, None], "all": inputs}, labels)
+print(report.crossings.round(1).to_string(index=False))
+
+# %% [markdown]
+# Does the pull to the fitted multiple still never lose when *both* sides choose their penalty by leave-one-out? Measured in {numref}`ex-left-out`, in 200 dimensions: up to 60° it wins at every $n$; at 90° it loses up to {glue:text}`left-loss-50:.1f`% at $n = 50$ and {glue:text}`left-loss-300:.1f`% at $n = 300$, the price of fitting a multiple whose best value is zero. "Never" holds for $d \to \infty$.
+#
+# ## Choose your baseline
+#
+# Start with linear transfer against scratch training without decay, then give the rival its decay, then give the transferred network its pull.
+
+# %%
+#| tags: [hide-input]
+#| name: fig-explore-baselines
+#| caption: >-
+#|   Transferability of three methods against two baselines, for large $d$, from {eq}`best-risk` and the risks of {doc}`when-does-transfer-help`. Hover, touch or use the arrow keys.
+#| alt: Interactive map of transferability over angle and samples per dimension, with menus for method and baseline and a slider for the noise.
+from fatelib.widgets import explore
+
+noises = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0])
+turned, ratios = np.linspace(0, np.pi / 2, 49), np.linspace(0.04, 2, 50)
+s, angle = noises[:, None, None], turned[:, None]
+both = [theory.scratch_risk(ratios, s), theory.optimal_scratch_risk(ratios, s)]
+risks = [theory.linear_transfer_risk(angle)]
+for left in (2 - 2 * np.cos(angle), np.sin(angle) ** 2):
+    risks.append(theory.regularised_risk(ratios, s, left))
+gain = [[rival - risk for rival in both] for risk in np.broadcast_arrays(*risks)]
+coords = {"method": ["linear transfer", "pull to source", "pull to multiple"]}
+coords |= {"baseline": ["no decay", "best decay"], "sigma": noises}
+coords |= {"theta": turned, "gamma": ratios}
+grid = xr.DataArray(np.array(gain), coords, name="T")
+grid.attrs["long_name"], grid.theta.attrs["units"] = "transferability", "rad"
+start = {"sigma": 0.2, "theta": np.pi / 4, "gamma": 0.7}
+explore(grid, x="theta", y="gamma", at=start, limit=1)
+
+# %% [markdown]
+# ## Exercises
+#
+# :::{exercise} Samples saved
+# :label: ex-samples-saved
+#
+# Predict, then run. You want a risk of 0.05 at $\sigma = 0.2$. How many samples per dimension does regularised scratch training need, how many with a source at 30° that you pull towards, and how many if you pull towards its best multiple? Fill in your guesses.
+# :::
+
+# %%
+guesses = [..., ..., ...]  # samples per dimension
+
+# %% [markdown]
+# :::{solution-start} ex-samples-saved
+# :label: sol-samples-saved
+# :class: dropdown
+# :::
+#
+# {eq}`price` is the answer: the second factor is the same for all three, the first one is smaller for smaller $\Delta$.
+
+# %%
+priors = ["zero (scratch)", "the source", "the source, scaled"]
+
+
+def distance2(theta):
+    """Squared distance from the three priors to the target."""
+    return np.stack([1 + 0 * theta, 2 - 2 * np.cos(theta), np.sin(theta) ** 2], -1)
+
+
+R = 0.05
+for name, delta, guess in zip(priors, distance2(np.pi / 6), guesses, strict=True):
+    samples = (1 - R / delta) * (1 + sigma**2 / R)
+    check = theory.regularised_risk(samples, sigma, delta)
+    print(
+        f"{name:20} gamma = {samples:.3f}   (risk there: {check:.4f}); you said {guess}"
+    )
+    assert abs(check - R) < 1e-5
+
+# %% [markdown]
+# :::{solution-end}
+# :::
+#
+# :::{exercise} Pull on the weights
+# :label: ex-pull-weights
+#
+# With pencil. In practice one pulls on the *weights*. Take the pretrained two-layer network $W_1 = u v^\top$, $W_2 = c\, v$ with $\lVert v \rVert = 1$, which starts at $u = \beta_s$, $c = 1$, and train it with the penalty $\tfrac12\, \text{decay}\, (\lVert u - \beta_s \rVert^2 + (c - 1)^2)$. Which vector does the map $\beta = c\, u$ get pulled to?
+# :::
+#
+# :::{solution-start} ex-pull-weights
+# :label: sol-pull-weights
+# :class: dropdown
+# :::
+#
+# Where training stops, the derivative in $u$ vanishes: $c\, G + \text{decay}\,(u - \beta_s) = 0$. With $u = \beta / c$,
+#
+# $$
+# G + \frac{\text{decay}}{c^2} \left( \beta - c\, \beta_s \right) = 0 :
+# $$
+#
+# {eq}`pull` with $\beta_0 = c\, \beta_s$. The network pulls towards a *multiple* of the source, and finds $c$ on its own. It isn't quite the best multiple, $\cos\theta$; as break-even is where $\Delta = 1 + c^2 - 2 c \cos\theta = 1$, that is $\cos\theta = c/2$, the 60° of $c = 1$ move: with the $c$ found below to {glue:text}`moved-edge:.0f`°. Trained on one data set:
+
+# %%
+decay, rate = 0.05, 0.05
+X, y = tasks.sample(jax.random.key(1), n=400)
+
+
+def loss(weights):
+    """Mean squared loss with decay towards the pretrained weights."""
+    u, c = weights
+    pull = jnp.sum((u - tasks.beta_source) ** 2) + (c - 1) ** 2
+    return jnp.mean((X @ (c * u) - y) ** 2) + decay / 2 * pull
+
+
+def descend(weights, _):
+    """One step of gradient descent."""
+    return jax.tree.map(
+        lambda w, g: w - rate * g, weights, jax.grad(loss)(weights)
+    ), None
+
+
+(u, c), _ = jax.lax.scan(descend, (tasks.beta_source, jnp.ones(())), length=5000)
+m = c * tasks.beta_source
+A = X.T @ X / len(y) + decay / (2 * c**2) * np.eye(d)
+ridge_solution = m + np.linalg.solve(A, X.T @ (y - X @ m) / len(y))
+distance = np.linalg.norm(c * u - ridge_solution)
+print(
+    f"c = {c:.3f}, distance to the ridge solution towards c beta_s: {distance:.1e}"
+)
+assert distance < 1e-3
+
+# %%
+#| tags: [build-only]
+from myst_nb import glue
+
+glue("moved-edge", float(np.degrees(np.arccos(c / 2))), display=False)
+
+# %% [markdown]
+# :::{solution-end}
+# :::
+#
+# :::{exercise} Three pulls
+# :label: ex-three-pulls
+#
+# With code. Solve {eq}`pull` on the same samples for $\beta_0 = 0$, for $\beta_0 = \beta_s$ and for the multiple of $\beta_s$ that linear transfer fits, each with its own $\lambda_*$, at angles from 7.5° to 90°. Where do the first two cross, at $\gamma = 0.5$ and at 1.5? Does the third ever lose?
+# :::
+#
+# :::{solution-start} ex-three-pulls
+# :label: sol-three-pulls
+# :class: dropdown
+# :::
 
 # %%
 angles = np.arange(1, 13) * np.pi / 24
-priors = ["zero (scratch)", "the source", "the source, scaled"]
 
 
 def pulled_risks(key, n):
@@ -331,10 +462,10 @@ def pulled_risks(key, n):
     X, y = pair.sample(data_key, n)
     curvature, V = jnp.linalg.eigh(X.T @ X / n)
 
-    def risk(m):
-        left = target - m
+    def risk(prior):
+        left = target - prior
         ridge = sigma**2 * d / (n * jnp.sum(left**2))
-        step = V.T @ (X.T @ (y - X @ m)) / n / (curvature + ridge)
+        step = V.T @ (X.T @ (y - X @ prior)) / n / (curvature + ridge)
         return jnp.sum((step - V.T @ left) ** 2)
 
     def at(theta):
@@ -346,51 +477,28 @@ def pulled_risks(key, n):
     return jax.lax.map(at, jnp.asarray(angles))
 
 
-sizes = np.array([250, 500, 750])
-keys = jax.random.split(jax.random.key(4), (len(sizes), 20))
-measured = xr.DataArray(
-    [
-        jax.jit(lambda keys, n=n: jax.lax.map(lambda k: pulled_risks(k, n), keys))(
-            row
-        )
-        for n, row in zip(sizes.tolist(), keys, strict=True)
-    ],
-    dims=("gamma", "instance", "theta", "pull"),
-    coords={"gamma": sizes / d, "theta": angles, "pull": priors},
-)
-
-
-def distance2(theta):
-    """Squared distance from the three priors to the target."""
-    return np.stack([1 + 0 * theta, 2 - 2 * np.cos(theta), np.sin(theta) ** 2], -1)
-
-
-predicted = theory.regularised_risk(
-    measured.gamma.values[:, None, None], sigma, distance2(angles)
-)
-fatelib.agreement_table(
-    {
-        f"risk, pulled to {name}": (measured.sel(pull=name), predicted[..., i])
-        for i, name in enumerate(priors)
-    }
-)
-
 # %%
 #| tags: [hide-input]
 #| name: fig-l2sp
 #| caption: >-
-#|   Risk of the best ridge towards zero, towards the source vector and towards its fitted multiple, for $\gamma = 0.5$ and $1.5$ (points: mean of 20 instances, bars: one
-#|   standard error; $d = 500$, $\sigma = 0.2$, exact solutions) over {eq}`best-risk` (lines). Grey: linear transfer, $\sin^2\theta$. The first two cross at 60°, the dotted line, whatever $\gamma$.
-#| alt: >-
-#|   Two panels of risk against angle. A flat line for the pull towards zero; a rising curve for the source that crosses it at sixty degrees; and a rising curve for the scaled source
-#|   that only touches the flat line at ninety degrees and stays below the grey curve of linear transfer.
+#|   Risk of the best ridge towards zero, towards the source vector and towards its fitted multiple, for $\gamma = 0.5$ and $1.5$ (points: mean of 20 instances, bars: one standard error; $d = 500$, $\sigma = 0.2$, exact solutions) over {eq}`best-risk` (lines). Grey: linear transfer, $\sin^2\theta$. The first two cross at 60°, the dotted line, whatever $\gamma$.
+#| alt: Two panels of risk against angle. A flat line for the pull towards zero; a rising curve for the source that crosses it at sixty degrees; and a rising curve for the scaled source that only touches the flat line at ninety degrees and stays below the grey curve of linear transfer.
+sizes = (250, 500, 750)
+keys = jax.random.split(jax.random.key(4), (len(sizes), 20))
+draw = jax.jit(
+    lambda keys, n: jax.lax.map(lambda key: pulled_risks(key, n), keys),
+    static_argnums=1,
+)
+measured = xr.DataArray(
+    [draw(row, n) for n, row in zip(sizes, keys, strict=True)],
+    dims=("gamma", "instance", "theta", "pull"),
+    coords={"gamma": np.array(sizes) / d, "theta": angles, "pull": priors},
+)
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.8))
 fine = np.linspace(0.01, np.pi / 2, 200)
 for ax, ratio in zip(axes, [0.5, 1.5], strict=True):
-    lines = xr.DataArray(
-        theory.regularised_risk(ratio, sigma, distance2(fine)),
-        coords={"theta": fine, "pull": priors},
-    )
+    risk = theory.regularised_risk(ratio, sigma, distance2(fine))
+    lines = xr.DataArray(risk, {"theta": fine, "pull": priors})
     points = measured.sel(gamma=ratio)
     plot.slices(points, lines, x="theta", by="pull", ax=ax)
     ax.plot(fine, np.sin(fine) ** 2, color="grey", lw=1, label="linear transfer")
@@ -399,13 +507,66 @@ for ax, ratio in zip(axes, [0.5, 1.5], strict=True):
     ax.set(title=rf"$\gamma$ = {ratio}", ylabel="risk", ylim=(0, top))
 axes[0].legend(fontsize="small")
 
+# %%
+#| tags: [check]
+# The strength depends on $\Delta$; here it is computed from the true one. At $\gamma = 1$ the figure shows nothing, but the comparison is made there, too.
+ratios = measured.gamma.values[:, None, None]
+predicted = theory.regularised_risk(ratios, sigma, distance2(angles))
+fatelib.agreement_table(
+    {
+        f"risk, pulled to {name}": (measured.sel(pull=name), predicted[..., i])
+        for i, name in enumerate(priors)
+    }
+)
+
 # %% [markdown]
-# ## Without knowing the answer
+# :::{solution-end}
+# :::
 #
-# Nobody who fits knows $\Delta$, neither for the pull nor for the weight decay of the rival. Let *both* choose their penalty by leave-one-out: each sample is predicted from all others, and the penalty with the least mean squared error is taken. For the fit {eq}`pull` no refitting
-# is needed. With $H = X (X^\top X + n\lambda I)^{-1} X^\top$ and $r = y - Xm$, the error on sample $i$, left out, is $((I - H)\, r)_i / (1 - H_{ii})$. If $m$ is a fitted multiple, it is the multiple fitted without sample $i$.
+# :::{exercise} The rival in your own data
+# :label: ex-own-rival
+#
+# With your own data. Does your pretrained network beat ridge regression on what it was given? Take its features `Z`, the inputs `X` (one row per sample) and the labels `y`. Which is the fair rival if the inputs are images, and a ridge on pixels is hopeless?
+# :::
+#
+# :::{solution-start} ex-own-rival
+# :label: sol-own-rival
+# :class: dropdown
+# :::
+#
+# With arrays of your own in place of these:
 
 # %%
+Z, X, y = feature[:, None], inputs, labels
+print(fatelib.diagnose({"transferred": Z, "inputs": X}, y, control="inputs"))
+
+# %% [markdown]
+# Each side has its best ridge at each $n$. For images the fair control is an *untrained copy* of the network, `control=` its features; and training all of a network anew is a rival that no formula foresees, so measure it (`contenders=`). {doc}`which-layer` does both.
+#
+# :::{solution-end}
+# :::
+#
+# :::{exercise} Never, chosen from the samples
+# :label: ex-left-out
+#
+# Hard. Show that the ridge fit {eq}`pull`, fitted without sample $i$, errs on it by $((I - H)\, r)_i / (1 - H_{ii})$, where $H = X (X^\top X + n\lambda I)^{-1} X^\top$ and $r = y - X \beta_0$: no refitting is needed. Then let both sides choose their penalty so. Up to which angle does the pull to the fitted multiple still win?
+# :::
+#
+# :::{solution-start} ex-left-out
+# :label: sol-left-out
+# :class: dropdown
+# :::
+#
+# Let $C = X^\top X + n\lambda I$, and $C_i = C - x_i x_i^\top$ without sample $i$ (the same penalty $n \lambda$). The fit without it is $u_i = C_i^{-1} (X^\top r - x_i r_i)$, that is $C u_i - x_i (x_i^\top u_i) = X^\top r - x_i r_i$. So with the fit to all, $u = C^{-1} X^\top r$, and the error $e_i = r_i - x_i^\top u_i$,
+#
+# $$
+# u_i = u - C^{-1} x_i\, e_i .
+# $$
+#
+# Multiply by $x_i^\top$, with $x_i^\top C^{-1} x_i = H_{ii}$ and $x_i^\top u = (H r)_i$: $r_i - e_i = (H r)_i - H_{ii} e_i$. Solve for $e_i$. If $\beta_0$ is a fitted multiple, it has to be the multiple fitted without sample $i$, too.
+
+# %%
+#| tags: [hide-input]
 dim, sigmas, draws = 200, [0.2, 1.0], 60
 degrees, few = [30, 45, 60, 75, 90], [50, 100, 200, 300]
 penalties = np.geomspace(1e-2, 1e5, 29)  # n times the ridge
@@ -476,10 +637,8 @@ def error_of(values):
 #| tags: [hide-input]
 #| name: fig-left-out
 #| caption: >-
-#|   How many times more risk scratch training with ridge has than the pull towards the fitted multiple of the source, for four numbers of samples. Points: both penalties chosen by leave-one-out on the same samples; lines: both chosen in hindsight, by the true risk of each data set.
-#|   Ratio of means over 60 data sets, bars: one standard error. $d = 200$, left $\sigma = 0.2$, right $\sigma = 1$.
-#| alt: >-
-#|   Two panels of four falling curves, above one up to seventy-five degrees and at or a little below one at ninety. The points lie on the lines or a little below.
+#|   How many times more risk scratch training with ridge has than the pull towards the fitted multiple of the source, for four numbers of samples. Points: both penalties chosen by leave-one-out on the same samples; lines: both chosen in hindsight, by the true risk of each data set. Ratio of means over 60 data sets, bars: one standard error. $d = 200$, left $\sigma = 0.2$, right $\sigma = 1$.
+#| alt: Two panels of four falling curves, above one up to seventy-five degrees and at or a little below one at ninety. The points lie on the lines or a little below.
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
 for ax, noise in zip(axes, sigmas, strict=True):
     for i, n in enumerate(few):
@@ -505,7 +664,36 @@ axes[1].legend(fontsize="small")
 
 # %%
 #| tags: [build-only]
-# As the text says:
+# As the text says.
+# The three directions by hand.
+prior, seen = 3, np.array([9, 3, 0])
+variance = 1 / (prior + seen)
+assert np.allclose([*variance, variance.sum()], [1 / 12, 1 / 6, 1 / 3, 7 / 12])
+assert np.allclose([prior * variance.sum(), seen @ variance], [7 / 4, 5 / 4])
+by_formula = theory.regularised_risk(2 / 3, 0.5**0.5, 1.0)
+for name, value in {"by-hand": variance.sum(), "by-formula": by_formula}.items():
+    glue(name, float(value), display=False)
+# The boundary of eight features, and of one.
+means, errors = gains.mean(axis=1), gains.std(axis=1, ddof=1) / 40**0.5
+assert means[0] > 4 * errors[0]
+assert means[2] < -4 * errors[2]
+at_edge = -(sigma**2 + rho) * k / (worth * width - k - 1)
+assert abs(means[1] - at_edge) < 4 * errors[1]
+edge = theory.regularised_transfer_boundary(np.pi / 4, sigma)
+assert abs(edge - 0.5 * (1 + sigma**2 / 0.5)) < 1e-6
+assert abs(theory.optimal_scratch_risk(edge, sigma) - 0.5) < 1e-5
+# The five decays.
+optimal = np.asarray(theory.optimal_scratch_risk(gammas, sigma))
+price = at_decay.sel(decay=best) / optimal - 1
+glue("coarse-worst", f"{100 * float(price.max()):.0f}", display=False)
+glue("coarse-where", f"{float(price.idxmax()):.1f}", display=False)
+glue("trained", scratch.risk_scratch.size, display=False)
+# The boundary from labels.
+crossing = report.crossings.iloc[0]
+assert crossing.n_low < 100 * edge < crossing.n_high
+glue("worth", 100 * float(edge), display=False)
+glue("held", len(labels), display=False)
+# Strengths chosen by leave-one-out.
 left = {"choice": "left out"}
 gain, pulled_gain, kept_gain = (
     tuned.sel(pull=other) - tuned.sel(pull=one)
@@ -525,11 +713,11 @@ glue(
 glue(
     "left-90", 100 * float((gain < 0).sel(degrees=90, **left).mean()), display=False
 )
-loss = -mean / rival.mean("instance")
+lost = -mean / rival.mean("instance")
 for n in (50, 300):
-    percent = 100 * float(loss.sel(degrees=90, n=n, **left).max())
+    percent = 100 * float(lost.sel(degrees=90, n=n, **left).max())
     glue(f"left-loss-{n}", percent, display=False)
-assert (loss.sel(degrees=90, n=50) > 2 * abs(loss.sel(degrees=90, n=300))).all()
+assert (lost.sel(degrees=90, n=50) > 2 * abs(lost.sel(degrees=90, n=300))).all()
 mean, error = pulled_gain.mean("instance"), error_of(pulled_gain)
 assert (mean > 3 * error).sel(degrees=[30, 45], **left).all()
 assert (abs(mean) < 3 * error).sel(degrees=60, **left).all()
@@ -553,143 +741,19 @@ glue("left-price-high", float(prices.max()), display=False)
 # Both sides pay for the choice (scratch training {glue:text}`left-price-low:.0f` to {glue:text}`left-price-high:.0f`% of risk over the best penalty in hindsight), so the comparison hardly changes:
 #
 # - Up to **60°** the pull towards the fitted multiple wins in every panel and at every $n$, beyond four standard errors. At 75° it is ahead or even on average, and behind in {glue:text}`left-75:.0f`% of the data sets.
-# - At **90°** it does lose, however the penalty is chosen: {glue:text}`left-loss-50:.1f`% at $n = 50$, {glue:text}`left-loss-300:.1f`% at $n = 300$ at most, in {glue:text}`left-90:.0f`% of the data sets. That is the price of order $1/n$ of fitting a multiple whose best value is zero; "never" is a statement for $d \to \infty$.
+# - At **90°** it does lose, however the penalty is chosen: {glue:text}`left-loss-50:.1f`% at $n = 50$, {glue:text}`left-loss-300:.1f`% at $n = 300$ at most, in {glue:text}`left-90:.0f`% of the data sets. That is the price of order $1/n$ of fitting a multiple whose best value is zero.
 # - Towards the source itself, the two are even at 60°, as with the best penalty.
 # - **Linear transfer** is not always beaten: at 30°, $n = 50$ and $\sigma = 1$ it has {glue:text}`kept-loss:.3f` ± {glue:text}`kept-error:.3f` less risk, as leave-one-out at times picks too small a penalty. In hindsight the pull is never behind.
 #
 # Tune both sides in the same way: at 75°, $n = 50$, $\sigma = 1$, the pull chosen by leave-one-out has {glue:text}`uneven:.2f` *more* risk than a rival chosen in hindsight. (The decays of {numref}`fig-5` were picked by their true risk, too.)
-
-# %% [markdown]
-# ## Choose your baseline
 #
-# Method, baseline and noise are yours. Start with linear transfer against scratch training without decay, then give the rival its decay, then give
-# the transferred network its pull.
-
-# %%
-#| tags: [hide-input]
-#| name: fig-explore-baselines
-#| caption: >-
-#|   Transferability of three methods against two baselines, for large $d$, from {eq}`best-risk` and the risks of {doc}`when-does-transfer-help`. Hover, touch or use the arrow keys.
-#| alt: >-
-#|   Interactive map of transferability over angle and samples per dimension, with menus for method and baseline and a slider for the noise.
-from fatelib.widgets import explore
-
-sigmas = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0])
-turned = np.linspace(0, np.pi / 2, 49)
-ratios = np.linspace(0.04, 2, 50)
-s = sigmas[:, None, None]
-pulled = theory.regularised_risk(
-    ratios[:, None], s[..., None], distance2(turned)[:, None, :]
-)
-frozen = theory.linear_transfer_risk(turned)[None, :, None] + 0 * pulled[..., 0]
-risks = np.stack([frozen, pulled[..., 1], pulled[..., 2]])
-rivals = np.stack(
-    [theory.scratch_risk(ratios, s), theory.optimal_scratch_risk(ratios, s)]
-)
-grid = xr.DataArray(
-    rivals - risks[:, None],
-    coords={
-        "method": ["linear transfer", "pull to source", "pull to multiple"],
-        "baseline": ["no decay", "best decay"],
-        "sigma": sigmas,
-        "theta": ("theta", turned, {"units": "rad"}),
-        "gamma": ratios,
-    },
-    name="T",
-    attrs={"long_name": "transferability"},
-)
-start = {"sigma": 0.2, "theta": np.pi / 4, "gamma": 0.7}
-explore(grid, x="theta", y="gamma", at=start, limit=1)
-
-# %% [markdown]
-# ## Exercises
-#
-# :::{exercise} Samples saved
-# :label: ex-samples-saved
-#
-# You want a risk of 0.05 at $\sigma = 0.2$. How many samples per dimension does regularised scratch training need? How many does a source at 30° save, if you pull towards it, and if you pull
-# towards its best multiple?
-# :::
-#
-# :::{solution-start} ex-samples-saved
-# :label: sol-samples-saved
-# :class: dropdown
-# :::
-#
-# {eq}`price` is the answer: the second factor is the same for all three, the first one is smaller for smaller $\Delta$.
-
-# %%
-R = 0.05
-for name, delta in zip(priors, distance2(np.pi / 6), strict=True):
-    samples = (1 - R / delta) * (1 + sigma**2 / R)
-    check = theory.regularised_risk(samples, sigma, delta)
-    print(f"{name:20} gamma = {samples:.3f}   (risk there: {check:.4f})")
-
-# %% [markdown]
-# :::{solution-end}
-# :::
-#
-# :::{exercise} Pull on the weights
-# :label: ex-pull-weights
-#
-# In practice one pulls on the *weights*. Take the pretrained two-layer network $W_1 = u v^\top$, $W_2 = c\, v$ with $\lVert v \rVert = 1$, which starts at $u = \beta_s$, $c = 1$, and train it with the
-# penalty $\tfrac12\, \text{decay}\, (\lVert u - \beta_s \rVert^2 + (c - 1)^2)$. Which vector does the map $\beta = c\, u$ get pulled to?
-# :::
-#
-# :::{solution-start} ex-pull-weights
-# :label: sol-pull-weights
-# :class: dropdown
-# :::
-#
-# Where training stops, the derivative in $u$ vanishes: $c\, G + \text{decay}\,(u - \beta_s) = 0$. With $u = \beta / c$,
-#
-# $$
-# G + \frac{\text{decay}}{c^2} \left( \beta - c\, \beta_s \right) = 0 :
-# $$
-#
-# {eq}`pull` with $m = c\, \beta_s$. The network pulls towards a *multiple* of the source, and finds $c$ on its own. It isn't quite the best multiple, $\cos\theta$; as break-even is where
-# $\Delta = 1 + c^2 - 2 c \cos\theta = 1$, that is $\cos\theta = c/2$, the 60° of $c = 1$ move: with the $c$ found below to {glue:text}`moved-edge:.0f`°. Trained on one data set:
-
-# %%
-decay, rate = 0.05, 0.05
-
-
-def loss(weights):
-    """Mean squared loss with decay towards the pretrained weights."""
-    u, c = weights
-    pull = jnp.sum((u - tasks.beta_source) ** 2) + (c - 1) ** 2
-    return jnp.mean((X @ (c * u) - y) ** 2) + decay / 2 * pull
-
-
-def descend(weights, _):
-    """One step of gradient descent."""
-    return jax.tree.map(
-        lambda w, g: w - rate * g, weights, jax.grad(loss)(weights)
-    ), None
-
-
-(u, c), _ = jax.lax.scan(descend, (tasks.beta_source, jnp.ones(())), length=5000)
-m = c * tasks.beta_source
-A = X.T @ X / len(y) + decay / (2 * c**2) * np.eye(d)
-ridge_solution = m + np.linalg.solve(A, X.T @ (y - X @ m) / len(y))
-distance = np.linalg.norm(c * u - ridge_solution)
-print(
-    f"c = {c:.3f}, distance to the ridge solution towards c beta_s: {distance:.1e}"
-)
-assert distance < 1e-3
-
-# %%
-#| tags: [build-only]
-glue("moved-edge", float(np.degrees(np.arccos(c / 2))), display=False)
-
-# %% [markdown]
 # :::{solution-end}
 # :::
 #
 # ## What to remember
 #
-# 1. Weight decay on a deep linear network is ridge regression. Against the best of it, linear transfer wins exactly while $\gamma < \cos^2\theta\, (1 + \sigma^2/\sin^2\theta)$: one boundary, no band at $\gamma = 1$.
-# 2. One equation, {eq}`price`, prices every regularised method; transfer enters through the distance $\Delta$ that is left to learn.
-# 3. Pull the map towards the source, each side with its best $\lambda$: helps below 60°, for any number of samples (a pull on the weights moves the angle, {numref}`ex-pull-weights`). Pull
-#    towards its fitted multiple: with the best $\lambda$ and for large $d$ never worse than scratch or than linear transfer.
-# 4. With both penalties chosen by leave-one-out from 50 to 300 samples the same holds against scratch training, but at 90°, where a few per cent are lost; few and noisy samples can choose so badly that linear transfer is better.
+# 1. Weight decay on a deep linear network is ridge regression. Against the best of it features that miss $\rho$ win exactly while $\gamma < (1 - \rho)(1 + \sigma^2/\rho)$: one boundary, no band.
+# 2. One equation, {eq}`price`, prices every regularised method; transfer enters through what is left to learn, $\Delta$. A pull of the map to the source helps below 60° at any number of samples (a pull on the weights moves the angle, {numref}`ex-pull-weights`); to its fitted multiple, with the best $\lambda$ and for large $d$, it never loses.
+# 3. With penalties chosen by leave-one-out that holds on average up to 75°; at 90° a few per cent are lost, and few and noisy samples can choose so badly that linear transfer is better.
+#
+# Next: {doc}`fine-tuning`, without any penalty.
