@@ -104,7 +104,7 @@ thumbnail(
     [
         ("plus", 0.16, 0.8, "win"),
         ("minus", 0.6, 0.36, "lose"),
-        ("", 0.7, 0.02, "samples →"),
+        ("", 0.02, 0.03, "samples →"),
     ],
     zero,
 )
@@ -123,7 +123,7 @@ thumbnail(
     "thumbnail-sixty",
     "What fine-tuning gains over the angle, at three numbers of samples: three curves that cross zero together at 60 degrees.",
     [(f"c{i}", angle / 90, zero + 0.55 * curve) for i, curve in enumerate(tuned)],
-    [("", 0.6, 0.58, "60°"), ("", 0.76, 0.02, "angle →")],
+    [("", 0.61, 0.6, "60°"), ("", 0.02, 0.03, "angle →")],
     zero,
 )
 
@@ -151,8 +151,8 @@ thumbnail(
     ],
     [
         ("c1", 0.2, 0.86, "from scratch"),
-        ("c0", 0.03, 0.38, "random neurons"),
-        ("", 0.03, 0.04, "samples →"),
+        ("c0", 0.02, 0.26, "random neurons"),
+        ("", 0.02, 0.03, "samples →"),
     ],
 )
 
