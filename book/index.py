@@ -151,7 +151,7 @@ thumbnail(
     ],
     [
         ("c1", 0.2, 0.86, "from scratch"),
-        ("c0", 0.02, 0.26, "random neurons"),
+        ("c0", 0.02, 0.24, "random neurons"),
         ("", 0.02, 0.03, "samples →"),
     ],
 )
