@@ -1,21 +1,21 @@
 # %% [markdown]
-# # Features are fate, executed
+# # When does a pretrained network beat training from scratch?
 #
-# **When does a pretrained network beat training from scratch?** In high-dimensional regression the answer is exact, and
-# often surprising: how alike two data sets are does not decide alone. What does is how well the new target is represented in the
-# *features* that the old task left behind, and how many samples there are.
+# :::{container} lead-in
+# Blue: keep its features. Red: start over. On the black line they tie.
+# :::
 
 # %%
 #| tags: [remove-input]
 #| name: fig-landing
 #| caption: >-
-#|   The phenomenon in one picture. Left: where keeping the features of a source task beats training from scratch without weight decay (blue) and
-#|   where it loses (red), over the angle $\theta$ between the tasks and the number of samples per dimension $\gamma$, in closed form for large $d$.
-#|   Right: three vertical cuts at $d = 100$, where fitting even one number costs $(\sigma^2 + \sin^2\theta)/(n - 2)$, visible at small $\gamma$; trained
-#|   two-layer networks (points: means of 20, bars: one standard error) on the exact theory (lines). Label noise $\sigma = 0.2$. Computed when this page was built.
+#|   What a linear network gains by keeping the one feature that it learned from a source task, over training from scratch without weight decay, for large dimension $d$:
+#|   for every angle $\theta$ between the two tasks, number of samples per dimension $\gamma = n/d$ and label noise $\sigma$. Nothing in it is fitted:
+#|   {doc}`when-does-transfer-help` derives the formula and trains the networks. The blue band at $\gamma = 1$, where even a feature at 90° wins, is the fault of the other side:
+#|   {doc}`the-baseline-matters`.
 #| alt: >-
-#|   Left, a map in blue and red with a black line where transfer and scratch training tie. Right, three curves that fall,
-#|   spike where the number of samples equals the dimension, and fall again; measured points lie on the curves.
+#|   Interactive map of what the features gain over angle and samples per dimension, with a slider for the noise. Blue at small angles and few samples and in a band where there are as many samples
+#|   as dimensions, red elsewhere.
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
@@ -23,9 +23,229 @@ import xarray as xr
 
 import fatelib
 from fatelib import plot, theory
+from fatelib.widgets import explore
 
 plt.style.use("fatelib.style")
-d, sigma = 100, 0.2
+sigma = 0.2
+# At a noise above zero and below 0.1 the band would be narrower than the cells, and none of them is
+# at gamma = 1, where the gain is infinite.
+noises = np.array([0, *np.arange(5, 36) / 50])
+degrees = xr.DataArray(
+    np.linspace(0, 90, 61),
+    dims="theta",
+    attrs={"long_name": "angle between the tasks", "units": "°"},
+)
+ratios = xr.DataArray(
+    np.arange(1, 200, 2) / 100,
+    dims="gamma",
+    attrs={"long_name": "samples per dimension"},
+)
+gain = theory.linear_transferability(
+    ratios.values, np.radians(degrees.values)[:, None], noises[:, None, None]
+)
+grid = xr.DataArray(
+    gain,
+    coords={
+        "sigma": ("sigma", noises, {"long_name": "label noise"}),
+        "theta": degrees,
+        "gamma": ratios,
+    },
+    name="T",
+    attrs={"long_name": "what the features gain"},
+)
+start = {"sigma": sigma, "theta": 45, "gamma": 0.3}
+explore(grid, x="theta", y="gamma", at=start, limit=1)
+
+# %%
+#| tags: [build-only]
+from IPython.display import HTML
+from myst_nb import glue
+
+WIDTH, HEIGHT = 240, 130
+
+
+def thumbnail(name, alt, curves, texts, zero=None):
+    """Glue a small drawing: curves in the unit square by the names of their colours, and texts."""
+
+    def place(x, y):
+        return f"{WIDTH * x:.1f} {HEIGHT * (1 - y):.1f}"
+
+    def line(x, y):
+        return "M" + "L".join(map(place, x, y))
+
+    parts = []
+    if zero is not None:
+        parts.append(f'<path class="axis" d="{line([0, 1], [zero, zero])}"/>')
+    for colour, x, y in curves:
+        if colour.startswith("area"):
+            ends = line([x[0], *x, x[-1]], [zero, *y, zero])
+            parts.append(f'<path class="{colour}" d="{ends}Z"/>')
+        parts.append(f'<path class="curve {colour}" d="{line(x, y)}"/>')
+    for colour, x, y, text in texts:
+        x, y = place(x, y).split()
+        parts.append(f'<text class="{colour}" x="{x}" y="{y}">{text}</text>')
+    box = f'viewBox="0 0 {WIDTH} {HEIGHT}"'
+    drawing = f'<svg class="thumbnail" role="img" aria-label="{alt}" {box}>'
+    glue(name, HTML(drawing + "".join(parts) + "</svg>"), display=False)
+
+
+# One pair of tasks at 45 degrees, against scratch training at its best weight decay.
+g = np.linspace(0.005, 1.995, 200)
+gains = np.asarray(theory.optimal_scratch_risk(g, sigma)) - 0.5
+tie = 0.5 * (1 + sigma**2 / 0.5)
+assert ((gains > 0) == (g < tie)).all()
+glue("tie", tie, display=False)
+x, y, zero = g / 2, 0.5 + 0.9 * gains, 0.5
+wins = g < tie
+thumbnail(
+    "thumbnail-verdicts",
+    "What the features gain at 45 degrees, falling with the number of samples from above to below zero.",
+    [("area plus", x[wins], y[wins]), ("area minus", x[~wins], y[~wins])],
+    [
+        ("plus", 0.16, 0.8, "win"),
+        ("minus", 0.6, 0.36, "lose"),
+        ("", 0.02, 0.03, "samples →"),
+    ],
+    zero,
+)
+
+# Fine-tuning at three numbers of samples, without label noise.
+angle = np.linspace(0, 90, 181)
+tuned = [
+    np.asarray(theory.fine_tuning_transferability(ratio, np.radians(angle), 0.0))
+    for ratio in (0.2, 0.5, 0.8)
+]
+for curve in tuned:
+    assert ((curve > 1e-6) == (angle < 60)).all()
+    assert ((curve < -1e-6) == (angle > 60)).all()
+zero = 0.5
+thumbnail(
+    "thumbnail-sixty",
+    "What fine-tuning gains over the angle, at three numbers of samples: three curves that cross zero together at 60 degrees.",
+    [(f"c{i}", angle / 90, zero + 0.55 * curve) for i, curve in enumerate(tuned)],
+    [("", 0.61, 0.6, "60°"), ("", 0.02, 0.03, "angle →")],
+    zero,
+)
+
+# ReLU networks of the size of the paper, whose results are stored with the book.
+stored = xr.load_dataset("data/relu_transfer.nc", engine="scipy").mean("instance")
+stored["protocol"] = stored.protocol.astype(str)
+risks = {
+    "c0": stored.risk.sel(protocol="random_features", fraction=0.9),
+    "c1": stored.risk_scratch,
+}
+lead = np.sign(risks["c1"] - risks["c0"]).values
+assert lead[0] == 1
+assert lead[-1] == -1
+assert (np.diff(lead) != 0).sum() == 1
+logs = {name: np.log(risk.values) for name, risk in risks.items()}
+low = min(map(np.min, logs.values()))
+high = max(map(np.max, logs.values()))
+steps = np.linspace(0.02, 0.98, stored.sizes["n"])
+thumbnail(
+    "thumbnail-untrained",
+    "Error over the number of samples: random neurons start far below training from scratch, which overtakes them later.",
+    [
+        (name, steps, 0.14 + 0.8 * (log - low) / (high - low))
+        for name, log in logs.items()
+    ],
+    [
+        ("c1", 0.2, 0.86, "from scratch"),
+        ("c0", 0.02, 0.24, "random neurons"),
+        ("", 0.02, 0.03, "samples →"),
+    ],
+)
+
+# %% [markdown]
+# ## Three results
+#
+# ::::{grid} 1 3 3 3
+# :gutter: 3
+#
+# :::{grid-item-card} One pair of tasks, both verdicts
+# {glue:}`thumbnail-verdicts`
+#
+# At 45° the features win up to {glue:text}`tie:.2f` samples per dimension and lose beyond, against the best scratch training. So no distance between data sets can tell which, without
+# the number of samples: {doc}`distances-do-not-decide`.
+# :::
+#
+# :::{grid-item-card} Sixty degrees
+# {glue:}`thumbnail-sixty`
+#
+# Without label noise and with fewer samples than dimensions, fine-tuning beats scratch training up to an angle of 60° between the tasks and not beyond: {doc}`fine-tuning`.
+# :::
+#
+# :::{grid-item-card} Untrained features can win too
+# {glue:}`thumbnail-untrained`
+#
+# With few samples a last layer on *random* neurons beats training a ReLU network from scratch. Pretraining deserves credit for what it adds to that: {doc}`what-pretraining-adds`.
+# :::
+#
+# ::::
+#
+# ## The path
+#
+# Six chapters, in this order; a dot marks them in the contents.
+#
+# ```{reading-path} The path
+# ```
+#
+# And for a network of your own, whose truth nobody knows, its features and a few hundred labels will do:
+#
+# ```{reading-path} Your own network
+# ```
+#
+# ## Beside the path
+#
+# - {doc}`deep-linear-dynamics`: why nothing happens for a long time, and then everything.
+# - {doc}`feature-sparsification`: what a network keeps of what it saw.
+# - {doc}`finite-source`: what if the source was small and noisy, too?
+# - {doc}`steps-and-batches`: do steps, batches and stopping early change all this?
+# - {doc}`distances-do-not-decide`: is a distance between data sets enough to know?
+# - {doc}`from-lines-to-kernels`: and if features are not lines but ReLU neurons?
+# - {doc}`relu-students`: does a ReLU network find its teacher's features?
+# - {doc}`relu-transfer`: keep, tune or start over, for ReLU networks?
+# - {doc}`relu-depends`: which of this depends on choices nobody argued for?
+#
+# The {doc}`gallery` has every figure of the paper and the command behind it, the {doc}`errata` what needed a correction and what is not in the paper.
+#
+# ## Read, run, reuse
+#
+# You know linear algebra and some probability, have trained a network or two, and read Python; a little JAX helps.
+#
+# ::::{grid} 1 3 3 3
+# :gutter: 3
+#
+# :::{grid-item-card} Read
+# A chapter is one question and one idea, with figures you can turn and exercises with folded solutions. How long it takes stands under its title.
+# :::
+#
+# :::{grid-item-card} Run
+# Every chapter is a notebook. Use the buttons at the top of its page to download it or, on the published site, to open it in Colab; a laptop is enough.
+# :::
+#
+# :::{grid-item-card} Reuse
+# Everything is computed by `fatelib`, a small JAX library: closed forms, exact training, {doc}`grids of your own <sweeps>`. See the {doc}`api/index`.
+# :::
+#
+# ::::
+#
+# ## Computed, not drawn
+#
+# This book is an executable companion to *Features are fate: a theory of transfer learning in high-dimensional regression* {cite:p}`tahir2025`. Its figures are computed when it is built: networks are
+# trained (or, where the caption says so, solved for exactly) and the theory is laid over them. Where the two disagree by more than is tolerated, the build stops. Two figures of ReLU networks at the size of the paper
+# are drawn from data that are stored with the book, as their captions say.
+
+# %%
+#| tags: [remove-input]
+#| name: fig-computed
+#| caption: >-
+#|   Left: the map above at $\sigma = 0.2$. Right: three vertical cuts at $d = 100$, where fitting even one number costs $(\sigma^2 + \sin^2\theta)/(n - 2)$, visible at small $\gamma$; trained
+#|   two-layer networks (points: means of 20, bars: one standard error) on the exact theory (lines).
+#| alt: >-
+#|   Left, a map in blue and red with a black line where transfer and scratch training tie. Right, three curves that fall,
+#|   spike where the number of samples equals the dimension, and fall again; measured points lie on the curves.
+d = 100
 cuts = np.pi * np.array([1, 2, 3]) / 8
 theta, gamma = np.linspace(0, np.pi / 2, 121), np.linspace(0.01, 2, 200)
 n = np.arange(5, 2 * d + 1)
@@ -57,7 +277,7 @@ right.axhline(0, color="black", linewidth=0.6)
 right.set(ylim=(-1, 2), ylabel=r"transferability $\mathcal{T}$")
 right.legend()
 # %%
-#| tags: [remove-input]
+#| tags: [check, remove-input]
 fatelib.agreement_table(
     {
         "transferability": (
@@ -68,64 +288,4 @@ fatelib.agreement_table(
 )
 
 # %% [markdown]
-# This book is an executable companion to *Features are fate: a theory of transfer learning in high-dimensional regression*
-# {cite:p}`tahir2025`. Its figures are computed when the book is built: networks are trained (or, where the caption says so, solved for exactly), the theory is laid over them, and a table such
-# as the one above says how far apart they are and what is tolerated. Two of ReLU networks, at the size of the paper, are not: their data are stored with the book, as their captions say. A cell beyond its tolerance stops the build.
-#
-# ## Three results to start with
-#
-# - **One pair of tasks, both verdicts.** At 45° the features win with few samples and lose with many: no distance between two tasks or two data sets can tell which without the number of samples ({doc}`distances-do-not-decide`).
-# - **Sixty degrees.** Without label noise and with fewer samples than dimensions, fine-tuning beats scratch training up to an angle of 60° between the tasks and not beyond ({doc}`fine-tuning`).
-# - **Untrained features can win too.** In the paper's experiment with ReLU networks, a last layer on *random* neurons beats scratch training while samples are few. Pretraining deserves credit for what it adds to that ({doc}`relu-transfer`).
-#
-# And for a network of your own nobody knows the truth. Its features and a few hundred labels are enough for the learning curve of a layer on top, with intervals: {doc}`which-layer`.
-#
-# The shortest way in is to move the sliders of {numref}`fig-explore-linear` in the first chapter.
-#
-# ## Who it is for
-#
-# You know linear algebra and some probability, have trained a network or two, and read Python; a little JAX helps.
-#
-# ::::{grid} 1 1 3 3
-# :gutter: 3
-#
-# :::{grid-item-card} Read
-# Start with {doc}`when-does-transfer-help`. Twenty to forty minutes a chapter, exercises apart: one question, one idea, exercises with folded
-# solutions, figures you can turn.
-# :::
-#
-# :::{grid-item-card} Run
-# Every chapter is a notebook. Use the buttons at the top of its page to download it or, on the published site, to open it in Colab; a laptop is enough.
-# :::
-#
-# :::{grid-item-card} Reuse
-# Everything is computed by `fatelib`, a small JAX library: closed forms, exact training, phase diagrams of your own. See the
-# {doc}`api/index`.
-# :::
-#
-# ::::
-#
-# ## What you will find
-#
-# | chapter | the question | the answer in one line |
-# |---|---|---|
-# | {doc}`when-does-transfer-help` | Keep the features or start over? | With few samples and a small angle, keep them; against well-regularised scratch training exactly while $\gamma < \cos^2\theta\,(1 + \sigma^2/\sin^2\theta)$. |
-# | {doc}`deep-linear-dynamics` | Why does nothing happen, and then everything? | A saddle: a plateau, then a sudden rise. Deeper networks wait longer. |
-# | {doc}`feature-sparsification` | What does a network keep of what it saw? | From small initial weights one feature, from large ones all. |
-# | {doc}`one-formula` | What do n samples teach k features? | Three terms, exact for every n; one of them makes the spike. |
-# | {doc}`linear-transfer` | When do frozen features win, and by how much? | The formula at one feature against all of them; part of the gain is not theirs. |
-# | {doc}`fine-tuning` | And if all layers go on learning? | Up to 60° without label noise, where the source is nearer the truth than zero; noise, and depth with it, shrink that to $\arccos(\kappa/2)$. |
-# | {doc}`finite-source` | What if the source was small and noisy too? | Its features turn away from the truth by a known angle. |
-# | {doc}`the-baseline-matters` | Does transfer beat scratch training done well? | While $\gamma$ stays below one closed-form boundary; pulled to its fitted multiple with the best penalty it never loses, for large $d$, and with a penalty chosen by leave-one-out it loses a few per cent at 90°. |
-# | {doc}`steps-and-batches` | Do steps, batches and stopping early change all this? | Steps and batches hardly, stopping very much; with both stopped at their best it is 60° again, to within a degree, wherever we looked. |
-# | {doc}`distances-do-not-decide` | Is a distance between data sets enough to know? | Not alone: one pair of tasks changes its sign with the number of samples. With that number, the noise and unit norms, yes. |
-# | {doc}`from-lines-to-kernels` | And if features are not lines but ReLU neurons? | What their span misses of the target takes the place of $\sin^2\theta$; a kernel measures it. |
-# | {doc}`relu-students` | Does a ReLU network find its teacher's features? | Short neurons turn to the teacher's, but only once the task is all but learned; long ones stay. |
-# | {doc}`what-pretraining-adds` | And is it good to have found them? | Measured against neurons never trained: from a near source very; from a distant one the richest features can be worse than random. |
-# | {doc}`relu-transfer` | Keep, tune or start over, for ReLU networks? | The neurons and the target predict what keeping them is worth; part of that untrained neurons have as well. |
-# | {doc}`relu-depends` | Which of this depends on choices nobody argued for? | A near source helps unless neurons are too long to move; a distant one hurts short neurons trained long; exponents belong to the teacher, and whether random features beat scratch training to teacher, width and initial length. |
-# | {doc}`which-layer` | Which layer of a network should I keep, and is it worth training one? | Labels alone give the learning curve of every layer; a last layer may be too special, and the untrained copy says what pretraining added. |
-# | {doc}`sentence-features` | Collect labels, ask more raters or change the features? | Noise, what features miss and what few labels cost add up, and each can be read off a few hundred labels. |
-#
-# How fast all this is trained, and how to run grids of your own, is on the pages {doc}`performance` and {doc}`sweeps`; our version of every figure of the paper, with the command behind it, is in the {doc}`gallery`, what needed a correction in the {doc}`errata`. Results that are not in the paper are listed at its end. If you use the book or the library, please
-# {doc}`cite <cite>` them together with the paper.
+# How fast all this is trained is on the page {doc}`performance`. If you use the book or the library, please {doc}`cite <cite>` them together with the paper.

@@ -150,15 +150,24 @@ def test_metadata_is_complete(wheels):
 
 @pytest.mark.slow
 def test_the_examples_of_the_readme_run(tmp_path, monkeypatch, capsys):
+    """Each on its own, and each prints what stands below it."""
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    examples = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    parts = re.split(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    examples = list(zip(parts[1::2], parts[2::2], strict=True))
     assert len(examples) == 4
-    names = {}
-    for place, example in enumerate(examples):
-        exec(compile(example, "README.md", "exec"), names)
-        if not place:
-            shown = re.search(r"^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-            assert capsys.readouterr().out == shown[1]
+    for example, below in examples:
+        exec(compile(example, "README.md", "exec"), {})
+        shown = re.search(r"^```text\n(.*?)^```$", below, re.MULTILINE | re.DOTALL)
+        assert capsys.readouterr().out == shown[1]
     for picture in ("report.png", "diagram.png"):
         assert (tmp_path / picture).stat().st_size > 0
+
+
+def test_the_readme_begins_with_the_library_and_goes_on_to_the_book():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    kinds = [kind for kind, _ in blocks]
+    assert kinds == ["sh", *["python", "text"] * 4, "sh"]
+    assert len(blocks[0][1].splitlines()) == 2
+    assert "make book" in blocks[-1][1]

@@ -7,6 +7,7 @@
 - `bibliography`: author-year citations and an author-year list.
 - `plain_markdown`, `notebooks`: the notebook that a reader downloads or opens in Colab.
 - `accessible`: names and roles that docutils and the theme leave out.
+- `path`: the core path through the book, and how long a chapter takes.
 - `address`: what follows from where the book is published.
 - `run_times`: the table of the status page.
 - `checks`: how well theory and experiment agree, in one line here and in full on its own page.

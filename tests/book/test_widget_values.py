@@ -66,6 +66,7 @@ LIBRARY = {
     "fig-explore-growth": lambda log10_start, depth, time: theory.aligned_strength(
         time, 10**log10_start, depth=depth
     ),
+    "fig-landing": lambda theta, gamma, sigma: linear_transfer(np.radians(theta), gamma, sigma),
     "fig-explore-linear": linear_transfer,
     "fig-explore-distances": linear_transfer,
     "fig-explore-fine-tuning": fine_tuning,
