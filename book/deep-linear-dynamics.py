@@ -125,7 +125,10 @@ fatelib.agreement_table(
 # Under gradient flow {eq}`layer-flow`, and for every loss that depends on the product only, the matrices
 #
 # $$
-# D_l = W_l^\top W_l - W_{l+1} W_{l+1}^\top , \qquad l = 1, \dots, L - 1,
+# \begin{gathered}
+# D_l = W_l^\top W_l - W_{l+1} W_{l+1}^\top , \\
+# l = 1, \dots, L - 1,
+# \end{gathered}
 # $$ (balancedness)
 #
 # do not change in time {cite:p}`du2018,arora2018`.
@@ -356,8 +359,11 @@ for name, (curve, solution, learned) in comparisons.items():
 # How long is the plateau? Integrate {eq}`growth` from $s_0$ to one half:
 #
 # $$
-# t_{1/2} \approx \tfrac14 \log \frac1{s_0} \quad (L = 2), \qquad
-# t_{1/2} \approx \frac{s_0^{-(1 - 2/L)}}{2 (L - 2)} \quad (L > 2) .
+# t_{1/2} \approx
+# \begin{cases}
+# \tfrac14 \log (1 / s_0) & L = 2, \\
+# \dfrac{s_0^{-(1 - 2/L)}}{2 (L - 2)} & L > 2 .
+# \end{cases}
 # $$ (plateau)
 #
 # Since $s_0 \sim \alpha^L$, the wait grows like $\log (1/\alpha)$ at depth two but like $\alpha^{-(L-2)}$ beyond: halving the initial weights

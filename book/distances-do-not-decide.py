@@ -103,13 +103,19 @@ print(f"d = {d}:  first n of each new sign", changes.tolist())
 # same coupling; from below, any admissible $h$. For the latter `fatelib` takes the best *ramp* in the residual $u$ of a linear map $b$ and in its width $K$,
 #
 # $$
-# h = \frac{K}{K + 2} \Big( 1 - 2 \min \big( \tfrac{|u|}{K}, 1 \big) \Big) , \qquad u = \frac{y - b \cdot x}{\sqrt{1 + \lVert b \rVert^2}} .
+# \begin{aligned}
+# h &= \frac{K}{K + 2} \Big( 1 - 2 \min \big( \tfrac{|u|}{K}, 1 \big) \Big) , \\
+# u &= \frac{y - b \cdot x}{\sqrt{1 + \lVert b \rVert^2}} .
+# \end{aligned}
 # $$ (ramp)
 #
 # Under the coupling the labels differ by $r\, \xi$ with $r = \lVert \beta_s - \beta_t \rVert$ and $\xi \sim \mathcal N(0, 1)$, and an $h$ bounded by $\frac{K}{K + 2}$ changes by at most $\frac{2}{K + 2} \min(r \lvert \xi \rvert, K)$. So, with the worst $K$,
 #
 # $$
-# \operatorname{dist}_{\text{Dudley}}(p_s, p_t) \le \max_K \frac{2}{K + 2}\, \mathbb E \min \big( r \lvert \xi \rvert, K \big) .
+# \begin{aligned}
+# \operatorname{dist}_{\text{Dudley}}&(p_s, p_t) \\
+# &\le \max_K \frac{2}{K + 2}\, \mathbb E \min \big( r \lvert \xi \rvert, K \big) .
+# \end{aligned}
 # $$ (dudley-coupling)
 
 # %%

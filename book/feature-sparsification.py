@@ -93,7 +93,10 @@ for name, net in {"before": start, "after": network}.items():
 # features are
 #
 # $$
-# W_1 \cdots W_{L-1} = \lVert \beta_s \rVert^{-1/L} \; \beta_s v^\top, \qquad \lVert v \rVert = 1 :
+# \begin{gathered}
+# W_1 \cdots W_{L-1} = \lVert \beta_s \rVert^{-1/L} \; \beta_s v^\top, \\
+# \lVert v \rVert = 1 :
+# \end{gathered}
 # $$ (sparsified)
 #
 # every hidden unit is a multiple of the one feature $x \mapsto \beta_s \cdot x$.
@@ -284,8 +287,11 @@ fatelib.agreement_table({"learned feature, ratio": (ratio, allowed)})
 # coefficients $t_i$ of the target on their left singular vectors ($\rho$, the part outside their span, is zero here),
 #
 # $$
-# R = \frac{n}{n - \sum_i a_i^2} \Big( \sum_i (1 - a_i)^2\, t_i + \rho + \sigma^2 \Big) - \sigma^2 , \qquad
-# a_i = \frac{\ell_i}{\ell_i + \tilde\lambda} ,
+# \begin{aligned}
+# R = {} & \frac{n}{n - \sum_i a_i^2} \Big( \sum_i (1 - a_i)^2\, t_i \\[-1ex]
+# & \qquad {} + \rho + \sigma^2 \Big) - \sigma^2 , \\
+# a_i = {} & \frac{\ell_i}{\ell_i + \tilde\lambda} ,
+# \end{aligned}
 # $$ (general-risk)
 #
 # where the effective ridge $\tilde\lambda$ solves $\sum_i a_i + n \lambda / \tilde\lambda = n$. Read $a_i$ as the share of the $i$th coefficient that $n$ samples

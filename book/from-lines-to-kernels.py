@@ -94,7 +94,8 @@ ax.legend(loc="upper right", fontsize="small")
 #
 # $$
 # \begin{aligned}
-# K(w, v) &= \mathbb E_x \operatorname{relu}(w \cdot x) \operatorname{relu}(v \cdot x) = \lvert w \rvert \lvert v \rvert \, K_1(\cos\varphi), \\
+# K(w, v) &= \mathbb E_x \operatorname{relu}(w \cdot x) \operatorname{relu}(v \cdot x) \\
+# &= \lvert w \rvert \lvert v \rvert \, K_1(\cos\varphi), \\
 # K_1(\cos \varphi) &= \frac{\sin\varphi + (\pi - \varphi) \cos\varphi}{2\pi} .
 # \end{aligned}
 # $$ (arc-cosine)
@@ -102,7 +103,10 @@ ax.legend(loc="upper right", fontsize="small")
 # Projecting onto a span is a linear solve. For a target $f_t = \sum_j b^*_j \operatorname{relu}(w^*_j \cdot x)$, $b^*_j = c^*_j / m^*$,
 #
 # $$
-# \rho = \lVert f_t \rVert^2 - v^\top K(W, W)^{-1} v , \qquad v = K(W, W^*)\, b^* ,
+# \begin{aligned}
+# \rho &= \lVert f_t \rVert^2 - v^\top K(W, W)^{-1} v , \\
+# v &= K(W, W^*)\, b^* ,
+# \end{aligned}
 # $$ (gram-solve)
 #
 # with the pseudo-inverse where neurons coincide. {py:func}`fatelib.relu.projection` does it. For the picture above, beside an ordinary fit to many samples:
@@ -153,7 +157,10 @@ ax.legend()
 # On the unit sphere in $d$ dimensions $K_1(w \cdot v) = \sum_l \Lambda_l \sum_{j=1}^{N_l} Y_{lj}(w)\, Y_{lj}(v)$ with the spherical harmonics $Y_{lj}$ of degree $l$, orthonormal over a uniformly random unit vector, of which there are $N_l$:
 #
 # $$
-# \Lambda_l = d\, \Big( \mathbb E_z \big[ \operatorname{relu}(z)\, P_l(z) \big] \Big)^2 , \qquad \sum_l N_l \Lambda_l = K_1(1) = \tfrac12 ,
+# \begin{gathered}
+# \Lambda_l = d\, \Big( \mathbb E_z \big[ \operatorname{relu}(z)\, P_l(z) \big] \Big)^2 , \\
+# \sum_l N_l \Lambda_l = K_1(1) = \tfrac12 ,
+# \end{gathered}
 # $$ (mercer)
 #
 # where $z$ is one coordinate of a random unit vector and $P_l$ the Gegenbauer polynomial with $P_l(1) = 1$. All odd $\Lambda_l$ vanish but $\Lambda_1$.
@@ -296,20 +303,20 @@ rho, risk = (
 # Let $q = (1 - \mu) m^*$ random unit neurons be left and $r = \mu m^*$ removed, and let $\tilde\lambda$ solve
 #
 # $$
-# \sum_{l \ge 1} \frac{N_l \Lambda_l}{\Lambda_l + \tilde\lambda} = q , \qquad \text{with} \quad \tilde\lambda_0 = \frac{\tilde\lambda \Lambda_0}{\tilde\lambda + \Lambda_0} .
+# \sum_{l \ge 1} \frac{N_l \Lambda_l}{\Lambda_l + \tilde\lambda} = q ; \qquad \tilde\lambda_0 = \frac{\tilde\lambda \Lambda_0}{\tilde\lambda + \Lambda_0} .
 # $$ (neurons-left)
 #
 # Then, for $d$ and $m^*$ large, the mean over teachers is
 #
 # $$
-# \rho \to \frac{1}{m^{*2}}
+# m^{*2} \rho \to
 # \begin{cases}
-# r q \tilde\lambda + r^2 \tilde\lambda_0 & \text{all weights } 1 \\
-# r \, (q \tilde\lambda + \tilde\lambda_0) & \text{independent, of mean 0}
+# r q \tilde\lambda + r^2 \tilde\lambda_0 & \text{all 1,} \\
+# r \, (q \tilde\lambda + \tilde\lambda_0) & \text{independent}
 # \end{cases}
 # $$ (ablated)
 #
-# where independent output weights have variance 1. The squared norm of the target has the mean $\frac{1}{m^{*2}} \big( \frac{m^*}{2} + m^* (m^* - 1) \Lambda_0 \big)$ and $\frac{1}{2 m^*}$.
+# for output weights that are all 1, or independent with mean 0 and variance 1. The squared norm of the target has the mean $\frac{1}{m^{*2}} \big( \frac{m^*}{2} + m^* (m^* - 1) \Lambda_0 \big)$ and $\frac{1}{2 m^*}$.
 # :::
 #
 # :::{prf:proof}

@@ -326,8 +326,10 @@ assert ((far.mean("instance") < 1) == hurt).all()
 # 4. **Lengths, many samples.** With $n > k$ samples of $k$ features, {eq}`relu-curve` without ridge, $R = \rho\, n/(n - k)$, changes to
 #
 # $$
-# R = \rho \left( 1 + \frac{\langle a^2 \rangle}{\langle a \rangle - \langle a^2 \rangle} \right) ,
-# \qquad a = \frac{r^2}{r^2 + \tilde\lambda}, \quad \langle a \rangle = \frac kn ,
+# \begin{gathered}
+# R = \rho \left( 1 + \frac{\langle a^2 \rangle}{\langle a \rangle - \langle a^2 \rangle} \right) , \\
+# a = \frac{r^2}{r^2 + \tilde\lambda}, \quad \langle a \rangle = \frac kn ,
+# \end{gathered}
 # $$ (lengths)
 #
 # with means over $r$, for features that are as good as Gaussian on the sphere and a misfit that is as good as independent of them. For $n \gg k$ this is $\rho\, (1 + \mathbb E r^4 \, k / n)$, so that $\mathbb E r^4$ is the $\chi$ of {prf:ref}`prop-leverage`. ($r$ is of this section only, and $\tilde\lambda$ the effective ridge of this problem.)
@@ -588,9 +590,9 @@ def limit_of_width(teacher, n):
 # %%
 #| name: fig-width
 #| caption: >-
-#|   Predicted risk of last layers on $m$ random neurons, and of infinitely many (black), mean of six instances. (Their fits are checked at {numref}`fig-choices`.)
+#|   Predicted risk of last layers on $m$ random neurons, and of infinitely many, mean of six instances. (Their fits are checked at {numref}`fig-choices`.)
 #| alt: >-
-#|   Three curves with a peak at as many samples as neurons; wider networks follow the black curve longer before they leave it for their peak.
+#|   Three curves with a peak at as many samples as neurons; wider networks follow the curve of infinitely many longer before they leave it for their peak.
 #| tags: [hide-input]
 widths = {50: "50 neurons", 200: "as before", 400: "400 neurons"}
 risk = results.predicted.sel(features="random", drop=True)

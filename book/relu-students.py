@@ -156,7 +156,10 @@ note(on_top=100 * (cosine.max(1) > 0.99).mean())
 # The direction $\hat w_i$ turns with the part of $M_i$ that is orthogonal to it, at the speed
 #
 # $$
-# \frac{d \hat w_i}{dt} = - \frac{c_i}{\lvert w_i \rvert}\, M_i^\perp, \qquad \frac{\lvert c_i \rvert}{\lvert w_i \rvert} = \frac{\lvert c_i \rvert}{\sqrt{\alpha^2 + c_i^2}} .
+# \begin{aligned}
+# \frac{d \hat w_i}{dt} &= - \frac{c_i}{\lvert w_i \rvert}\, M_i^\perp, \\
+# \frac{\lvert c_i \rvert}{\lvert w_i \rvert} &= \frac{\lvert c_i \rvert}{\sqrt{\alpha^2 + c_i^2}} .
+# \end{aligned}
 # $$ (turning)
 # :::
 #
@@ -283,8 +286,9 @@ for k in range(len(source)):
 #
 # $$
 # \begin{aligned}
-# A(W, V) &= \frac{\langle \Theta_W, \Theta_V \rangle}{\lVert \Theta_W \rVert\, \lVert \Theta_V \rVert}, \\
-# \langle \Theta_W, \Theta_V \rangle &= \frac{1}{m m'} \sum_{ij} \Big( K(w_i, v_j) - \tfrac{1}{2\pi} \lvert w_i \rvert \lvert v_j \rvert \Big)^2 .
+# A(W, V) = {} & \frac{\langle \Theta_W, \Theta_V \rangle}{\lVert \Theta_W \rVert\, \lVert \Theta_V \rVert}, \\
+# \langle \Theta_W, \Theta_V \rangle = {} & \frac{1}{m m'} \sum_{ij} \Big( K(w_i, v_j) \\[-1ex]
+# &\quad {} - \tfrac{1}{2\pi} \lvert w_i \rvert \lvert v_j \rvert \Big)^2 .
 # \end{aligned}
 # $$ (alignment)
 #
@@ -455,7 +459,9 @@ assert not arrived.sel(alpha=lazy)
 #
 # Short neurons first turn to the *sum* of the teacher's. Use
 #
-# $$ \nabla_w K(w, v) = \frac{\lvert v \rvert}{2\pi} \big( \sin \theta\; \hat w + (\pi - \theta)\, \hat v \big) $$
+# $$
+# \nabla_w K(w, v) = \tfrac{\lvert v \rvert}{2\pi} \big( \hat w \sin \theta + (\pi - \theta)\, \hat v \big)
+# $$
 #
 # to find the direction of $-M_i^\perp$ at the start, when $f = 0$, in high dimension. Which part of it tells the teacher's neurons apart, and how large is it?
 # :::

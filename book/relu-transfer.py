@@ -253,15 +253,19 @@ glue("tuned-best", -100 * float(excess.mean("instance").min()), display=False)
 #
 # $$
 # \begin{aligned}
-# t_i &= \frac{(V^\top v)_i^2}{\ell_i}, & \rho &= \lVert f_t \rVert^2 - \sum_i t_i = \lVert P_\perp f_t \rVert^2, \\
-# a_i &= \frac{\ell_i}{\ell_i + \tilde\lambda}, & n &= \sum_i a_i + \frac{n \lambda}{\tilde\lambda} ,
+# t_i &= \frac{(V^\top v)_i^2}{\ell_i}, \qquad a_i = \frac{\ell_i}{\ell_i + \tilde\lambda}, \\
+# \rho &= \lVert f_t \rVert^2 - \sum_i t_i = \lVert P_\perp f_t \rVert^2, \\
+# n &= \sum_i a_i + \frac{n \lambda}{\tilde\lambda} ,
 # \end{aligned}
 # $$
 #
 # the mean risk of a last layer fitted to $n$ samples is predicted to be that of {eq}`general-risk`,
 #
 # $$
-# R(n) = \frac{n}{n - \sum_i a_i^2} \Big( \sum_i (1 - a_i)^2\, t_i + \rho + \sigma^2 \Big) - \sigma^2 .
+# \begin{aligned}
+# R(n) = {} & \frac{n}{n - \sum_i a_i^2} \Big( \sum_i (1 - a_i)^2\, t_i \\[-1ex]
+# & \qquad {} + \rho + \sigma^2 \Big) - \sigma^2 .
+# \end{aligned}
 # $$ (relu-curve)
 # :::
 #
@@ -421,10 +425,12 @@ assert new.converged.all()
 # %% [markdown]
 # From $n = 30$ to 240 we find $\nu$ = {glue:text}`nu:.2f`, with a 95 % interval from {glue:text}`nu-low:.2f` to {glue:text}`nu-high:.2f` over the instances; 1.18 is {glue:text}`paper-inside` it. Our networks are smaller than the paper's ({numref}`fig-relu-scratch-paper` has its size), and the exponent
 # belongs to a range of $n$, as the local slopes above show: no theory says that it should be a power law.
+#
 # ## The boundary
 #
-# Linear transfer is positive where its predicted risk is below that of scratch training: the black line of {numref}`fig-relu-diagram`. One side of the comparison is theory, without any fit; the other is measured, as there is no theory of scratch training
+# Linear transfer is positive where its predicted risk is below that of scratch training: the line in {numref}`fig-relu-diagram`. One side of the comparison is theory, without any fit; the other is measured, as there is no theory of scratch training
 # of both layers yet.
+#
 # ## At the size of the paper
 #
 # The map above is small: it is trained while this page is built. The paper has $d = 100$, students of 1,000 and teachers of 100 neurons. At that size we computed {glue:text}`paper-mus` fractions and {glue:text}`paper-ns` sample sizes up to {glue:text}`paper-n`, for

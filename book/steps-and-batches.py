@@ -372,16 +372,20 @@ axes[1].legend()
 # Fine-tune a balanced two-layer network that computes a unit vector $\beta_s$ by plain gradient steps of any sizes $\eta$ on any batches. If the training loss goes to zero, the network ends at
 #
 # $$
-# \begin{gathered}
-# \beta = X^+ y + \kappa\, (I - P)\, \beta_s , \\
-# \kappa^2 (\kappa^2 + D) = \lVert X^+ y \rVert^2 + \kappa^2 \lVert (I - P) \beta_s \rVert^2 ,
-# \end{gathered}
+# \begin{aligned}
+# \beta &= X^+ y + \kappa\, (I - P)\, \beta_s , \\
+# \kappa^2 (\kappa^2 + D) &= \lVert X^+ y \rVert^2 \\
+# &\quad {} + \kappa^2 \lVert (I - P) \beta_s \rVert^2 ,
+# \end{aligned}
 # $$ (one-number)
 #
 # with $\kappa = c$ at the end, positive unless a step flips the sign of $c$. All that the steps leave behind is the imbalance of the layers,
 #
 # $$
-# D = \lVert u \rVert^2 - c^2 = \sum_{\text{steps}} \eta^2 \left( c^2 \lVert G \rVert^2 - (u \cdot G)^2 \right) ,
+# \begin{aligned}
+# D &= \lVert u \rVert^2 - c^2 \\
+# &= \sum_{\text{steps}} \eta^2 \left( c^2 \lVert G \rVert^2 - (u \cdot G)^2 \right) ,
+# \end{aligned}
 # $$ (imbalance)
 #
 # with the gradient $G$ of each batch in $\beta$. If $\eta \lVert G \rVert \le 1$ at every step, $D \ge 0$, and $\kappa$ is at most its value for gradient flow.
@@ -583,7 +587,11 @@ glue("single", f"{float(single):.0f}", display=False)
 # fluctuates about the least-squares solution $b$ by
 #
 # $$
-# \mathbb E \lVert \beta - b \rVert^2 \sim \frac \eta B \, \mathcal L_{\min} \left( c^2 d + \lVert u \rVert^2 \right) = \frac \eta B \, \mathcal L_{\min} \lVert b \rVert\, (d + 1) .
+# \begin{aligned}
+# \mathbb E &\lVert \beta - b \rVert^2 \\
+# &\sim \frac \eta B \, \mathcal L_{\min} \left( c^2 d + \lVert u \rVert^2 \right) \\
+# &= \frac \eta B \, \mathcal L_{\min} \lVert b \rVert\, (d + 1) .
+# \end{aligned}
 # $$ (floor)
 # :::
 #

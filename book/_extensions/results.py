@@ -22,6 +22,7 @@ the build.
 In tables a number stays on one line with its unit.
 """
 
+import io
 import os
 import re
 from pathlib import Path
@@ -34,6 +35,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+from _extensions.pictures import join
 
 RESULTS = "benchmarks/RESULTS.md"
 UNITS = {"s": {"s": 1, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}, "%": {"%": 1}}
@@ -95,7 +98,13 @@ def value(cell: str, unit: str) -> float | None:
 
 
 def draw(
-    names: list[str], cells: Cells, columns: list[str], unit: str, axis: str
+    names: list[str],
+    cells: Cells,
+    columns: list[str],
+    unit: str,
+    axis: str,
+    *,
+    width: float = 4.8,
 ) -> Figure:
     """Draw the cells as groups of bars, each with its text; decades need a logarithmic axis."""
     values = [[value(cell, unit) for cell in row] for row in cells]
@@ -103,7 +112,7 @@ def draw(
     decades = max(flat) > 50 * min(flat)
     gap = 0.12 if len(columns) > 1 else 0.06
     height = 0.18 * len(columns) + gap  # of a group, in inches
-    figure = Figure(figsize=(4.8, height * len(names) + 1), layout="constrained")
+    figure = Figure(figsize=(width, height * len(names) + 1), layout="constrained")
     ax = figure.subplots()
     bar = 0.18 / height
     for i, column in enumerate(columns):
@@ -124,8 +133,20 @@ def draw(
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: readable(x, unit)))
     ax.spines[["top", "right"]].set_visible(False)
     if len(columns) > 1:
-        figure.legend(loc="outside upper center", ncols=3, frameon=False)
+        figure.legend(
+            loc="outside upper center", ncols=3 if width > 4 else 2, frameon=False
+        )
     return figure
+
+
+def to_svg(figure: Figure) -> str:
+    """Write a figure, the same bytes at every build."""
+    figure.savefig(
+        file := io.StringIO(),
+        format="svg",
+        metadata={"Date": None, "Creator": None},
+    )
+    return file.getvalue()
 
 
 def readable(number: float, unit: str) -> str:
@@ -166,8 +187,20 @@ class Bars(SphinxDirective):
         path = Path(self.env.doctreedir) / "bars" / f"{self.options['name']}.svg"
         path.parent.mkdir(parents=True, exist_ok=True)
         with rc_context({"svg.hashsalt": "fatelib", "font.size": 9}):
-            figure = draw(names, cells, columns, unit, self.options["axis"])
-            figure.savefig(path, metadata={"Date": None, "Creator": None})
+            wide, narrow = (
+                to_svg(
+                    draw(
+                        names,
+                        cells,
+                        columns,
+                        unit,
+                        self.options["axis"],
+                        width=width,
+                    )
+                )
+                for width in (4.8, 3.7)
+            )
+        path.write_text(join(wide, narrow), encoding="utf-8")
 
         page = Path(self.env.doc2path(self.env.docname)).parent
         uri = Path(os.path.relpath(path, page)).as_posix()

@@ -38,6 +38,51 @@ WITHIN_REACH = """
 )
 """
 
+# Pages whose equations are still too wide for a phone.
+TOO_WIDE = {
+    "when-does-transfer-help",
+    "one-formula",
+    "linear-transfer",
+    "the-baseline-matters",
+    "fine-tuning",
+    "what-pretraining-adds",
+}
+
+# Of each picture the theme's variant is shown, on a phone nearly as large as it was drawn, and what
+# is cut has a shade at its edge.
+PICTURES_AND_EQUATIONS = """
+() => {
+  const faults = [];
+  const shown = (node) => node.getClientRects().length > 0;
+  for (const fold of document.querySelectorAll("article details")) fold.open = true;
+  for (const image of document.querySelectorAll("article.bd-article img"))
+    if (!image.closest(".variants")) faults.push(`only one variant: ${image.src}`);
+  for (const theme of ["dark", "light"]) {
+    document.documentElement.dataset.theme = theme;
+    for (const variants of document.querySelectorAll(".variants")) {
+      const seen = [...variants.querySelectorAll("img")].filter(shown);
+      if (seen.length !== 1 || !seen[0].matches(`.only-${theme}`)) {
+        faults.push(`${seen.length} variants in the ${theme}: ${variants.innerHTML}`);
+        continue;
+      }
+      const narrow = seen[0].parentElement.querySelector("source");
+      const size = seen[0].getBoundingClientRect().width / narrow?.getAttribute("width");
+      if (!(size > 0.8)) faults.push(`${size} of its size: ${seen[0].src}`);
+    }
+  }
+  const wide = [];
+  for (const node of document.querySelectorAll("article *")) {
+    const { overflowX, backgroundImage } = getComputedStyle(node);
+    if (node.scrollWidth <= node.clientWidth || !["auto", "scroll"].includes(overflowX)) continue;
+    const equation = node.matches("mjx-container, div.math");
+    if (equation) wide.push(`${node.scrollWidth} in ${node.clientWidth}: ${node.textContent}`);
+    if (!equation && !node.querySelector(":scope > table")) continue;
+    if (!backgroundImage.includes("gradient")) faults.push(`no shade: ${node.outerHTML}`);
+  }
+  return [faults, wide];
+}
+"""
+
 # One formula in a line, one on its own and one span of each colour of code are as good as all,
 # unless they scroll: half of axe's time is saved. Everything stays as large as it is.
 ONE_OF_EACH = """
@@ -118,6 +163,24 @@ def test_every_page(site, visit, serious, name):
     assert not problems, "\n".join(problems)
 
 
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_figures_and_equations_fit_a_phone(site, visit, name):
+    page, _ = visit(PAGES[name], phone=True, asked=(asked := []))
+    faults, wide = page.evaluate(PICTURES_AND_EQUATIONS)
+    if name not in TOO_WIDE and not name.startswith("api/"):
+        faults += wide
+    faults += [url for url in asked if url.endswith(".svg") and "/_images/" in url
+               and not url.endswith("-narrow-dark.svg")]  # fmt: skip
+    assert not faults, "\n".join(faults)
+
+
+def test_a_laptop_in_the_light_loads_neither_narrow_nor_dark_pictures(site, visit):
+    visit(site / "book" / "fine-tuning.html", asked=(asked := []))
+    loaded = [url for url in asked if "/_images/" in url]
+    assert loaded
+    assert not [url for url in loaded if "-narrow" in url or "-dark" in url]
+
+
 @pytest.mark.parametrize(
     ("words", "page"),
     [
@@ -184,3 +247,7 @@ def test_on_paper_there_is_the_text_and_nothing_else(site, visit):
         assert seen.evaluate_all("all => all.map(e => e.outerHTML)") == []
     for solution in page.locator(".solution").all():
         assert solution.locator("p:not(.admonition-title)").first.is_visible()
+    page.emulate_media(media="print", color_scheme="dark")
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    assert page.locator(".variants img.only-light").first.is_visible()
+    assert not page.locator(".variants img.only-dark").first.is_visible()

@@ -188,7 +188,11 @@ def test_a_cell_that_draws_shows_its_figure_only(book):
 @pytest.mark.slow
 def test_a_page_quotes_the_picture_and_the_agreement_of_a_chapter(book):
     page = (book / "_build/html/book/index.html").read_text()
-    assert re.search(r'href="chapter.html#fig-line"><img alt="A line that rises." .*src=', page)
+    picture = page.partition('href="chapter.html#fig-line"><span class="variants">')[2]
+    picture = picture.partition("</span>")[0]
+    assert picture.count('alt="A line that rises."') == 2
+    files = re.findall(r'src(?:set)?="\.\./(.*?)"', picture)
+    assert len({(book / "_build/html" / name).read_bytes() for name in files}) == 4
     assert "off by 3.1 s.e. in 20 cells" in page
 
 

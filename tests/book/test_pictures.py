@@ -1,0 +1,146 @@
+"""Pictures in four variants: colours of the dark theme, and figures laid out for a phone."""
+
+import base64
+import io
+import re
+from itertools import combinations
+
+import numpy as np
+import pytest
+from _extensions.pictures import CURVES, CYCLE, SIZE, dark_bitmap, dark_colour, darken, join, part
+from _extensions.reader import reads
+from matplotlib.colors import to_hex, to_rgb
+from nbclient import NotebookClient
+from PIL import Image
+
+PAGE = "#121212"  # the theme's, in the dark
+WIDE = '<svg width="72pt" height="36pt"><path style="fill: #ffffff; stroke: #000000"/></svg>'
+NARROW = '<?xml version="1.0"?>\n<svg width="36pt" height="36pt"><g style="fill: #0072b2"/></svg>'
+
+CHAPTER = """
+# %%
+import matplotlib.pyplot as plt
+
+plt.style.use("fatelib.style")
+fig, axes = plt.subplots(1, 3, figsize=(9, 3), sharey=True)
+axes[0].set_ylabel("risk")
+for ax in axes:
+    ax.plot([0, 1], [0, 1], label="from corner to corner")
+    ax.set(xlabel="samples", title="a title as long as a panel is wide, and longer than that")
+axes[2].legend(loc="center")
+heights = axes[0].pcolormesh([[0, 1], [1, 0]])
+fig.colorbar(heights, ax=axes[0], label="height")
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+
+# %%
+fig, ax = plt.subplots()
+ax.plot([0, 1], [0, 1])
+
+# %%
+fig, axes = plt.subplots(2, 3, figsize=(6, 4))
+for i, ax in enumerate(axes.flat):
+    ax.set_title(f"number {i}")
+""".lstrip()
+
+
+def luminance(colour):
+    rgb = np.array(to_rgb(colour))
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [
+        0.2126,
+        0.7152,
+        0.0722,
+    ]
+
+
+def contrast(one, other):
+    low, high = sorted(luminance(colour) for colour in (one, other))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_in_the_dark_all_text_and_curves_are_seen_and_told_apart():
+    assert dark_colour("#ffffff") == PAGE
+    assert contrast(dark_colour("#000000"), PAGE) > 12
+    for grey in ["#4c4c4c", "#666666"]:
+        assert contrast(dark_colour(grey), PAGE) > 0.6 * contrast(grey, "#ffffff") > 3
+    for colour in CURVES:
+        assert contrast(dark_colour(colour), PAGE) > 4.5, colour
+    for pair in combinations(sorted(CYCLE), 2):
+        before, after = (
+            np.linalg.norm(np.subtract(*map(to_rgb, colours)))
+            for colours in (pair, map(dark_colour, pair))
+        )
+        assert after > min(0.1, 0.5 * before), pair
+
+
+def test_the_colours_of_curves_are_those_of_the_style():
+    assert "#000000" not in CURVES
+    assert {"#0072b2", "#d55e00", "#1f77b4"} <= CURVES
+
+
+def test_a_map_gets_a_dark_middle_and_keeps_its_hues():
+    pixels = np.array([[to_rgb(colour) for colour in ("#67001f", "#f7f7f7", "#053061")]])
+    Image.fromarray(np.rint(255 * pixels).astype("uint8")).save(file := io.BytesIO(), "png")
+    png = dark_bitmap(base64.b64encode(file.getvalue()).decode())
+    left, middle, right = np.array(Image.open(io.BytesIO(base64.b64decode(png))))[0, :, :3] / 255
+    assert contrast(to_hex(middle), PAGE) < 1.2
+    assert left.argmax() == 0
+    assert right.argmax() == 2
+    assert min(contrast(to_hex(colour), PAGE) for colour in (left, right)) > 4.5
+
+
+def test_colours_are_replaced_and_black_ones_that_are_not_written_get_one():
+    black = dark_colour("#000000")
+    assert darken(WIDE) == WIDE.replace("#ffffff", PAGE).replace("#000000", black).replace(
+        "<svg ", f'<svg fill="{black}" '
+    )
+
+
+def test_a_picture_and_its_narrow_twin_are_parted():
+    variants = part(join(WIDE, NARROW))
+    assert variants.keys() == {"", "-dark", "-narrow", "-narrow-dark"}
+    assert variants[""] == WIDE
+    assert variants["-narrow"] == NARROW[NARROW.index("<svg") :]
+    assert part(WIDE).keys() == {"", "-dark"}
+
+
+@pytest.fixture(scope="module")
+def figures():
+    """Three figures as a chapter hands them over, each parted."""
+    notebook = reads(CHAPTER)
+    NotebookClient(notebook).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return [part(output["data"]["image/svg+xml"]) for output in outputs]
+
+
+def texts(svg):
+    """What is written in a picture: matplotlib draws letters, and notes the text."""
+    return [text.strip() for text in re.findall(r"<!-- (.*?) -->", svg, re.DOTALL)]
+
+
+@pytest.mark.slow
+def test_narrow_figures_are_as_wide_as_a_phone(figures):
+    assert len(figures) == 3
+    for figure in figures:
+        width, height = (float(size) / 72 for size in SIZE.search(figure["-narrow"]).groups())
+        assert width < 3.95
+        assert height < 12
+        assert float(SIZE.search(figure[""])[1]) / 72 > 5.5
+
+
+@pytest.mark.slow
+def test_panels_one_under_the_other_have_the_labels_that_they_shared(figures):
+    wide, narrow = (texts(figures[0][name]) for name in ("", "-narrow"))
+    assert (wide.count("risk"), narrow.count("risk")) == (1, 3)
+    assert narrow.count("samples") == 3
+    assert narrow.count("height") == 1
+    title = "a title as long as a panel is wide, and longer than that"
+    assert (wide.count(title), narrow.count(title)) == (3, 0)
+
+
+@pytest.mark.slow
+def test_small_panels_stay_side_by_side_in_their_order(figures):
+    narrow = figures[2]["-narrow"]
+    assert [text for text in texts(narrow) if "number" in text] == [f"number {i}" for i in range(6)]
+    corners = re.findall(r'id="axes_\d">\s*<g id="patch_\d+">\s*<path d="M ([\d.]+)', narrow)
+    assert len(corners) == 6
+    assert len({round(float(x) / 30) for x in corners}) == 2
