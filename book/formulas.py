@@ -1073,7 +1073,7 @@ error = report.error(report.names[0], 60, here).value
 same("from-labels", error, endless * 60 / (60 - 1 - d2), rtol=5e-3)
 counts = np.arange(35, 300)
 curve = endless * counts / (counts - 1 - d2)
-sketch(counts, curve, 0 * counts + endless, xlabel="$n$", marks=(60,), ylim=(0, 4))
+sketch(counts, curve, 0 * counts + endless, xlabel="$n$", marks=(60,), ylim=(0, 2))
 
 # %% [markdown]
 # (sheet-parts-of-an-error-and-credit)=

@@ -137,7 +137,7 @@ axes[0].legend(fontsize="small")
 # %%
 #| tags: [check]
 # Compared is every tenth time. Before it leaves its plateau, scratch training has risk
-# 1 and no scatter: where theory says less than 0.001 from 1 it is left out.
+# 1 and no scatter: cells where the theory is within 0.001 of 1 are left out.
 compared, expected = (
     risk.isel(time=slice(10, None, 10)) for risk in (networks, lines)
 )
