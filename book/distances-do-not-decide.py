@@ -96,7 +96,10 @@ print(f"d = {d}:  first n of each new sign", changes.tolist())
 # **Wasserstein** {cite:p}`villani2009`. $\mathcal W_1$ is the least mean distance over which $p_s$ must be moved to become $p_t$. Moving only the label of each point, from $\beta_s \cdot x$ to $\beta_t \cdot x$, is one way, so
 #
 # $$
-# \mathcal W_1(p_s, p_t) \le \mathbb E\, \lvert x \cdot (\beta_s - \beta_t) \rvert = \sqrt{\tfrac 2\pi}\, \lVert \beta_s - \beta_t \rVert .
+# \begin{aligned}
+# \mathcal W_1(p_s, p_t) &\le \mathbb E\, \lvert x \cdot (\beta_s - \beta_t) \rvert \\
+# &= \sqrt{\tfrac 2\pi}\, \lVert \beta_s - \beta_t \rVert .
+# \end{aligned}
 # $$ (w1-coupling)
 #
 # **Dudley** {cite:p}`dudley2002`. The largest difference $\lvert \mathbb E_s h - \mathbb E_t h \rvert$ over functions $h$ whose bound and Lipschitz constant sum to at most 1; it never exceeds 2. There is no closed form, but a bracket. From above, the
