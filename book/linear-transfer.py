@@ -294,7 +294,7 @@ left.set(yscale="log", ylim=(1e-7, 3), xlabel="index", ylabel="singular value")
 plot.slices(measured, lines, x="n", by="k", ax=right)
 right.plot(n_axis, k_risk(n_axis, d), "k--", linewidth=1, label="scratch")
 right.set(xscale="log", ylim=(0, 2), xlabel="target samples $n$", ylabel="risk $R$")
-right.legend()
+right.legend(loc="lower left", fontsize="small")
 
 # %%
 #| tags: [check]
