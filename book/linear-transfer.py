@@ -33,7 +33,7 @@ exact = data.risk.isel(instance=0, drop=True).copy(
 #|   Transferability of linear transfer with label noise ($\sigma = 0.2$, above) and without (below): the exact theory at $d = 500$ (left) and networks trained by the engine `spectral` (right; mean of 20 instances, dots: not converged in $10^4$ steps). Blue: transfer wins, red: it loses, full colour at $\pm 1$. Settings of Figures 1 (above) and 7 (below) of {cite:t}`tahir2025`: $L = 2$, $d = 500$, learning rate 0.1, a loss within $10^{-6}$ of its minimum. Solid black: zero contour of what is shown. Dashed: the boundaries of {prf:ref}`cor-boundaries`, for large $d$. Without noise two of them merge at $\gamma = 1$, where the sign does not change.
 #| alt: Four maps over angle and samples per dimension. Left and right agree. Above, a blue band crosses all angles at gamma equal to one, with red regions over and under it at large angles; below, without noise, the band is missing and one red region fills everything above a falling curve.
 #| tags: [hide-input]
-fig, axes = plt.subplots(2, 2, figsize=(9, 6.4), sharex=True, sharey=True)
+fig, axes = plt.subplots(2, 2, figsize=(9, 5.4), sharex=True, sharey=True)
 line = np.linspace(0.01, np.pi / 2, 300)
 for row, sigma in zip(axes, (0.2, 0.0), strict=True):
     onset = theory.negative_transfer_onset(line, sigma)
@@ -294,7 +294,7 @@ left.set(yscale="log", ylim=(1e-7, 3), xlabel="index", ylabel="singular value")
 plot.slices(measured, lines, x="n", by="k", ax=right)
 right.plot(n_axis, k_risk(n_axis, d), "k--", linewidth=1, label="scratch")
 right.set(xscale="log", ylim=(0, 2), xlabel="target samples $n$", ylabel="risk $R$")
-right.legend()
+right.legend(loc="lower left", fontsize="small")
 
 # %%
 #| tags: [check]
