@@ -44,7 +44,7 @@ ax.legend()
 #
 # ## What one would guess
 #
-# More features express more, so the risk falls, until there are more features than samples. From then on a model can go through every label, noise and all, and should be worthless. But beyond $k = n$ the risk *falls*, and before $k = n$ it has been rising for long. So count features and samples with more care.
+# More features express more, so the risk falls, until there are more features than samples. From then on a model can go through every label, noise and all, and should be worthless. But beyond $k = n$ the risk *falls*, and before $k = n$ it has been rising for long.
 #
 # ## The experiment in ten lines
 
@@ -114,28 +114,30 @@ fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 # - **Not seen**: $n < k$ samples fix only $n$ directions of the $k$, chosen at random. In the others the minimum-norm solution answers 0.
 # - **Noise that was fitted**: every label carries an error of variance $\sigma^2$, *plus* $\rho$.
 #
-# Nothing was taken to a limit. The proof is one division done by hand, and a count of what is left to divide by.
+# Nothing was taken to a limit: this is exact for every $n$ and $k$.
 #
 # :::{prf:proof}
-# **What is out of reach acts as noise.** Write the labels as $y = Z a + e$, with $Z$ the $n \times k$ values of the features and $\lVert a \rVert^2 = S$. The part of the target outside the span is Gaussian and uncorrelated with the features, hence independent of them: to the fit it *is* noise. So $e$ has independent entries of variance $v = \sigma^2 + \rho$.
+# **What is out of reach acts as noise.** Write the labels as $y = Z u + e$, with $Z$ the $n \times k$ values of the features and $\lVert u \rVert^2 = S$. The part of the target outside the span is Gaussian and uncorrelated with the features, hence independent of them: to the fit it *is* noise. So $e$ has independent entries of variance $v = \sigma^2 + \rho$.
 #
-# **One feature.** Its fitted coefficient $b$ is off by $b - a = \sum_i z_i e_i / q$ with $q = \sum_i z_i^2$. For given $z$ that has mean square $v/q$, so we need the mean of $1/q$. A sum of $n$ squares of standard normal numbers has a density proportional to $q^{n/2 - 1} e^{-q/2}$. Integrate by parts:
+# **One feature.** Its fitted coefficient $\hat u$ is off by $\hat u - u = \sum_i z_i e_i / q$ with $q = \sum_i z_i^2$. For given $z$ that has mean square $v/q$, so we need the mean of $1/q$. A sum of $n$ squares of standard normal numbers has a density proportional to $q^{n/2 - 1} e^{-q/2}$. Integrate by parts:
 #
 # $$
-# \int_0^\infty \! q^{\frac n2 - 1} e^{-\frac q2} dq = (n - 2) \! \int_0^\infty \! q^{\frac n2 - 2} e^{-\frac q2} dq .
+# \begin{aligned}
+# & \int_0^\infty q^{n/2 - 1}\, e^{-q/2}\, dq \\ & \quad = (n - 2) \int_0^\infty \frac 1q \, q^{n/2 - 1}\, e^{-q/2}\, dq .
+# \end{aligned}
 # $$ (by-parts)
 #
-# The left side normalises the density and the right integral is that of $1/q$, so $\mathbb E\, \frac 1q = \frac{1}{n - 2}$, for $n > 2$.
+# Divided by the left side this says $1 = (n - 2)\, \mathbb E \frac 1q$. The mean of $1/q$ is $1/(n - 2)$, for $n > 2$.
 #
-# **Each further feature takes one sample away.** Let $h_j$ be the part of column $j$ of $Z$ that is orthogonal to the $k - 1$ other columns. The residual of the fit, $y - Zb = Z(a - b) + e$, is orthogonal to all columns and so to $h_j$. In that product only column $j$ survives: $0 = (a_j - b_j) \lVert h_j \rVert^2 + h_j \cdot e$. Hence
+# **Each further feature takes one sample away.** Let $h_j$ be the part of column $j$ of $Z$ that is orthogonal to the $k - 1$ other columns. The residual of the fit, $y - Z \hat u = Z(u - \hat u) + e$, is orthogonal to all columns and so to $h_j$. In that product only column $j$ survives: $0 = (u_j - \hat u_j) \lVert h_j \rVert^2 + h_j \cdot e$. Hence
 #
 # $$
-# b_j - a_j = \frac{h_j \cdot e}{\lVert h_j \rVert^2} ,
+# \hat u_j - u_j = \frac{h_j \cdot e}{\lVert h_j \rVert^2} ,
 # $$ (one-of-many)
 #
-# one feature again, $h_j$ instead of $z$. A column has $n$ independent normal entries. Orthogonal to $k - 1$ others there are $n - k + 1$ directions left, and $\lVert h_j \rVert^2$ is a sum of that many squares. By the previous step the mean of its inverse is $1/(n - k - 1)$. There are $k$ coefficients: the mean of $\lVert b - a \rVert^2$ is $v\, k/(n - k - 1)$.
+# one feature again, $h_j$ instead of $z$. For given $Z$ its mean square is $v / \lVert h_j \rVert^2$. A column is a vector of $n$ independent normal numbers, which looks the same from all directions. Orthogonal to $k - 1$ others there are $n - k + 1$ directions left, so $\lVert h_j \rVert^2$ is a sum of that many squares, and by the previous step the mean of its inverse is $1/(n - k - 1)$. There are $k$ coefficients: the mean of $\lVert \hat u - u \rVert^2$ is $v\, k/(n - k - 1)$.
 #
-# **More features than samples.** Now the fit sees the projection of $a$ on $n$ random directions of $k$ and loses $S\,(1 - n/k)$. The noise enters as $Z^+ e$, whose mean square is $v \operatorname{tr} (Z Z^\top)^{-1}$. For $n > k$ the trace of $(Z^\top Z)^{-1}$ was $\sum_j 1/\lVert h_j \rVert^2$, of mean $k/(n - k - 1)$; exchange rows and columns, $n$ and $k$: it is $n/(k - n - 1)$.
+# **More features than samples.** Now the fit sees the projection of $u$ on $n$ random directions of $k$ and loses $S\,(1 - n/k)$. The noise enters as $Z^+ e$, for given $Z$ of mean square $v \operatorname{tr} (Z Z^\top)^{-1}$. With $n > k$ it was $v \operatorname{tr} (Z^\top Z)^{-1}$, which we found to be $k\, v/(n - k - 1)$ on average. Exchange rows and columns, that is $n$ and $k$: it is $n\, v/(k - n - 1)$.
 # :::
 #
 # **Why there is a pole.** At $n = k$ each column has *one* direction left, and $\lVert h_j \rVert^2$ is the square of a single normal number: often close to zero, and we divide by it. With 20 samples to spare it is a sum of 21 squares, and never small.
@@ -156,7 +158,9 @@ fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 # Let $w = W_2 \cdots W_L$ be the network behind its first layer, so $\beta = W_1 w$. The gradient of the loss in $\beta$ is $G = \frac2n X^\top (X \beta - y)$, and in $W_1$ it is $G w^\top$: its columns lie in the row space of $X$. So with the projector $P = X^+ X$ on that space, $(I - P) W_1$ never moves. At the minimum $G w^\top = 0$ with $w \ne 0$, so $G = 0$, which says $P \beta = X^+ y$. Therefore
 #
 # $$
-# \beta = P \beta + (I - P)\, \beta = X^+ y + (I - P)\, W_1(0)\, w ,
+# \begin{aligned}
+# \beta &= P \beta + (I - P)\, \beta \\ &= X^+ y + (I - P)\, W_1(0)\, w ,
+# \end{aligned}
 # $$ (remainder)
 #
 # in which the second term is of the order of $\alpha$. (For $n \ge d$ it is zero.)
@@ -517,7 +521,9 @@ for m in (25, 100, 400, 1600):
 # 4. With pencil: 100 features each of $\ell = 4$, 1 and $\frac14$, no ridge or noise, $n = 150$. What are $\tilde\lambda$ and the risk of a target of norm 1 among the largest, the middle, the smallest features? Then fit.
 #
 # $$
-# R = \frac{n}{n - \sum_i a_i^2} \, E_0 - \sigma^2 , \qquad E_0 = \sum_i (1 - a_i)^2\, t_i + \rho + \sigma^2 .
+# \begin{aligned}
+# R &= \frac{n}{n - \sum_i a_i^2} \, E_\infty - \sigma^2 , \\ E_\infty &= \sum_i (1 - a_i)^2\, t_i + \rho + \sigma^2 .
+# \end{aligned}
 # $$ (unequal-risk)
 # :::
 #
@@ -536,7 +542,7 @@ for m in (25, 100, 400, 1600):
 #
 # (With a ridge, $n \lambda / \tilde\lambda$ is added on the left.)
 #
-# **3.** Let $E = R + \sigma^2$ be the error on a new label. What is missed of the coefficients, the residual and the noise make $E_0$. But the $n$ labels, too, are off by $E$ each, noise and whatever the fit misses, and that error enters direction $i$ with the weight $a_i^2/n$. So $E = E_0 + E \sum_i a_i^2 / n$; solve for $E$. It is {eq}`general-risk`, which has the references.
+# **3.** Let $E = R + \sigma^2$ be the error on a new label. What is missed of the coefficients, the residual and the noise make $E_\infty$. But the $n$ labels, too, are off by $E$ each, noise and whatever the fit misses, and that error enters direction $i$ with the weight $a_i^2/n$. So $E = E_\infty + E \sum_i a_i^2 / n$; solve for $E$. It is {eq}`general-risk`, which has the references.
 #
 # **4.** Try $\tilde\lambda = 1$: the shares are 0.8, 0.5 and 0.2, their sum $100 \cdot 1.5 = 150$, as it must be. Their squares add up to $100\,(0.64 + 0.25 + 0.04) = 93$, and the factor is $150/57 = 2.63$. The risks are $2.63 \cdot 0.2^2 = 0.11$, $2.63 \cdot 0.5^2 = 0.66$ and $2.63 \cdot 0.8^2 = 1.68$: the last is worse than an answer of zero. (With all $\ell$ equal, $a = n/k = \frac12$ and $2 \cdot 0.5^2 = 0.5$: the $1 - n/k$ of {eq}`three-pieces`.)
 

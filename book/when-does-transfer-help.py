@@ -104,7 +104,7 @@ explore(grid, x="theta", y="gamma", at=at, limit=1)
 # b = \frac{\sum_i z_i y_i}{\sum_i z_i^2} = \cos\theta + \frac{\sum_i z_i e_i}{\sum_i z_i^2} ,
 # $$ (one-number)
 #
-# whose last term has, for given $z$, the variance $(\sigma^2 + \rho) / \sum_i z_i^2$. The mean of $1/\sum_i z_i^2$ is $1/(n - 2)$ ({doc}`one-formula` computes it by hand). Together
+# whose last term has, for given $z$, the variance $(\sigma^2 + \rho) / \sum_i z_i^2$. The mean of $1/\sum_i z_i^2$ is $1/(n - 2)$ ({doc}`one-formula` computes it by hand). The risk $\lVert b\, \beta_s - \beta_t \rVert^2$ is $(b - \cos\theta)^2 + \sin^2\theta$, on average
 #
 # $$
 # R_{\text{lt}} = \sin^2\theta + \frac{\sigma^2 + \sin^2\theta}{n - 2} .
@@ -310,7 +310,7 @@ ax.set(ylim=(0, 2), ylabel="risk $R$")
 ax.legend()
 
 # %% [markdown]
-# The useless feature has the risk of predicting nothing, 1, at every $\gamma$: it does nothing special at $\gamma = 1$. The *rival* does. With about as many samples as numbers to fit, scratch training goes through noisy labels with hardly any freedom left, and is worse than nothing: this is double descent {cite:p}`belkin2019,hastie2022`. The band measures the failure of an unregularised baseline, and is as wide for a constant answer of zero. ({doc}`linear-transfer` says how wide.)
+# The useless feature has the risk of predicting nothing, 1, at every $\gamma$: it does nothing special at $\gamma = 1$. The *rival* does. With about as many samples as numbers to fit, scratch training goes through noisy labels with hardly any freedom left, and is worse than nothing: this is double descent {cite:p}`belkin2019,hastie2022`. The band measures the failure of an unregularised baseline. A network that always answers zero has it, too. ({doc}`linear-transfer` says how wide it is.)
 #
 # Anybody would regularise such a network. The best ridge {cite:p}`dobriban2018`, and that is the best that weight decay can do on a deep linear network ({prf:ref}`thm-decay-is-ridge`), has for large $d$ the dashed risk,
 #
@@ -318,7 +318,7 @@ ax.legend()
 # R_{\text{reg}} = \tfrac12 \left( c + \sqrt{c^2 + 4 \sigma^2} \right), \quad c = 1 - \gamma - \sigma^2 .
 # $$ (regularised-scratch)
 #
-# ({prf:ref}`thm-price` derives it.) It has no spike, and never exceeds 1: against it, the band is gone. When does transfer still win? Let the kept network have $k$ features, any number small against $n$, that miss a share $\rho$ of the target. As above its risk is $\rho$ once there are samples enough to fit $k$ numbers. The question is whether scratch training gets below $\rho$. Since $R_{\text{reg}}$ falls with $\gamma$ and is the positive root of
+# ({prf:ref}`thm-price` derives it.) It has no spike, and never exceeds 1: against it, the band is gone. When does transfer still win? Let the kept network have $k$ features, any number small against $n$, that miss a share $\rho$ of the target. As above its risk is $\rho$, once there are samples enough to fit $k$ numbers. Does scratch training get below $\rho$? Since $R_{\text{reg}}$ falls with $\gamma$ and is the positive root of
 #
 # $$
 # R^2 - (1 - \gamma - \sigma^2)\, R - \sigma^2 = 0 ,
@@ -455,7 +455,7 @@ assert not (wins_fairly & ~wins).any()
 # :::{exercise} Your own arrays
 # :label: ex-own-arrays
 #
-# With a network of your own nobody tells you $\theta$ or $\rho$. Features and labels are enough: give {py:func}`fatelib.diagnose <fatelib.probe.diagnose>` two feature sets of the same samples, here the kept feature and the raw inputs (ridge regression on these *is* regularised scratch training). At which $n$ should one change over? Compare with {eq}`regularised-boundary`, then put arrays of yours in their place.
+# With a network of your own nobody tells you $\theta$ or $\rho$. Features and labels are enough: give {py:func}`fatelib.diagnose <fatelib.probe.diagnose>` two feature sets of the same samples, here the kept feature and the raw inputs (ridge regression on these *is* regularised scratch training). From which $n$ on are the raw inputs better? Compare with {eq}`regularised-boundary`, then put arrays of yours in their place.
 # :::
 #
 # :::{solution-start} ex-own-arrays
