@@ -93,8 +93,8 @@ fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 #
 # $$
 # \begin{aligned}
-# n > k + 1: \quad R &= \rho + \frac{(\sigma^2 + \rho)\, k}{n - k - 1} , \\[1ex]
-# n < k - 1: \quad R &= \rho + S \left(1 - \frac nk\right) \\ &\quad + \frac{(\sigma^2 + \rho)\, n}{k - n - 1} ,
+# & n > k + 1: \\ & R = \rho + \frac{(\sigma^2 + \rho)\, k}{n - k - 1} , \\[1ex]
+# & n < k - 1: \\ & R = \rho + S \left(1 - \frac nk\right) \\ & \qquad + \frac{(\sigma^2 + \rho)\, n}{k - n - 1} ,
 # \end{aligned}
 # $$ (least-squares)
 #
@@ -119,11 +119,11 @@ fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 # :::{prf:proof}
 # **What is out of reach acts as noise.** Write the labels as $y = Z u + e$, with $Z$ the $n \times k$ values of the features and $\lVert u \rVert^2 = S$. The part of the target outside the span is Gaussian and uncorrelated with the features, hence independent of them: to the fit it *is* noise. So $e$ has independent entries of variance $v = \sigma^2 + \rho$.
 #
-# **One feature.** Its fitted coefficient $\hat u$ is off by $\hat u - u = \sum_i z_i e_i / q$ with $q = \sum_i z_i^2$. For given $z$ that has mean square $v/q$, so we need the mean of $1/q$. A sum of $n$ squares of standard normal numbers has a density proportional to $q^{n/2 - 1} e^{-q/2}$. Integrate by parts:
+# **One feature.** Its fitted coefficient $\hat u$ is off by $\hat u - u = \sum_i z_i e_i / q$ with $q = \sum_i z_i^2$. For given $z$ that has mean square $v/q$, so we need the mean of $1/q$. A sum of $n$ squares of standard normal numbers has a density proportional to $\varphi(q) = q^{n/2 - 1} e^{-q/2}$. Integrate by parts:
 #
 # $$
 # \begin{aligned}
-# & \int_0^\infty q^{n/2 - 1}\, e^{-q/2}\, dq \\ & \quad = (n - 2) \int_0^\infty \frac 1q \, q^{n/2 - 1}\, e^{-q/2}\, dq .
+# & \int_0^\infty \varphi(q)\, dq \\ & \quad = (n - 2) \int_0^\infty \frac{\varphi(q)}{q}\, dq .
 # \end{aligned}
 # $$ (by-parts)
 #
@@ -155,11 +155,11 @@ fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 # :::
 #
 # :::{prf:proof}
-# Let $w = W_2 \cdots W_L$ be the network behind its first layer, so $\beta = W_1 w$. The gradient of the loss in $\beta$ is $G = \frac2n X^\top (X \beta - y)$, and in $W_1$ it is $G w^\top$: its columns lie in the row space of $X$. So with the projector $P = X^+ X$ on that space, $(I - P) W_1$ never moves. At the minimum $G w^\top = 0$ with $w \ne 0$, so $G = 0$, which says $P \beta = X^+ y$. Therefore
+# Let $w = W_2 \cdots W_L$ be the network behind its first layer, so $\beta = W_1 w$. The gradient of the loss in $\beta$ is $G = \frac2n X^\top (X \beta - y)$, and in $W_1$ it is $G w^\top$: its columns lie in the row space of $X$. So with the projector $P = X^+ X$ on that space, $(I - P) W_1$ never moves. At the minimum $G w^\top = 0$ with $w \ne 0$, so $G = 0$, which says $P \beta = X^+ y$. Therefore $\beta = P \beta + (I - P)\, \beta$ is
 #
 # $$
 # \begin{aligned}
-# \beta &= P \beta + (I - P)\, \beta \\ &= X^+ y + (I - P)\, W_1(0)\, w ,
+# \beta = {} & X^+ y \\ & + (I - P)\, W_1(0)\, w ,
 # \end{aligned}
 # $$ (remainder)
 #
@@ -188,11 +188,10 @@ for scale in (1e-1, 1e-2, 1e-3, 1e-4):
 # The distance is the remainder of the initial weights, and falls in proportion to their scale. So a network trained from scratch is least squares on all $d$ coordinates: nothing is out of reach, $\rho = 0$ and $S = 1$. For large $d$, {eq}`three-pieces` becomes with $\gamma = n/d$
 #
 # $$
-# R_{\text{scratch}} \to
-# \begin{cases}
-# 1 - \gamma + \sigma^2\, \dfrac{\gamma}{1 - \gamma} & \gamma < 1, \\[2ex]
-# \dfrac{\sigma^2}{\gamma - 1} & \gamma > 1 ,
-# \end{cases}
+# \begin{aligned}
+# \gamma < 1: \; & R_{\text{scratch}} \to 1 - \gamma + \frac{\sigma^2 \gamma}{1 - \gamma} \\[1ex]
+# \gamma > 1: \; & R_{\text{scratch}} \to \frac{\sigma^2}{\gamma - 1} ,
+# \end{aligned}
 # $$ (scratch-limit)
 #
 # which is eq. 8 of {cite:t}`tahir2025`. Their experiment is next. The engine `spectral` starts from the state that small random weights reach first, one direction, and from there takes the very steps of gradient descent.
@@ -522,7 +521,7 @@ for m in (25, 100, 400, 1600):
 #
 # $$
 # \begin{aligned}
-# R &= \frac{n}{n - \sum_i a_i^2} \, E_\infty - \sigma^2 , \\ E_\infty &= \sum_i (1 - a_i)^2\, t_i + \rho + \sigma^2 .
+# R &= \frac{n\, E_\infty}{n - \sum_i a_i^2} - \sigma^2 , \\ E_\infty &= \sum_i (1 - a_i)^2\, t_i \\ & \qquad + \rho + \sigma^2 .
 # \end{aligned}
 # $$ (unequal-risk)
 # :::

@@ -55,7 +55,7 @@ explore(grid, x="theta", y="gamma", at=at, limit=1)
 # Inputs are Gaussian, $x \sim \mathcal N(0, I_d)$, and both tasks are linear: the source is $f_s(x) = \beta_s \cdot x$, the target $f_t(x) = \beta_t \cdot x$. Both vectors have unit norm, so all that relates the tasks is the angle between them, $\cos\theta = \beta_s \cdot \beta_t$. The source we know as well as we like: somebody else paid for that data. Of the target we see $n = \gamma d$ samples with noisy labels,
 #
 # $$
-# y_i = \beta_t \cdot x_i + \sigma \xi_i , \qquad \xi_i \sim \mathcal N(0, 1) .
+# y_i = \beta_t \cdot x_i + \sigma \xi_i , \;\; \xi_i \sim \mathcal N(0, 1) .
 # $$ (target-samples)
 #
 # :::{prf:definition} Risk and transferability
@@ -113,11 +113,10 @@ explore(grid, x="theta", y="gamma", at=at, limit=1)
 # **Scratch training** has every direction in reach. With $n < d$ samples it sees $n$ of $d$ directions, chosen at random, and answers zero in the others: a share $1 - n/d$ of the target is *not seen*. In those it sees it goes through every label, noise included. The noise that this puts into $\beta$ is, by the same argument for many numbers instead of one (again {doc}`one-formula`), the last term of
 #
 # $$
-# R_{\text{scratch}} =
-# \begin{cases}
-# 1 - \dfrac nd + \dfrac{\sigma^2 n}{d - n - 1} & n < d - 1, \\[2ex]
-# \dfrac{\sigma^2 d}{n - d - 1} & n > d + 1 .
-# \end{cases}
+# \begin{aligned}
+# & n < d - 1: \\ & R_{\text{scratch}} = 1 - \frac nd + \frac{\sigma^2 n}{d - n - 1} , \\[1ex]
+# & n > d + 1: \\ & R_{\text{scratch}} = \frac{\sigma^2 d}{n - d - 1} .
+# \end{aligned}
 # $$ (scratch-exact)
 #
 # Both risks are exact at every $n$ and $d$, and so is their difference
@@ -129,11 +128,10 @@ explore(grid, x="theta", y="gamma", at=at, limit=1)
 # For large $d$ at fixed $\gamma = n/d$ the cost of one number disappears, and with $1 - \sin^2\theta = \cos^2\theta$
 #
 # $$
-# \mathcal T_{\text{lt}} \to
-# \begin{cases}
-# \cos^2\theta - \gamma + \dfrac{\gamma \sigma^2}{1 - \gamma} & \gamma < 1, \\[2ex]
-# \dfrac{\sigma^2}{\gamma - 1} - \sin^2\theta & \gamma > 1,
-# \end{cases}
+# \begin{aligned}
+# \gamma < 1: \; & \mathcal T_{\text{lt}} \to \cos^2\theta - \gamma + \frac{\gamma \sigma^2}{1 - \gamma} \\[1ex]
+# \gamma > 1: \; & \mathcal T_{\text{lt}} \to \frac{\sigma^2}{\gamma - 1} - \sin^2\theta ,
+# \end{aligned}
 # $$ (transferability-limit)
 #
 # which is eq. 11 of {cite:t}`tahir2025` and the map of {numref}`fig-explore-linear`. It is a balance: the feature is worth $\cos^2\theta$ before any data arrive, scratch training catches up by one unit per $d$ samples, and its own noise sets it back.
@@ -144,7 +142,9 @@ explore(grid, x="theta", y="gamma", at=at, limit=1)
 # (Ours.) For $\gamma > 1$, linear transfer is negative exactly when $\gamma > 1 + \sigma^2/\sin^2\theta$. For $\gamma < 1$ it is negative exactly between the roots $\gamma_- < \gamma_+$ of
 #
 # $$
-# \gamma^2 - (1 + \cos^2\theta - \sigma^2)\, \gamma + \cos^2\theta ,
+# \begin{aligned}
+# \gamma^2 & - (1 + \cos^2\theta - \sigma^2)\, \gamma \\ & + \cos^2\theta ,
+# \end{aligned}
 # $$ (boundaries)
 #
 # which lie between 0 and 1 exactly when $\sigma < 1 - \lvert \cos\theta \rvert$, and are not there otherwise.
@@ -315,7 +315,9 @@ ax.legend()
 # Anybody would regularise such a network. The best ridge {cite:p}`dobriban2018`, and that is the best that weight decay can do on a deep linear network ({prf:ref}`thm-decay-is-ridge`), has for large $d$ the dashed risk,
 #
 # $$
-# R_{\text{reg}} = \tfrac12 \left( c + \sqrt{c^2 + 4 \sigma^2} \right), \quad c = 1 - \gamma - \sigma^2 .
+# \begin{aligned}
+# R_{\text{reg}} &= \tfrac12 \left( c + \sqrt{c^2 + 4 \sigma^2} \right) , \\ c &= 1 - \gamma - \sigma^2 .
+# \end{aligned}
 # $$ (regularised-scratch)
 #
 # ({prf:ref}`thm-price` derives it.) It has no spike, and never exceeds 1: against it, the band is gone. When does transfer still win? Let the kept network have $k$ features, any number small against $n$, that miss a share $\rho$ of the target. As above its risk is $\rho$, once there are samples enough to fit $k$ numbers. Does scratch training get below $\rho$? Since $R_{\text{reg}}$ falls with $\gamma$ and is the positive root of
