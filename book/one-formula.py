@@ -79,7 +79,8 @@ ax.legend()
 
 # %%
 #| tags: [check]
-# Next to the pole the risks of single data sets have no finite variance, and the mean of 40 is no fair measure of their expectation: numbers of features with $|n - k| \le 5$ are left out.
+# Next to the pole the risks of single data sets have no finite variance, and the mean of 40 is no fair measure of their expectation: numbers of
+# features with $|n - k| \le 5$ are left out.
 at = curve.sel(k=counts)
 fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 
@@ -140,7 +141,7 @@ fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 # **More features than samples.** Now the fit sees the projection of $u$ on $n$ random directions of $k$ and loses $S\,(1 - n/k)$. The noise enters as $Z^+ e$, for given $Z$ of mean square $v \operatorname{tr} (Z Z^\top)^{-1}$. With $n > k$ it was $v \operatorname{tr} (Z^\top Z)^{-1}$, which we found to be $k\, v/(n - k - 1)$ on average. Exchange rows and columns, that is $n$ and $k$: it is $n\, v/(k - n - 1)$.
 # :::
 #
-# **Why there is a pole.** At $n = k$ each column has *one* direction left, and $\lVert h_j \rVert^2$ is the square of a single normal number: often close to zero, and we divide by it. With 20 samples to spare it is a sum of 21 squares, and never small.
+# **Why there is a pole.** At $n = k$ each column has *one* direction left, and $\lVert h_j \rVert^2$ is the square of a single normal number: often close to zero, and we divide by it. With 20 samples to spare it is a sum of 21 squares, and hardly ever small.
 #
 # (Features need not be orthonormal as long as $n > k + 1$: least squares rescales them as it likes. With fewer samples, or with a ridge, large features are learned first: {numref}`ex-unequal-features`.)
 #
@@ -230,7 +231,8 @@ ax.legend()
 
 # %%
 #| tags: [check]
-# With noise, and below $\gamma = 1$, means over instances are compared with the exact theory in standard errors. Cells with $|n - d| \le 25$ are left out, because near the spike the mean is that of a broad distribution.
+# With noise, and below $\gamma = 1$, means over instances are compared with the exact theory in standard errors. Cells with $|n - d| \le 25$ are left
+# out, because near the spike the mean is that of a broad distribution.
 theory_at = exact.sel(gamma=data.gamma, method="nearest")
 scatters = (data.sigma > 0) | (data.gamma < 1)
 fatelib.agreement_table(
@@ -240,7 +242,9 @@ fatelib.agreement_table(
 
 # %%
 #| tags: [check]
-# Above $\gamma = 1$ and without noise the theory says zero, and the networks are stopped when the loss is within $\varepsilon = 10^{-6}$ of its minimum: their risk may be as large as $\varepsilon$ divided by the smallest eigenvalue of $X^\top X / n$, which is $(1 - 1/\sqrt\gamma)^2$ for large $d$. The risk is given in units of that bound, and twice the bound is accepted because at finite $d$ the eigenvalue scatters.
+# Above $\gamma = 1$ and without noise the theory says zero, and the networks are stopped when the loss is within $\varepsilon = 10^{-6}$ of its
+# minimum: their risk may be as large as $\varepsilon$ divided by the smallest eigenvalue of $X^\top X / n$, which is $(1 - 1/\sqrt\gamma)^2$ for
+# large $d$. The risk is given in units of that bound, and twice the bound is accepted because at finite $d$ the eigenvalue scatters.
 bound = 1e-6 / (1 - 1 / np.sqrt(data.gamma)) ** 2
 largest = (data.risk_scratch.sel(sigma=0) / bound).max("instance")
 fatelib.agreement_table(
@@ -302,7 +306,8 @@ ax.legend()
 
 # %%
 #| tags: [check]
-# The exponent $p$ of a tail is measured on its $q$ largest values: the mean of $\log(R / R_q)$ over them is $1/p$, with a relative error of $1/\sqrt q$.
+# The exponent $p$ of a tail is measured on its $q$ largest values: the mean of $\log(R / R_q)$ over them is $1/p$, with a relative error of $1/\sqrt
+# q$.
 q = 200
 largest = [np.log(excess[gap][:q] / excess[gap][q]) for gap in gaps]
 logs = xr.DataArray(largest, dims=("g", "draw"), coords={"g": gaps})
@@ -434,7 +439,8 @@ assert off.max() > 4
 
 # %%
 #| tags: [check]
-# The means of 2,000 data sets in $d = 20$ dimensions against the theory at that $d$. At the same points its limit for large $d$ is off by more than four standard errors, which is asserted, too.
+# The means of 2,000 data sets in $d = 20$ dimensions against the theory at that $d$. At the same points its limit for large $d$ is off by more than
+# four standard errors, which is asserted, too.
 fatelib.agreement_table(
     {"d = 20": (draws, theory.least_squares_risk(sizes, few, noise=loud))}
 )

@@ -449,7 +449,7 @@ for angle, won, still in zip(thetas, wins, wins_fairly, strict=True):
 assert not (wins_fairly & ~wins).any()
 
 # %% [markdown]
-# No cell changes the other way: the best ridge is never worse than none. Most of those that change are near $\gamma = 1$.
+# No cell changes the other way: the best ridge is never worse than none. Those that change are at $\gamma = 1$ and a little above.
 #
 # :::{solution-end}
 # :::
