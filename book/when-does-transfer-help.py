@@ -151,7 +151,7 @@ explore(grid, x="theta", y="gamma", at=at, limit=1)
 # :::
 #
 # :::{prf:proof}
-# For $\gamma > 1$ solve $\sigma^2/(\gamma - 1) < \sin^2\theta$ for $\gamma$. For $\gamma < 1$ multiply {eq}`transferability-limit` by $1 - \gamma > 0$: the product, $(\cos^2\theta - \gamma)(1 - \gamma) + \gamma \sigma^2$, is {eq}`boundaries`. Two positive roots need $1 + \cos^2\theta - \sigma^2 > 2 \lvert \cos\theta \rvert$, which says $(1 - \lvert \cos\theta \rvert)^2 > \sigma^2$. Their product is $\cos^2\theta \le 1$ and at $\gamma = 1$ the polynomial is $\sigma^2 \ge 0$, so none lies beyond 1.
+# For $\gamma > 1$ solve $\sigma^2/(\gamma - 1) < \sin^2\theta$ for $\gamma$. For $\gamma < 1$ multiply {eq}`transferability-limit` by $1 - \gamma > 0$: the product, $(\cos^2\theta - \gamma)(1 - \gamma) + \gamma \sigma^2$, is {eq}`boundaries`. It has two positive roots exactly when $1 + \cos^2\theta - \sigma^2 > 2 \lvert \cos\theta \rvert$, which says $(1 - \lvert \cos\theta \rvert)^2 > \sigma^2$. Their product is $\cos^2\theta \le 1$ and at $\gamma = 1$ the polynomial is $\sigma^2 \ge 0$, so none lies beyond 1.
 # :::
 #
 # ## The experiment in ten lines
@@ -310,7 +310,7 @@ ax.set(ylim=(0, 2), ylabel="risk $R$")
 ax.legend()
 
 # %% [markdown]
-# The useless feature has the risk of predicting nothing, 1, at every $\gamma$: it does nothing special at $\gamma = 1$. The *rival* does. With about as many samples as numbers to fit, scratch training goes through noisy labels with hardly any freedom left, and is worse than nothing: this is double descent {cite:p}`belkin2019,hastie2022`. The band measures the failure of an unregularised baseline. A network that always answers zero has it, too. ({doc}`linear-transfer` says how wide it is.)
+# The useless feature has the risk of predicting nothing, 1, at every $\gamma$ (but for the very fewest samples): nothing happens to it at $\gamma = 1$. The *rival* does. With about as many samples as numbers to fit, scratch training goes through noisy labels with hardly any freedom left, and is worse than nothing: this is double descent {cite:p}`belkin2019,hastie2022`. The band measures the failure of an unregularised baseline. A network that always answers zero has it, too. ({doc}`linear-transfer` says how wide it is.)
 #
 # Anybody would regularise such a network. The best ridge {cite:p}`dobriban2018`, and that is the best that weight decay can do on a deep linear network ({prf:ref}`thm-decay-is-ridge`), has for large $d$ the dashed risk,
 #
@@ -320,7 +320,7 @@ ax.legend()
 # \end{aligned}
 # $$ (regularised-scratch)
 #
-# ({prf:ref}`thm-price` derives it.) It has no spike, and never exceeds 1: against it, the band is gone. When does transfer still win? Let the kept network have $k$ features, any number small against $n$, that miss a share $\rho$ of the target. As above its risk is $\rho$, once there are samples enough to fit $k$ numbers. Does scratch training get below $\rho$? Since $R_{\text{reg}}$ falls with $\gamma$ and is the positive root of
+# ({prf:ref}`thm-price` derives it.) It has no spike, and never exceeds 1: against it, the band is gone. When does transfer still win? Let the kept network have $k$ features, any number small against $n$, and let them miss a share $\rho$ of the target. As above its risk is $\rho$, once there are samples enough to fit $k$ numbers. Does scratch training get below $\rho$? Since $R_{\text{reg}}$ falls with $\gamma$ and is the positive root of
 #
 # $$
 # R^2 - (1 - \gamma - \sigma^2)\, R - \sigma^2 = 0 ,
