@@ -326,7 +326,7 @@ ax.legend()
 # R^2 - (1 - \gamma - \sigma^2)\, R - \sigma^2 = 0 ,
 # $$ (regularised-root)
 #
-# put $R = \rho$ and solve for $\gamma$: transfer wins (ours) exactly while
+# put $R = \rho$: then $\gamma \rho = \rho - \rho^2 + \sigma^2 - \sigma^2 \rho = (1 - \rho)(\rho + \sigma^2)$. So transfer wins (ours) exactly while
 #
 # $$
 # \gamma < (1 - \rho) \left( 1 + \frac{\sigma^2}{\rho} \right) .
