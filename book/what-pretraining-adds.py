@@ -548,6 +548,7 @@ assert faintest(m, jnp.float32) < 1e-5
 # Replace `sets` and `labels` by your own; {doc}`get-features` has recipes for many libraries.
 
 # %%
+#| tags: [remove-stderr]
 own = {}
 for mu in fractions:
     task, before, after, _ = runs[mu, rich, 0]
