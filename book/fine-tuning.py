@@ -48,12 +48,13 @@ null_space(at={"theta": np.radians(55)})
 #
 # $$
 # \begin{aligned}
-# \mathcal T_{\text{ft}} &\overset{?}{=} (1 - \gamma) \big( \lVert \beta_t \rVert^2 - \lVert \beta_s - \beta_t \rVert^2 \big) \\
+# \mathcal T_{\text{ft}} &\overset{?}{=} (1 - \gamma) \lVert \beta_t \rVert^2 \\
+# &\quad - (1 - \gamma) \lVert \beta_s - \beta_t \rVert^2 \\
 # &= (1 - \gamma) (2 \cos\theta - 1) ,
 # \end{aligned}
 # $$ (sixty-degrees)
 #
-# the second line for unit vectors, $\lVert \beta_s - \beta_t \rVert^2 = 2 - 2 \cos\theta$. This is eq. 15 of {cite:t}`tahir2025`. At 60° the triangle of 0, $\beta_s$ and $\beta_t$ has three equal sides: the source is as far from the truth as zero is. The number of samples drops out. Linear transfer had to beat scratch training everywhere at once; fine-tuning is only judged where scratch training knows nothing.
+# the last line for unit vectors, $\lVert \beta_s - \beta_t \rVert^2 = 2 - 2 \cos\theta$. This is eq. 15 of {cite:t}`tahir2025`. At 60° the triangle of 0, $\beta_s$ and $\beta_t$ has three equal sides: the source is as far from the truth as zero is. The number of samples drops out. Linear transfer had to beat scratch training everywhere at once; fine-tuning is only judged where scratch training knows nothing.
 #
 # ## Why the answer grows
 #
@@ -79,6 +80,8 @@ null_space(at={"theta": np.radians(55)})
 # :::
 #
 # :::{prf:proof}
+# In five steps.
+#
 # 1. *What balanced layers look like.* Balance means $W_l^\top W_l = W_{l+1} W_{l+1}^\top$ for neighbours, and gradient flow conserves it ({prf:ref}`thm-balancedness`). The last layer $W_L$ is one column, so $W_L W_L^\top$ has rank one, hence $W_{L-1}$ has, and so on down to $W_1$; all have the same singular value, $\lVert \beta \rVert^{1/L}$, and neighbours share a direction. With a unit vector $v$, at all times,
 #
 #    $$
@@ -123,12 +126,10 @@ null_space(at={"theta": np.radians(55)})
 # Put $\kappa \beta_s$ in place of $\beta_s$ in {eq}`sixty-degrees`, with $\lVert \kappa \beta_s - \beta_t \rVert^2 = \kappa^2 - 2 \kappa \cos\theta + 1$:
 #
 # $$
-# \mathcal T_{\text{ft}} =
-# \begin{cases}
-# (1 - \gamma) (2 \kappa \cos\theta - \kappa^2) & \gamma < 1, \\
-# 0 & \gamma \ge 1 .
-# \end{cases}
+# \mathcal T_{\text{ft}} = (1 - \gamma) (2 \kappa \cos\theta - \kappa^2)
 # $$ (fine-tuning-transferability)
+#
+# for $\gamma < 1$. For $\gamma \ge 1$ the data see every direction, and $\mathcal T_{\text{ft}} = 0$.
 #
 # :::{prf:corollary} The corrected 60 degrees
 # :label: cor-break-even
