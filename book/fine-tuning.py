@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Fine-tuning
 #
-# Take a pretrained network and train *all* of its weights on $n < d$ samples of the target. Is that better than training from scratch? Where samples look, both end at the same answer; what decides is what they answer in the directions that **no sample sees**. Drag $\beta_s$, the source.
+# Take a pretrained network and train *all* of its weights on $n < d$ samples of the target. Is that better than training from scratch? In the directions that the samples cover, both end at the same answer. What decides is their answer in the directions that **no sample sees**. Drag $\beta_s$, the source.
 
 # %%
 #| name: fig-null-space
