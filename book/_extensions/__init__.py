@@ -3,6 +3,7 @@
 - `reader`: chapters are Python files; reads one as a notebook. `prepare` is what it runs first.
 - `freshness`: no chapter ever shows results of an older library.
 - `figures`: every figure has a caption and an alternative text.
+- `pictures`: images inside figures, stored as small as they can be without loss.
 - `bibliography`: author-year citations and an author-year list.
 - `plain_markdown`, `notebooks`: the notebook that a reader downloads or opens in Colab.
 - `accessible`: names and roles that docutils and the theme leave out.

@@ -71,11 +71,12 @@
       await widget.render({ model, el: place });
       typeset([...place.querySelectorAll(".mathjax_process")]);
     } catch (error) {
-      place.textContent = `This figure cannot be drawn: ${error.message}`;
+      place.replaceChildren(document.createElement("p"));
+      place.firstChild.textContent = `This figure cannot be drawn: ${error.message}`;
       console.error(error);
     }
     // Whoever came by keyboard goes on from the first thing that it reaches.
-    if (document.activeElement === place) place.querySelector("input, select, [tabindex]")?.focus();
+    if (document.activeElement === place) place.querySelector("a, button, input, select, [tabindex]")?.focus();
     for (const name of ["tabindex", "role", "aria-label", "style"]) place.removeAttribute(name);
   }
 
