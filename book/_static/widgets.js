@@ -4,7 +4,7 @@
 // drawn when the reader comes near: its module is imported from its state, and gets a model with
 // what the modules of fatelib use of anywidget's.
 (() => {
-  const NEAR = 1.5; // windows above and below what is in sight
+  const NEAR = "150% 0px"; // one and a half windows above and below what is in sight
   const [modules, sheets, models] = [new Map(), new Set(), new Map()];
   let states = null;
 
@@ -80,20 +80,6 @@
     for (const name of ["tabindex", "role", "aria-label", "style"]) place.removeAttribute(name);
   }
 
-  // Until it is drawn, a place has about the height of a widget, and keyboard and screen reader find it.
-  function placeFor(script) {
-    const place = document.createElement("div");
-    place.className = "widget-subarea"; // as Jupyter's own manager calls it, for style sheets
-    place.style.minHeight = "30rem";
-    place.tabIndex = 0;
-    place.setAttribute("role", "group");
-    place.setAttribute("aria-label", "Interactive figure");
-    script.before(place);
-    waiting.set(place, held(script).model_id);
-    return place;
-  }
-
-  // Draws what the reader sees first; resolves when it is there.
   function start() {
     const observer = new IntersectionObserver((entries) => {
       for (const { isIntersecting, target } of entries) {
@@ -101,31 +87,26 @@
         observer.unobserve(target);
         draw(target);
       }
-    }, { rootMargin: `${100 * NEAR}% 0px` });
-    const places = scripts("view").map(placeFor);
-    places.forEach((place) => observer.observe(place));
-
+    }, { rootMargin: NEAR });
+    for (const script of scripts("view")) {
+      const place = document.createElement("div");
+      place.className = "widget-subarea"; // as Jupyter's own manager calls it, for style sheets
+      // Until it is drawn it has about its height, and keyboard and screen reader find it.
+      place.style.minHeight = "30rem";
+      place.tabIndex = 0;
+      place.setAttribute("role", "group");
+      place.setAttribute("aria-label", "Interactive figure");
+      script.before(place);
+      waiting.set(place, held(script).model_id);
+      observer.observe(place);
+    }
     // Paper shows all of them; printing waits for nothing, so that their modules are there before.
     window.addEventListener("beforeprint", () => [...waiting.keys()].forEach(draw));
     const prepare = async (id) => moduleOf(modelOf(id).get("_esm"));
     window.addEventListener("load", () => {
       for (const id of waiting.values()) prepare(id).catch(() => {}); // drawing it says why
     });
-
-    const aim = document.getElementById(decodeURIComponent(window.location.hash.slice(1)));
-    const sight = aim?.getBoundingClientRect().top ?? 0;
-    return Promise.all(places.filter((place) => {
-      const { top, bottom } = place.getBoundingClientRect();
-      return bottom > sight - NEAR * window.innerHeight && top < sight + (1 + NEAR) * window.innerHeight;
-    }).map(draw));
   }
 
-  // Ahead of the other scripts and of MathJax, which keeps a long page busy for a second.
-  const first = new Promise((resolve) => {
-    document.addEventListener("readystatechange", () => resolve(start()), { once: true });
-  });
-  if (window.MathJax) {
-    const pageReady = () => first.then(() => window.MathJax.startup.defaultPageReady());
-    window.MathJax.startup = { ...window.MathJax.startup, pageReady };
-  }
+  document.addEventListener("DOMContentLoaded", start);
 })();
