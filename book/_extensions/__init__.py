@@ -4,6 +4,7 @@
 - `freshness`: no chapter ever shows results of an older library.
 - `figures`: every figure has a caption and an alternative text.
 - `pictures`: each picture in a light and a dark, a wide and a narrow variant.
+- `bitmaps`: images inside figures, stored as small as they can be without loss.
 - `bibliography`: author-year citations and an author-year list.
 - `plain_markdown`, `notebooks`: the notebook that a reader downloads or opens in Colab.
 - `accessible`: names and roles that docutils and the theme leave out.

@@ -154,9 +154,12 @@ class Window:
         self.problems, self.asked, self.site = [], [], site
         page.goto(address.as_uri() if isinstance(address, Path) else address)
         page.evaluate("window.MathJax?.startup ? MathJax.startup.promise.then(() => 0) : 0")
-        widgets = page.locator("script[type$='widget-view+json']").count()
-        if widgets:
-            page.locator(".widget-subarea > *").nth(widgets - 1).wait_for(state="attached")
+        # A widget is drawn when the reader comes near.
+        at = page.evaluate("scrollY")
+        for place in page.locator(".widget-subarea").all():
+            place.scroll_into_view_if_needed()
+            place.locator("> *").first.wait_for(state="attached")
+        page.evaluate("at => scrollTo(0, at)", at)
 
 
 @pytest.fixture(scope="session")

@@ -256,3 +256,32 @@ def test_every_widget_of_a_chapter(site, visit, held, chapter, phone):
             except AssertionError as error:
                 problems.append(f"{name}, {way}: {error}")
     assert problems == []
+
+
+def test_widgets_wait_for_the_reader_and_need_no_manager(site, browser):
+    page = browser.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((site / "book" / "fine-tuning.html").as_uri())
+    page.evaluate("MathJax.startup.promise.then(() => 0)")
+    page.wait_for_timeout(300)
+    assert page.locator(".widget-subarea").count() == CHAPTERS["fine-tuning"]
+    assert page.locator(".fatelib-widget").count() == 0
+    page.locator(".widget-subarea").first.scroll_into_view_if_needed()
+    page.locator(".fatelib-widget").wait_for()
+    vendored = [url for url in asked if "/vendor/" in url and ".js" in url]
+    assert len(vendored) == 1
+    assert "/mathjax/" in vendored[0]
+    page.close()
+
+
+@pytest.mark.parametrize("phone", [False, True], ids=["laptop", "phone"])
+def test_an_address_leads_to_a_widget(site, visit, phone):
+    page, problems = visit(
+        f"{(site / 'book' / 'the-baseline-matters.html').as_uri()}#fig-explore-baselines",
+        phone=phone,
+    )
+    figure = page.locator("#fig-explore-baselines")
+    figure.locator(".fatelib-widget").wait_for()
+    assert 0 <= figure.bounding_box()["y"] < 200  # what is typeset above has not moved it away
+    assert problems == []
