@@ -165,7 +165,7 @@ thumbnail(
 # :::{grid-item-card} One pair of tasks, both verdicts
 # {glue:}`thumbnail-verdicts`
 #
-# At 45° the features win up to {glue:text}`tie:.2f` samples per dimension and lose beyond, against the best scratch training. So no distance between data sets can tell which, without
+# At 45° the features win up to {glue:text}`tie:.2f` samples per dimension and lose beyond, against the best scratch training. So no distance between data sets can tell, without
 # the number of samples: {doc}`distances-do-not-decide`.
 # :::
 #
