@@ -30,7 +30,7 @@ exact = data.risk.isel(instance=0, drop=True).copy(
 # %%
 #| name: fig-map
 #| caption: >-
-#|   Transferability of linear transfer with label noise ($\sigma = 0.2$, above) and without (below): the exact theory at $d = 500$ (left) and networks trained by the engine `spectral` (right; mean of 20 instances, dots: not converged in $10^4$ steps). Blue: transfer wins, red: it loses, full colour at $\pm 1$. Settings of Figures 1 (above) and 7 (below) of {cite:t}`tahir2025`: $L = 2$, $d = 500$, learning rate 0.1, a loss within $10^{-6}$ of its minimum. Solid black: zero contour of what is shown. Dashed: the boundaries of {prf:ref}`cor-boundaries`, for large $d$. Without noise two of them merge at $\gamma = 1$, where the sign does not change.
+#|   Transferability of linear transfer with label noise ($\sigma = 0.2$, above) and without (below): the exact theory at $d = 500$ (left) and networks trained by the engine `spectral` (right; mean of 20 instances, dots: not converged in $10^4$ steps). Blue: transfer wins, red: it loses, full colour at $\pm 1$. Settings of Figures 1 (above) and 7 (below) of {cite:t}`tahir2025`: $L = 2$, $d = 500$, learning rate 0.1, a loss within $10^{-6}$ of its minimum. Solid: zero contour of what is shown. Dashed: the boundaries of {prf:ref}`cor-boundaries`, for large $d$. Without noise two of them merge at $\gamma = 1$, where the sign does not change.
 #| alt: Four maps over angle and samples per dimension. Left and right agree. Above, a blue band crosses all angles at gamma equal to one, with red regions over and under it at large angles; below, without noise, the band is missing and one red region fills everything above a falling curve.
 #| tags: [hide-input]
 fig, axes = plt.subplots(2, 2, figsize=(9, 5.4), sharex=True, sharey=True)
@@ -383,7 +383,7 @@ assert abs(seen - np.cos(np.pi / 4)).max() < 0.05
 #| name: fig-surface
 #| caption: >-
 #|   The upper row of {numref}`fig-map` as a surface: exact theory (surface, cut at 1) and trained networks (points, converged cells only). $\sigma = 0.2$.
-#| alt: A curved sheet that falls towards large angles, with a ridge along gamma equal to one; black points lie on it.
+#| alt: A curved sheet that falls towards large angles, with a ridge along gamma equal to one; points lie on it.
 fine = np.arange(20, 2 * d + 1, 20)
 fine = fine[abs(fine - d) > 5]
 sheet = np.clip(

@@ -64,7 +64,10 @@ axes[1].set_ylabel("")
 # By the chain rule the gradient in $W_l$ is
 #
 # $$
-# \nabla_l = (W_1 \cdots W_{l-1})^\top G\, (W_{l+1} \cdots W_L)^\top .
+# \begin{aligned}
+# \nabla_l = {} & (W_1 \cdots W_{l-1})^\top G \\
+# & (W_{l+1} \cdots W_L)^\top .
+# \end{aligned}
 # $$
 #
 # Where training stops, $\nabla_l = -\text{decay}\, W_l$.
@@ -231,8 +234,8 @@ T = scratch.risk_scratch.sel(decay=best).drop_vars("decay") - transfer.risk
 #| tags: [hide-input]
 #| name: fig-5
 #| caption: >-
-#|   Figure 5 of the paper. Left: transferability of linear transfer against the best of five weight decays, means of 20 instances; dashed, the closed form {eq}`fair-boundary`. Right: risk of scratch training at each decay (points: means, bars: one standard error, hollow: not converged in $10^4$ steps, all with too little decay to be picked), the ridge theory of each (lines), and the best possible {eq}`best-risk` (black). $L = 2$, $d = 500$, $\sigma = 0.2$, learning rate 0.1, at most $10^4$ steps.
-#| alt: On the left a map, blue below a falling curve and red above it; the dashed line follows its zero contour. On the right five risk curves over samples per dimension. The one without decay peaks at gamma equal to one, larger decays flatten the peak, and the largest lies close to the black curve.
+#|   Figure 5 of the paper. Left: transferability of linear transfer against the best of five weight decays, means of 20 instances; dashed, the closed form {eq}`fair-boundary`. Right: risk of scratch training at each decay (points: means, bars: one standard error, hollow: not converged in $10^4$ steps, all with too little decay to be picked), the ridge theory of each (lines), and the best possible {eq}`best-risk` (without points). $L = 2$, $d = 500$, $\sigma = 0.2$, learning rate 0.1, at most $10^4$ steps.
+#| alt: On the left a map, blue below a falling curve and red above it; the dashed line follows its zero contour. On the right five risk curves over samples per dimension. The one without decay peaks at gamma equal to one, larger decays flatten the peak, and the largest lies close to the best possible.
 def decayed_risk(n, decay):
     """Risk with a given decay: ridge and norm, found together."""
     spectrum, shares = jnp.ones(d), jnp.full(d, 1 / d)
