@@ -214,7 +214,8 @@ def onward(app: Sphinx, page: str, path: list[Step]) -> nodes.paragraph:
         return nodes.paragraph("", end, link(app, page, home), classes=["onward"])
     (step, *_) = following
     paragraph = nodes.paragraph("", said, classes=["onward"])
-    paragraph += [link(app, page, step.page), nodes.Text(f". {step.question}")]
+    stop = "" if app.env.titles[step.page].astext().endswith("?") else "."
+    paragraph += [link(app, page, step.page), nodes.Text(f"{stop} {step.question}")]
     return paragraph
 
 
