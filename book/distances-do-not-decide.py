@@ -308,7 +308,7 @@ print(f"true distance:         at most {bound:.2f}, for any two unit tasks")
 # %%
 #| tags: [build-only]
 glue("dudley-unit", f"{float(above.max()):.3f}", display=False)
-fair = float(theory.regularised_transfer_boundary(pair, sigma))
+fair = float(theory.scratch_boundary(np.sin(pair) ** 2, sigma))
 glue("fair-change", fair, display=False)
 glue("w1-same", f"{float(same.mean()):.0f}", display=False)
 glue("w1-bound", f"{float(bound):.1f}", display=False)

@@ -467,13 +467,13 @@ sketch(
 # \gamma < \cos^2\theta \left( 1 + \frac{\sigma^2}{\sin^2\theta} \right)
 # $$
 #
-# There linear transfer beats optimally regularised scratch training: one boundary. At 45°, $\sigma = 0.2$: {glue:text}`fair:.4f`. {py:func}`~fatelib.theory.regularised_transfer_boundary`, {doc}`the-baseline-matters`.
+# There linear transfer beats optimally regularised scratch training: one boundary. At 45°, $\sigma = 0.2$: {glue:text}`fair:.4f`. {py:func}`~fatelib.theory.scratch_boundary`, {doc}`the-baseline-matters`.
 
 # %%
 #| tags: [remove-input]
-fair = theory.regularised_transfer_boundary(angle, sigma)
+fair = theory.scratch_boundary(1 - cos2, sigma)
 same("fair", fair, cos2 * (1 + s2 / sin2))
-curve = theory.regularised_transfer_boundary(radians[5:], sigma)
+curve = theory.scratch_boundary(np.sin(radians[5:]) ** 2, sigma)
 sketch(
     "The boundary against the angle, falling to zero at a right angle",
     degrees[5:],
@@ -491,18 +491,18 @@ sketch(
 # \gamma < (1 - \rho) \left( 1 + \frac{\sigma^2}{\rho} \right)
 # $$
 #
-# The same for $k$ features that miss $\rho$ of the target, for $n \gg k$. At $\rho = 0.1$, $\sigma = 0.2$: {glue:text}`general-boundary:.4f`. It is the function above at $\sin^2\theta = \rho$;
-# {py:func}`~fatelib.theory.regularised_transfer_boundary`, {doc}`the-baseline-matters`.
+# The same for $k$ features that miss $\rho$ of the target, for $n \gg k$. At $\rho = 0.1$, $\sigma = 0.2$: {glue:text}`general-boundary:.4f`. The formula above is this one at $\rho = \sin^2\theta$.
+# {py:func}`~fatelib.theory.scratch_boundary`, {doc}`the-baseline-matters`.
 
 # %%
 #| tags: [remove-input]
 missed = np.linspace(0.02, 1, 100)
-boundary = theory.regularised_transfer_boundary(np.arcsin(0.1**0.5), sigma)
+boundary = theory.scratch_boundary(0.1, sigma)
 same("general-boundary", boundary, 0.9 * (1 + s2 / 0.1))
 # It is where optimally regularised scratch training has the risk that the features leave.
 tie = brentq(lambda x: float(theory.optimal_scratch_risk(x, sigma)) - 0.1, 0.1, 3)
 np.testing.assert_allclose(boundary, tie, rtol=1e-4)
-curve = (1 - missed) * (1 + s2 / missed)
+curve = theory.scratch_boundary(missed, sigma)
 sketch(
     "The boundary against the share that features miss, falling to zero at one",
     missed,

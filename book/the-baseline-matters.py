@@ -32,7 +32,7 @@ for ax, (name, rival) in zip(axes, rivals.items(), strict=True):
     T = xr.DataArray(gain, {"theta": theta, "gamma": gamma})
     plot.phase_diagram(T, limit=1, colorbar=ax is axes[1], ax=ax)
     ax.set(title=f"scratch with {name}", ylim=(0, 2))
-boundary = theory.regularised_transfer_boundary(theta, sigma)
+boundary = theory.scratch_boundary(np.sin(theta) ** 2, sigma)
 axes[1].plot(theta, boundary, "--", color="C5")
 axes[1].set_ylabel("")
 
@@ -185,11 +185,11 @@ assert distance < 1e-3
 # $$ (fair-boundary)
 # :::
 #
-# In words: features that reach 70% of the target are worth $0.7\, d$ samples, and more with noise, by the factor $1 + \sigma^2/\rho$, because noise hurts the one who fits $d$ numbers. ({py:func}`~fatelib.theory.regularised_transfer_boundary` is the second formula.) How many features there are does not matter as long as the samples can weigh them: here are eight that miss $\rho = 0.3$ in 300 dimensions, against the best ridge on everything, at 0.7, 1 and 1.3 times the boundary. (At the boundary they are a little behind, by their own price, $(\sigma^2 + \rho)\, k / (n - k - 1)$.)
+# In words: features that reach 70% of the target are worth $0.7\, d$ samples, and more with noise, by the factor $1 + \sigma^2/\rho$, because noise hurts the one who fits $d$ numbers. ({py:func}`~fatelib.theory.scratch_boundary` is the first formula.) How many features there are does not matter as long as the samples can weigh them: here are eight that miss $\rho = 0.3$ in 300 dimensions, against the best ridge on everything, at 0.7, 1 and 1.3 times the boundary. (At the boundary they are a little behind, by their own price, $(\sigma^2 + \rho)\, k / (n - k - 1)$.)
 
 # %%
 rho, k, width = 0.3, 8, 300
-worth = (1 - rho) * (1 + sigma**2 / rho)  # samples per dimension
+worth = float(theory.scratch_boundary(rho, sigma))  # samples per dimension
 goal = np.repeat(np.sqrt([(1 - rho) / k, rho / (width - k)]), [k, width - k])
 rng, gains = np.random.default_rng(0), np.empty((3, 40))
 for row, instance in np.ndindex(gains.shape):
@@ -682,7 +682,7 @@ assert means[0] > 4 * errors[0]
 assert means[2] < -4 * errors[2]
 at_edge = -(sigma**2 + rho) * k / (worth * width - k - 1)
 assert abs(means[1] - at_edge) < 4 * errors[1]
-edge = theory.regularised_transfer_boundary(np.pi / 4, sigma)
+edge = theory.scratch_boundary(0.5, sigma)
 assert abs(edge - 0.5 * (1 + sigma**2 / 0.5)) < 1e-6
 assert abs(theory.optimal_scratch_risk(edge, sigma) - 0.5) < 1e-5
 # The five decays.

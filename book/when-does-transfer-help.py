@@ -336,14 +336,13 @@ ax.legend()
 
 # %%
 for missed in (0.02, 0.1, 0.5):
-    bought_at = (1 - missed) * (1 + sigma**2 / missed)
+    bought_at = theory.scratch_boundary(missed, sigma)
     print(
         f"features that miss {missed:4.0%}: keep them up to n = {bought_at:.2f} d"
     )
     assert abs(theory.optimal_scratch_risk(bought_at, sigma) - missed) < 1e-4
-    angle = np.arcsin(missed**0.5)
-    edge = theory.regularised_transfer_boundary(angle, sigma)
-    assert abs(edge / bought_at - 1) < 1e-4
+    by_hand = (1 - missed) * (1 + sigma**2 / missed)
+    assert abs(bought_at / by_hand - 1) < 1e-4
 
 # %% [markdown]
 # For the one feature of our source $\rho = \sin^2\theta$: one boundary and no band ({numref}`fig-two-baselines`, right).

@@ -92,7 +92,7 @@ def _draw_5(data: xr.Dataset) -> matplotlib.figure.Figure:
     sigma = data.attrs["sigma"]
     plot.phase_diagram(data.transferability, ax=first)
     theta = np.linspace(float(data.theta.min()), float(data.theta.max()), 201)
-    boundary = theory.regularised_transfer_boundary(theta, sigma)
+    boundary = theory.scratch_boundary(np.sin(theta) ** 2, sigma)
     first.plot(theta, boundary, "--", color="C2", label="closed-form boundary")
     first.set_ylim(float(data.gamma.min()), float(data.gamma.max()))
     first.legend(loc="upper right", frameon=True)

@@ -17,6 +17,7 @@ from fatelib.theory.least_squares import (
     optimal_scratch_risk,
     regularised_risk,
     ridge_risk,
+    scratch_boundary,
     scratch_risk,
 )
 from fatelib.theory.linear_transfer import (
@@ -25,7 +26,6 @@ from fatelib.theory.linear_transfer import (
     linear_transferability,
     negative_transfer_interval,
     negative_transfer_onset,
-    regularised_transfer_boundary,
 )
 
 __all__ = [
@@ -45,8 +45,8 @@ __all__ = [
     "negative_transfer_onset",
     "optimal_scratch_risk",
     "regularised_risk",
-    "regularised_transfer_boundary",
     "ridge_risk",
+    "scratch_boundary",
     "scratch_risk",
     "strength_growth_rate",
 ]

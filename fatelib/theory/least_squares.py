@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from fatelib.arguments import as_floats, broadcast_floats
+from fatelib.arguments import as_floats, broadcast_floats, check
 from fatelib.theory.domain import check_domain, clear_rounding
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "optimal_scratch_risk",
     "regularised_risk",
     "ridge_risk",
+    "scratch_boundary",
     "scratch_risk",
 ]
 
@@ -476,3 +477,49 @@ def optimal_scratch_risk(gamma: ArrayLike, sigma: ArrayLike) -> Float[Array, "..
         0.181
     """
     return regularised_risk(gamma, sigma, 1.0)
+
+
+def scratch_boundary(residual: ArrayLike, sigma: ArrayLike) -> Float[Array, "..."]:
+    r"""The γ below which features beat scratch training with the best weight decay.
+
+    Features that miss a part ρ of the target's squared norm, and fewer than the samples by far,
+    have the risk ρ. So
+
+    .. math::
+
+        \rho < R_{opt}(\gamma, \sigma) \iff
+        \gamma < (1 - \rho) \, \Big( 1 + \frac{\sigma^2}{\rho} \Big)
+
+    where :math:`R_{opt}` is :func:`optimal_scratch_risk`: the right-hand side is the number of
+    samples per dimension that buy the risk ρ. One feature at the angle θ misses
+    :math:`\sin^2\theta`. Against this baseline there is one boundary: no double descent, hence no
+    band of accidental transfer round γ = 1.
+
+    Args:
+        residual: Squared norm ρ of the part of the target outside the span of the features, of a
+            target of unit norm, ``(...)``, in [0, 1].
+        sigma: Standard deviation of the target label noise, ``(...)``, at most 1e9.
+
+    Returns:
+        The boundary, with the broadcast shape of the arguments: where the features miss nothing,
+        infinite with noise and 1 without.
+
+    Raises:
+        ValueError: ``residual`` is outside [0, 1] or ``sigma`` is negative.
+
+    Source:
+        Ours; Figure 5 of Tahir et al. (2025) shows the experiment for one feature.
+
+    Example:
+        >>> round(float(scratch_boundary(0.5, 0.2)), 3)
+        0.54
+    """
+    check_domain(residual=residual, sigma=sigma)
+    # What users sum up to 1 may be larger by rounding.
+    check("residual", residual, lambda x: x <= 1 + 1e-6, "at most 1, the target's squared norm")
+    residual, sigma = broadcast_floats(residual, sigma)
+    residual = clear_rounding(residual)
+    reached = clear_rounding(1 - residual)
+    misses = residual > 0
+    nothing = jnp.where(sigma > 0, jnp.inf, 1.0)
+    return jnp.where(misses, reached * (1 + sigma**2 / jnp.where(misses, residual, 1.0)), nothing)

@@ -19,7 +19,6 @@ __all__ = [
     "linear_transferability",
     "negative_transfer_interval",
     "negative_transfer_onset",
-    "regularised_transfer_boundary",
 ]
 
 
@@ -309,40 +308,3 @@ def negative_transfer_onset(theta: ArrayLike, sigma: ArrayLike) -> Float[Array, 
     sin2 = jnp.sin(theta) ** 2
     apart = sin2 > 0
     return jnp.where(apart, 1 + sigma**2 / jnp.where(apart, sin2, 1.0), jnp.inf)
-
-
-def regularised_transfer_boundary(theta: ArrayLike, sigma: ArrayLike) -> Float[Array, "..."]:
-    r"""The γ below which linear transfer beats scratch training with the best weight decay.
-
-    .. math::
-
-        \sin^2\theta < R_{opt}(\gamma, \sigma) \iff
-        \gamma < \cos^2\theta \, \Big( 1 + \frac{\sigma^2}{\sin^2\theta} \Big)
-
-    where :math:`R_{opt}` is :func:`optimal_scratch_risk`. Against this baseline there is one
-    boundary: no double descent, hence no band of accidental transfer round γ = 1.
-
-    Args:
-        theta: Angle between source and target vector, in radians, ``(...)``.
-        sigma: Standard deviation of the target label noise, ``(...)``, at most 1e9.
-
-    Returns:
-        The boundary, with the broadcast shape of the arguments: infinite for parallel tasks with
-        noise, 1 without.
-
-    Raises:
-        ValueError: ``theta`` is outside [0, π] or ``sigma`` is negative.
-
-    Source:
-        Ours; Figure 5 of Tahir et al. (2025) shows the experiment.
-
-    Example:
-        >>> round(float(regularised_transfer_boundary(0.785, 0.2)), 3)
-        0.54
-    """
-    check_domain(theta=theta, sigma=sigma)
-    theta, sigma = broadcast_floats(theta, sigma)
-    sin2, cos2 = jnp.sin(theta) ** 2, jnp.cos(theta) ** 2
-    apart = sin2 > 0
-    parallel = jnp.where(sigma > 0, jnp.inf, 1.0)
-    return jnp.where(apart, cos2 * (1 + sigma**2 / jnp.where(apart, sin2, 1.0)), parallel)

@@ -109,7 +109,7 @@ def test_derivatives(derivatives):
     )
     derivatives(lambda t, s: sum(theory.negative_transfer_interval(t, s)), 0.9, 0.2)
     derivatives(theory.negative_transfer_onset, 0.9, 0.2)
-    derivatives(theory.regularised_transfer_boundary, 0.9, 0.2)
+    derivatives(theory.scratch_boundary, 0.4, 0.2)
 
 
 def test_no_gradient_is_nan_at_the_edges():
@@ -121,7 +121,7 @@ def test_no_gradient_is_nan_at_the_edges():
                     theta, sigma
                 ),
                 jax.grad(theory.negative_transfer_onset, (0, 1))(theta, sigma),
-                jax.grad(theory.regularised_transfer_boundary, (0, 1))(theta, sigma),
+                jax.grad(theory.scratch_boundary, (0, 1))(np.sin(theta) ** 2, sigma),
                 *(
                     jax.grad(theory.learned_angle, (0, 1, 2))(theta, source_gamma, sigma)
                     for source_gamma in (0.5, 1.0, np.inf)
@@ -161,7 +161,7 @@ def test_boundaries_are_where_the_transferability_changes_sign(theta, sigma, x64
         risk = theory.optimal_scratch_risk(gamma, sigma)
         return risk - theory.linear_transfer_risk(theta)
 
-    boundary = float(theory.regularised_transfer_boundary(theta, sigma))
+    boundary = float(theory.scratch_boundary(np.sin(theta) ** 2, sigma))
     np.testing.assert_allclose(roots(fair, 1e-3, boundary + 1), [boundary], rtol=1e-9)
     assert fair(boundary / 2) > 0 > fair(boundary * 2)
 
@@ -185,8 +185,9 @@ def test_limits_of_the_boundaries(dtype):
     # Parallel tasks: transfer never loses.
     assert np.isnan(theory.negative_transfer_interval(0.0, 0.0)).all()
     assert np.isinf(theory.negative_transfer_onset(0.0, 0.2))
-    assert np.isinf(theory.regularised_transfer_boundary(0.0, 0.2))
-    assert theory.regularised_transfer_boundary(0.0, 0.0) == 1
+    assert np.isinf(theory.scratch_boundary(0.0, 0.2))
+    assert theory.scratch_boundary(0.0, 0.0) == 1
+    assert theory.scratch_boundary(1.0, 0.2) == 0
     # At the edge of existence both ends meet; they are symmetric in theta.
     edge = np.arccos(1 - dtype.type(0.3))
     low, high = theory.negative_transfer_interval(edge * dtype.type(1.0001), 0.3)
@@ -200,7 +201,7 @@ def test_boundaries_in_float32(x64):
     for boundary in (
         lambda *a: jnp.stack(theory.negative_transfer_interval(*a)),
         theory.negative_transfer_onset,
-        theory.regularised_transfer_boundary,
+        lambda theta, sigma: theory.scratch_boundary(jnp.sin(theta) ** 2, sigma),
     ):
         single = boundary(theta, sigma)
         assert single.dtype == np.float32
