@@ -64,7 +64,10 @@ axes[1].set_ylabel("")
 # By the chain rule the gradient in $W_l$ is
 #
 # $$
-# \nabla_l = (W_1 \cdots W_{l-1})^\top G\, (W_{l+1} \cdots W_L)^\top .
+# \begin{aligned}
+# \nabla_l = {} & (W_1 \cdots W_{l-1})^\top G \\
+# & \times (W_{l+1} \cdots W_L)^\top .
+# \end{aligned}
 # $$
 #
 # Where training stops, $\nabla_l = -\text{decay}\, W_l$.
