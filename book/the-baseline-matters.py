@@ -66,7 +66,7 @@ axes[1].set_ylabel("")
 # $$
 # \begin{aligned}
 # \nabla_l = {} & (W_1 \cdots W_{l-1})^\top G \\
-# & (W_{l+1} \cdots W_L)^\top .
+# & \times (W_{l+1} \cdots W_L)^\top .
 # \end{aligned}
 # $$
 #

@@ -58,7 +58,7 @@ DOMAINS = {
     "linear_transferability": {"gamma": GAMMA, "theta": THETA, "sigma": SIGMA, **SOURCE},
     "negative_transfer_interval": {"theta": THETA, "sigma": SIGMA},
     "negative_transfer_onset": {"theta": THETA, "sigma": SIGMA},
-    "scratch_boundary": {"residual": numbers(0.0, 1.0), "sigma": SIGMA},
+    "scratch_boundary": {"residual": numbers(1e-3, 1.0, 0.0), "sigma": SIGMA},
     "fine_tuning_scale": {"gamma": GAMMA, "sigma": SIGMA, "depth": DEPTH, **SOURCE},
     "fine_tuning_scale_from_norms": {
         "interpolator_norm2": NORM2,
