@@ -9,8 +9,8 @@
 # %%
 #| tags: [build-only]
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import HTML, display
 from myst_nb import glue
 from scipy.integrate import quad
 from scipy.optimize import brentq
@@ -18,8 +18,6 @@ from scipy.stats import f
 
 import fatelib
 from fatelib import distances, relu, theory
-
-plt.style.use("fatelib.style")
 
 
 def same(name, library, written, rtol=2e-5):
@@ -29,26 +27,47 @@ def same(name, library, written, rtol=2e-5):
     glue(name, float(library), display=False)
 
 
-def sketch(x, *curves, xlabel, marks=(), ylim=None, log=""):
-    """Draw curves small: shape, zero line and the places that matter."""
-    _, ax = plt.subplots(figsize=(1.75, 1.1))
-    ax.set(xscale="log" if "x" in log else "linear")
-    ax.set(yscale="log" if "y" in log else "linear")
-    for i, curve in enumerate(curves):
-        ax.plot(x, curve, color=f"C{i}", linewidth=1.4)
-    for place in marks:
-        ax.axvline(place, color="0.5", linewidth=0.8, linestyle=":")
-    ax.set_xlim(x[0], x[-1])
-    if ylim:
-        ax.set_ylim(ylim)
-        ax.axhline(0, color="black", linewidth=0.6)
-    ax.set_xticks(marks, [f"{place:.3g}" for place in marks])
-    ax.minorticks_off()
-    ax.set_yticks([])
-    ax.set_xlabel(xlabel, fontsize=9, labelpad=1)
-    ax.tick_params(labelsize=8)
-    ax.grid(False)
-    plt.show()
+def sketch(alt, x, *curves, xlabel, marks=(), ylim=None, log=""):
+    """Draw curves small, in the colours of the page: shape, zero line, places that matter."""
+    # Logarithms of what is not positive leave the picture, as poles do.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x, curves = np.asarray(x, float), np.asarray(curves, float)
+        places = np.asarray(marks, float)
+        if "x" in log:
+            x, places = np.log(x), np.log(places)
+        if "y" in log:
+            curves = np.log(curves)
+    finite = curves[np.isfinite(curves)]
+    low, high = ylim or (finite.min(), finite.max())
+    reach = high - low
+    across = 4 + 132 * (x - x[0]) / (x[-1] - x[0])
+    at = 4 + 132 * (places - x[0]) / (x[-1] - x[0])
+    down = (
+        62 - 56 * (np.clip(curves, low - 9 * reach, high + 9 * reach) - low) / reach
+    )
+    frame = ['<path d="M4 4V62H138"/>']
+    if ylim and low < 0 < high:
+        frame.append(f'<path d="M4 {62 + 56 * low / reach:.1f}H138"/>')
+    for place, mark in zip(at, marks, strict=True):
+        end = "start" if place < 12 else "end" if place > 126 else "middle"
+        frame.append(f'<path class="mark" d="M{place:.1f} 4V65"/>')
+        frame.append(
+            f'<text x="{place:.1f}" y="75" text-anchor="{end}">{mark:.3g}</text>'
+        )
+    frame.append(f'<text x="70" y="87" text-anchor="middle">{xlabel}</text>')
+    lines = []
+    for i, curve in enumerate(down):
+        shown = np.isfinite(curve)
+        points = [
+            f"{u:.1f},{v:.1f}"
+            for u, v in zip(across[shown], curve[shown], strict=True)
+        ]
+        lines.append(f'<polyline class="curve-{i}" points="{" ".join(points)}"/>')
+    inner = f'<svg width="142" height="63">{"".join(lines)}</svg>'  # cuts what is higher
+    outer = (
+        f'<svg class="sketch" role="img" aria-label="{alt}" viewBox="0 0 142 90">'
+    )
+    display(HTML(f"{outer}{''.join(frame)}{inner}</svg>"))
 
 
 # The point at which values are printed.
@@ -76,7 +95,6 @@ radians = np.radians(degrees)
 
 # %%
 #| tags: [remove-input]
-#| alt: Risk against the number of samples, with a pole where samples equal features.
 half = {"residual": 0.5, "signal": 0.5, "noise": sigma}
 risk = theory.least_squares_risk(50, 20, **half)
 same("k-features-n", risk, 0.5 + (s2 + 0.5) * 20 / (50 - 20 - 1))
@@ -86,7 +104,14 @@ np.testing.assert_allclose(
 )
 counts = np.arange(1, 61)
 curve = theory.least_squares_risk(counts, 20, **half)
-sketch(counts, curve, xlabel="$n$", marks=(20,), ylim=(0, 3))
+sketch(
+    "Risk against the number of samples, with a pole where samples equal features",
+    counts,
+    curve,
+    xlabel="n",
+    marks=(20,),
+    ylim=(0, 3),
+)
 
 # %% [markdown]
 # (sheet-scratch-training)=
@@ -104,11 +129,17 @@ sketch(counts, curve, xlabel="$n$", marks=(20,), ylim=(0, 3))
 
 # %%
 #| tags: [remove-input]
-#| alt: Risk against samples per dimension, with a pole at one.
 same("scratch", theory.scratch_risk(g, sigma), 1 - g + s2 * g / (1 - g))
 np.testing.assert_allclose(theory.scratch_risk(1.5, sigma), s2 / 0.5, rtol=1e-5)
 curve = theory.scratch_risk(gammas, sigma)
-sketch(gammas, curve, xlabel=r"$\gamma$", marks=(1,), ylim=(0, 2))
+sketch(
+    "Risk against samples per dimension, with a pole at one",
+    gammas,
+    curve,
+    xlabel="γ",
+    marks=(1,),
+    ylim=(0, 2),
+)
 
 # %% [markdown]
 # (sheet-length-of-the-interpolator)=
@@ -122,10 +153,16 @@ sketch(gammas, curve, xlabel=r"$\gamma$", marks=(1,), ylim=(0, 2))
 
 # %%
 #| tags: [remove-input]
-#| alt: Squared norm against samples per dimension, with a pole at one.
 same("norm", theory.interpolator_norm2(g, sigma), g * (1 + s2 / (1 - g)))
 curve = theory.interpolator_norm2(gammas, sigma)
-sketch(gammas, curve, xlabel=r"$\gamma$", marks=(1,), ylim=(0, 3))
+sketch(
+    "Squared norm against samples per dimension, with a pole at one",
+    gammas,
+    curve,
+    xlabel="γ",
+    marks=(1,),
+    ylim=(0, 3),
+)
 
 # %% [markdown]
 # (sheet-tail-of-the-risk)=
@@ -139,14 +176,19 @@ sketch(gammas, curve, xlabel=r"$\gamma$", marks=(1,), ylim=(0, 3))
 
 # %%
 #| tags: [remove-input]
-#| alt: A straight line that falls, on logarithmic axes.
 at = np.array(
     [1e5, 2e5]
 )  # for one feature the fitted noise is a multiple of F(1, n)
 slope = np.diff(np.log(f.sf(at, 1, 4)))[0] / np.log(2)
 same("tail", slope, -(3 + 1) / 2, rtol=1e-3)
 r = np.geomspace(0.05, 1e3, 100)
-sketch(r, f.sf(r * 4, 1, 4), xlabel="$r$", log="xy")
+sketch(
+    "A straight line that falls, on logarithmic axes",
+    r,
+    f.sf(r * 4, 1, 4),
+    xlabel="r",
+    log="xy",
+)
 
 # %% [markdown]
 # ## Any features, any ridge
@@ -162,7 +204,6 @@ sketch(r, f.sf(r * 4, 1, 4), xlabel="$r$", log="xy")
 
 # %%
 #| tags: [remove-input]
-#| alt: Effective ridge against samples, falling towards the ridge itself.
 ell = 1 / np.arange(1, 201) ** 2
 
 
@@ -174,7 +215,13 @@ def root(n, ridge):
 same("effective", theory.effective_ridge(20, ell, ridge=0.01), root(20, 0.01))
 counts = np.geomspace(2, 200, 60)
 curve = theory.effective_ridge(counts, ell, ridge=0.01)
-sketch(counts, curve, xlabel="$n$", log="xy")
+sketch(
+    "Effective ridge against samples, falling towards the ridge itself",
+    counts,
+    curve,
+    xlabel="n",
+    log="xy",
+)
 
 # %% [markdown]
 # (sheet-risk)=
@@ -191,7 +238,6 @@ sketch(counts, curve, xlabel="$n$", log="xy")
 
 # %%
 #| tags: [remove-input]
-#| alt: Risk against samples without ridge and with one.
 
 
 def risk_by_hand(n, ridge):
@@ -206,7 +252,13 @@ same("general", by_library, risk_by_hand(20, 0.01))
 curves = [
     theory.ridge_risk(counts, ell, ell, noise=0.1, ridge=z) for z in (1e-2, 1e-4)
 ]
-sketch(counts, *curves, xlabel="$n$", log="xy")
+sketch(
+    "Risk against samples without ridge and with one",
+    counts,
+    *curves,
+    xlabel="n",
+    log="xy",
+)
 
 # %% [markdown]
 # ## Linear transfer
@@ -222,12 +274,18 @@ sketch(counts, *curves, xlabel="$n$", log="xy")
 
 # %%
 #| tags: [remove-input]
-#| alt: Risk against samples, falling to a floor.
 by_library = theory.linear_transfer_risk(angle, n=20, sigma=sigma)
 same("one-feature", by_library, sin2 + (s2 + sin2) / 18)
 counts = np.arange(3, 41)
 curve = theory.linear_transfer_risk(angle, n=counts, sigma=sigma)
-sketch(counts, curve, 0 * counts + sin2, xlabel="$n$", ylim=(0, 1.2))
+sketch(
+    "Risk against samples, falling to a floor",
+    counts,
+    curve,
+    0 * counts + sin2,
+    xlabel="n",
+    ylim=(0, 1.2),
+)
 
 # %% [markdown]
 # (sheet-with-a-ridge)=
@@ -245,7 +303,6 @@ sketch(counts, curve, 0 * counts + sin2, xlabel="$n$", ylim=(0, 1.2))
 
 # %%
 #| tags: [remove-input]
-#| alt: Risk against the ridge, with a minimum at the best ridge.
 by_library = theory.linear_transfer_risk(angle, ridge=0.1)
 same("ridge-limit-value", by_library, sin2 + (0.1 / 1.1) ** 2 * cos2)
 ridges = np.linspace(0, 1, 2001)
@@ -257,7 +314,13 @@ around = slice(400, 480)  # the minimum is flat: that of a parabola through thes
 parabola = np.polyfit(ridges[around], curve[around], 2)
 vertex = -parabola[1] / (2 * parabola[0])
 same("best-ridge-value", vertex, best, rtol=5e-3)
-sketch(ridges[10:], curve[10:], xlabel=r"$\lambda$", marks=(round(best, 3),))
+sketch(
+    "Risk against the ridge, with a minimum at the best ridge",
+    ridges[10:],
+    curve[10:],
+    xlabel="λ",
+    marks=(round(best, 3),),
+)
 
 # %% [markdown]
 # (sheet-transferability)=
@@ -274,11 +337,17 @@ sketch(ridges[10:], curve[10:], xlabel=r"$\lambda$", marks=(round(best, 3),))
 
 # %%
 #| tags: [remove-input]
-#| alt: Transferability against samples per dimension, positive, negative, a pole at one, negative again.
 by_library = theory.linear_transferability(g, angle, sigma)
 same("transferability-value", by_library, cos2 - g + g * s2 / (1 - g))
 curve = theory.linear_transferability(gammas, angle, sigma)
-sketch(gammas, curve, xlabel=r"$\gamma$", marks=(1,), ylim=(-0.6, 0.8))
+sketch(
+    "Transferability against samples per dimension, positive, negative, a pole at one, negative again",
+    gammas,
+    curve,
+    xlabel="γ",
+    marks=(1,),
+    ylim=(-0.6, 0.8),
+)
 
 # %% [markdown]
 # (sheet-features-of-k-source-tasks)=
@@ -292,7 +361,6 @@ sketch(gammas, curve, xlabel=r"$\gamma$", marks=(1,), ylim=(-0.6, 0.8))
 
 # %%
 #| tags: [remove-input]
-#| alt: Two strengths against the angle between two sources, equal at a right angle.
 sources = np.array([[1, np.cos(0.3)], [0, np.sin(0.3)]])
 U, S, Vt = np.linalg.svd(sources)
 W1, W2 = U * np.sqrt(S), np.sqrt(S)[:, None] * Vt  # balanced, and fits
@@ -303,7 +371,13 @@ np.testing.assert_allclose(
 strongest = np.linalg.svd(W1, compute_uv=False)[0]
 same("stronger", strongest, (1 + np.cos(0.3)) ** 0.25)
 curves = [(1 + sign * np.cos(radians)) ** 0.25 for sign in (1, -1)]
-sketch(degrees, *curves, xlabel="angle of the sources", marks=(0, 90))
+sketch(
+    "Two strengths against the angle between two sources, equal at a right angle",
+    degrees,
+    *curves,
+    xlabel="angle of the sources",
+    marks=(0, 90),
+)
 
 # %% [markdown]
 # ## Boundaries
@@ -320,14 +394,20 @@ sketch(degrees, *curves, xlabel="angle of the sources", marks=(0, 90))
 
 # %%
 #| tags: [remove-input]
-#| alt: The two roots against the angle, a tongue that opens towards large angles.
 roots = np.sort(np.roots([1, -(1 + cos2 - s2), cos2]))
 both = theory.negative_transfer_interval(angle, sigma)
 same("loses-from", both[0], roots[0])
 same("loses-to", both[1], roots[1])
 curves = theory.negative_transfer_interval(radians, sigma)
 first = np.degrees(np.arccos(1 - sigma))
-sketch(degrees, *curves, xlabel=r"$\theta$", marks=(first, 90), ylim=(0, 1.05))
+sketch(
+    "The two roots against the angle, a tongue that opens towards large angles",
+    degrees,
+    *curves,
+    xlabel="θ",
+    marks=(first, 90),
+    ylim=(0, 1.05),
+)
 
 # %% [markdown]
 # (sheet-above-one-sample-per-dimension)=
@@ -341,11 +421,17 @@ sketch(degrees, *curves, xlabel=r"$\theta$", marks=(first, 90), ylim=(0, 1.05))
 
 # %%
 #| tags: [remove-input]
-#| alt: The boundary against the angle, falling to little above one.
 onset = theory.negative_transfer_onset(angle, sigma)
 same("onset", onset, 1 + s2 / sin2)
 curve = theory.negative_transfer_onset(radians[5:], sigma)
-sketch(degrees[5:], curve, xlabel=r"$\theta$", marks=(45, 90), ylim=(1, 2.5))
+sketch(
+    "The boundary against the angle, falling to little above one",
+    degrees[5:],
+    curve,
+    xlabel="θ",
+    marks=(45, 90),
+    ylim=(1, 2.5),
+)
 
 # %% [markdown]
 # (sheet-the-band-where-any-features-win)=
@@ -359,13 +445,19 @@ sketch(degrees[5:], curve, xlabel=r"$\theta$", marks=(45, 90), ylim=(1, 2.5))
 
 # %%
 #| tags: [remove-input]
-#| alt: Scratch risk minus one against samples per dimension, positive in a band round one.
 over = lambda x: float(theory.scratch_risk(x, sigma)) - 1  # noqa: E731
 same("band-from", brentq(over, 0.5, 0.999), 1 - s2)
 same("band-to", brentq(over, 1.001, 1.5), 1 + s2)
 near = np.r_[np.linspace(0.9, 0.999, 80), np.linspace(1.001, 1.1, 80)]
 curve = theory.scratch_risk(near, sigma) - 1
-sketch(near, curve, xlabel=r"$\gamma$", marks=(1 - s2, 1 + s2), ylim=(-1, 2))
+sketch(
+    "Scratch risk minus one against samples per dimension, positive in a band round one",
+    near,
+    curve,
+    xlabel="γ",
+    marks=(1 - s2, 1 + s2),
+    ylim=(-1, 2),
+)
 
 # %% [markdown]
 # (sheet-against-the-best-weight-decay)=
@@ -379,11 +471,17 @@ sketch(near, curve, xlabel=r"$\gamma$", marks=(1 - s2, 1 + s2), ylim=(-1, 2))
 
 # %%
 #| tags: [remove-input]
-#| alt: The boundary against the angle, falling to zero at a right angle.
 fair = theory.regularised_transfer_boundary(angle, sigma)
 same("fair", fair, cos2 * (1 + s2 / sin2))
 curve = theory.regularised_transfer_boundary(radians[5:], sigma)
-sketch(degrees[5:], curve, xlabel=r"$\theta$", marks=(45, 90), ylim=(0, 2))
+sketch(
+    "The boundary against the angle, falling to zero at a right angle",
+    degrees[5:],
+    curve,
+    xlabel="θ",
+    marks=(45, 90),
+    ylim=(0, 2),
+)
 
 # %% [markdown]
 # (sheet-with-k-features)=
@@ -398,7 +496,6 @@ sketch(degrees[5:], curve, xlabel=r"$\theta$", marks=(45, 90), ylim=(0, 2))
 
 # %%
 #| tags: [remove-input]
-#| alt: The boundary against the share that features miss, falling to zero at one.
 missed = np.linspace(0.02, 1, 100)
 boundary = theory.regularised_transfer_boundary(np.arcsin(0.1**0.5), sigma)
 same("general-boundary", boundary, 0.9 * (1 + s2 / 0.1))
@@ -406,7 +503,14 @@ same("general-boundary", boundary, 0.9 * (1 + s2 / 0.1))
 tie = brentq(lambda x: float(theory.optimal_scratch_risk(x, sigma)) - 0.1, 0.1, 3)
 np.testing.assert_allclose(boundary, tie, rtol=1e-4)
 curve = (1 - missed) * (1 + s2 / missed)
-sketch(missed, curve, xlabel=r"$\rho$", marks=(0.1, 1), ylim=(0, 2))
+sketch(
+    "The boundary against the share that features miss, falling to zero at one",
+    missed,
+    curve,
+    xlabel="ρ",
+    marks=(0.1, 1),
+    ylim=(0, 2),
+)
 
 # %% [markdown]
 # (sheet-distances-between-the-data-sets)=
@@ -424,14 +528,19 @@ sketch(missed, curve, xlabel=r"$\rho$", marks=(0.1, 1), ylim=(0, 2))
 
 # %%
 #| tags: [remove-input]
-#| alt: The distance rises from 0 to 180 degrees, the risk of linear transfer rises and comes back.
 pair = jnp.array([1.0, 0.0]), jnp.array([np.cos(angle), np.sin(angle)])
 chord = np.hypot(1 - np.cos(angle), np.sin(angle))
 same("kl-value", distances.kl_divergence(*pair, sigma), chord**2 / (2 * s2))
 bound = distances.wasserstein_coupling_bound(*pair)
 same("w1-value", bound, (2 / np.pi) ** 0.5 * chord)
 both = (1 - np.cos(2 * radians)) / 2, np.sin(2 * radians) ** 2
-sketch(2 * degrees, *both, xlabel=r"$\theta$", marks=(0, 180))
+sketch(
+    "The distance rises from 0 to 180 degrees, the risk of linear transfer rises and comes back",
+    2 * degrees,
+    *both,
+    xlabel="θ",
+    marks=(0, 180),
+)
 
 # %% [markdown]
 # ## Fine-tuning
@@ -451,12 +560,17 @@ sketch(2 * degrees, *both, xlabel=r"$\theta$", marks=(0, 180))
 
 # %%
 #| tags: [remove-input]
-#| alt: The scale against the length of what scratch training learns, rising through one.
 lengths2 = np.linspace(0.1, 3, 60)
 by_library = theory.fine_tuning_scale_from_norms(1.5, 1.0, 0.5)
 same("scale-one", by_library, ((0.5 + (0.5**2 + 4 * 1.5) ** 0.5) / 2) ** 0.5)
 curve = theory.fine_tuning_scale_from_norms(lengths2, 1.0, 0.5)
-sketch(lengths2, curve, xlabel=r"$\|X^+y\|^2$", marks=(0.5,))
+sketch(
+    "The scale against the length of what scratch training learns, rising through one",
+    lengths2,
+    curve,
+    xlabel="‖X⁺y‖²",
+    marks=(0.5,),
+)
 
 # %% [markdown]
 # (sheet-the-scale-for-large-d)=
@@ -474,7 +588,6 @@ sketch(lengths2, curve, xlabel=r"$\|X^+y\|^2$", marks=(0.5,))
 
 # %%
 #| tags: [remove-input]
-#| alt: The scale against the noise for two and four layers, rising from one.
 by_library = theory.fine_tuning_scale(g, 1.0)
 learned = g * (1 + 1 / (1 - g))
 same(
@@ -487,7 +600,13 @@ four = theory.fine_tuning_scale(g, 1.0, depth=4)
 np.testing.assert_allclose(four, by_hand, rtol=1e-5)
 noises = np.linspace(0, 2, 60)
 curves = [theory.fine_tuning_scale(g, noises, depth=depth) for depth in (2, 4)]
-sketch(noises, *curves, xlabel=r"$\sigma$", marks=(1,))
+sketch(
+    "The scale against the noise for two and four layers, rising from one",
+    noises,
+    *curves,
+    xlabel="σ",
+    marks=(1,),
+)
 
 # %% [markdown]
 # (sheet-transferability-of-fine-tuning)=
@@ -501,12 +620,18 @@ sketch(noises, *curves, xlabel=r"$\sigma$", marks=(1,))
 
 # %%
 #| tags: [remove-input]
-#| alt: Transferability against the angle without noise and with much of it; with noise it crosses zero earlier.
 kappa = float(by_library)
 by_library = theory.fine_tuning_transferability(g, angle, 1.0)
 same("tuned", by_library, (1 - g) * (2 * kappa * np.cos(angle) - kappa**2))
 curves = [theory.fine_tuning_transferability(g, radians, z) for z in (0.0, 1.0)]
-sketch(degrees, *curves, xlabel=r"$\theta$", marks=(60,), ylim=(-0.8, 0.6))
+sketch(
+    "Transferability against the angle without noise and with much of it; with noise it crosses zero earlier",
+    degrees,
+    *curves,
+    xlabel="θ",
+    marks=(60,),
+    ylim=(-0.8, 0.6),
+)
 
 # %% [markdown]
 # (sheet-break-even-angle)=
@@ -520,14 +645,20 @@ sketch(degrees, *curves, xlabel=r"$\theta$", marks=(60,), ylim=(-0.8, 0.6))
 
 # %%
 #| tags: [remove-input]
-#| alt: Break-even angle against the noise for two and four layers, falling from 60 degrees.
 even = np.degrees(theory.fine_tuning_break_even(g, 1.0))
 same("even", even, np.degrees(np.arccos(kappa / 2)))
 curves = [
     np.degrees(theory.fine_tuning_break_even(g, noises, depth=depth))
     for depth in (2, 4)
 ]
-sketch(noises, *curves, xlabel=r"$\sigma$", marks=(1,), ylim=(0, 65))
+sketch(
+    "Break-even angle against the noise for two and four layers, falling from 60 degrees",
+    noises,
+    *curves,
+    xlabel="σ",
+    marks=(1,),
+    ylim=(0, 65),
+)
 
 # %% [markdown]
 # (sheet-steps-and-batches)=
@@ -545,7 +676,6 @@ sketch(noises, *curves, xlabel=r"$\sigma$", marks=(1,), ylim=(0, 65))
 
 # %%
 #| tags: [remove-input]
-#| alt: The scale at which fine-tuning ends against the imbalance, falling.
 rng = np.random.default_rng(0)
 X = rng.standard_normal((8, 20))
 u, y, c, D = np.eye(20)[0], X[:, 1] + rng.standard_normal(8), 1.0, 0.0
@@ -566,7 +696,13 @@ same("stepped", c, end(D), rtol=1e-4)
 flow = theory.fine_tuning_scale_from_norms(seen, 1.0, 1 - unseen)
 same("flowed", flow, end(0))
 imbalances = np.linspace(0, 1, 50)
-sketch(imbalances, end(imbalances), xlabel="$D$", marks=(0, 1))
+sketch(
+    "The scale at which fine-tuning ends against the imbalance, falling",
+    imbalances,
+    end(imbalances),
+    xlabel="D",
+    marks=(0, 1),
+)
 
 # %% [markdown]
 # (sheet-the-floor-of-sgd)=
@@ -592,11 +728,16 @@ sketch(imbalances, end(imbalances), xlabel="$D$", marks=(0, 1))
 
 # %%
 #| tags: [remove-input]
-#| alt: The ridge against the length of the solution, falling.
 shrunk = brentq(lambda b: 2 * (b - 1) * np.sqrt(b) + 0.1 * np.sqrt(b), 0.5, 1)
 same("decay-ridge", 1 / shrunk - 1, 0.1 / 2 / shrunk)  # ridge: b = 1 / (1 + lambda)
 lengths = np.linspace(0.2, 2, 50)
-sketch(lengths, 0.05 / lengths, xlabel=r"$\|\beta\|$", marks=(1,))
+sketch(
+    "The ridge against the length of the solution, falling",
+    lengths,
+    0.05 / lengths,
+    xlabel="‖β‖",
+    marks=(1,),
+)
 
 # %% [markdown]
 # (sheet-the-price-of-a-risk)=
@@ -614,7 +755,6 @@ sketch(lengths, 0.05 / lengths, xlabel=r"$\|\beta\|$", marks=(1,))
 
 # %%
 #| tags: [remove-input]
-#| alt: Risk against samples per dimension for two distances, falling without a pole.
 by_library = float(theory.regularised_risk(g, sigma, 0.5))
 b = s2 + (g - 1) * 0.5
 same("price-value", by_library, ((b**2 + 4 * 0.5 * s2) ** 0.5 - b) / 2)
@@ -622,7 +762,14 @@ paid = (1 - by_library / 0.5) * (1 + s2 / by_library)
 np.testing.assert_allclose(paid, g, rtol=1e-4)
 whole = np.linspace(0.02, 2, 100)
 curves = [theory.regularised_risk(whole, sigma, z) for z in (0.5, 1.0)]
-sketch(whole, *curves, xlabel=r"$\gamma$", marks=(1,), ylim=(0, 1))
+sketch(
+    "Risk against samples per dimension for two distances, falling without a pole",
+    whole,
+    *curves,
+    xlabel="γ",
+    marks=(1,),
+    ylim=(0, 1),
+)
 
 # %% [markdown]
 # (sheet-what-is-left-to-learn)=
@@ -641,11 +788,17 @@ sketch(whole, *curves, xlabel=r"$\gamma$", marks=(1,), ylim=(0, 1))
 
 # %%
 #| tags: [remove-input]
-#| alt: Three curves against the angle; the constant one and that of the source cross at 60 degrees, the third is below both.
 optimal = theory.optimal_scratch_risk(1.0, sigma)
 same("optimal", optimal, (-s2 + (s2**2 + 4 * s2) ** 0.5) / 2)
 left = 1 + 0 * radians, 2 - 2 * np.cos(radians), np.sin(radians) ** 2
-sketch(degrees, *left, xlabel=r"$\theta$", marks=(60,), ylim=(0, 2))
+sketch(
+    "Three curves against the angle; the constant one and that of the source cross at 60 degrees, the third is below both",
+    degrees,
+    *left,
+    xlabel="θ",
+    marks=(60,),
+    ylim=(0, 2),
+)
 
 # %% [markdown]
 # ## Finite source
@@ -661,7 +814,6 @@ sketch(degrees, *left, xlabel=r"$\theta$", marks=(60,), ylim=(0, 2))
 
 # %%
 #| tags: [remove-input]
-#| alt: Learned angle against source samples per dimension, falling, with a spike at one.
 learned = np.degrees(theory.learned_angle(np.pi / 6, g, sigma))
 same(
     "learned",
@@ -669,7 +821,14 @@ same(
     np.degrees(np.arccos((0.75 * g / (1 + s2 / (1 - g))) ** 0.5)),
 )
 curve = np.degrees(theory.learned_angle(0.0, gammas, sigma))
-sketch(gammas, curve, xlabel=r"$\gamma_s$", marks=(1,), ylim=(0, 95))
+sketch(
+    "Learned angle against source samples per dimension, falling, with a spike at one",
+    gammas,
+    curve,
+    xlabel="γₛ",
+    marks=(1,),
+    ylim=(0, 95),
+)
 
 # %% [markdown]
 # (sheet-fine-tuning-from-a-finite-source)=
@@ -689,7 +848,6 @@ sketch(gammas, curve, xlabel=r"$\gamma_s$", marks=(1,), ylim=(0, 95))
 
 # %%
 #| tags: [remove-input]
-#| alt: Transferability of fine-tuning against source samples per dimension.
 finite = {"source_gamma": g, "source_sigma": sigma}
 M, Q = g * np.cos(np.pi / 6), g * (1 + s2 / (1 - g))
 at = ((Q * (1 - g) + ((Q * (1 - g)) ** 2 + 4 * Q * Q) ** 0.5) / (2 * Q)) ** 0.5
@@ -700,7 +858,14 @@ np.testing.assert_allclose(scale, at, rtol=1e-5)
 curve = theory.fine_tuning_transferability(
     g, np.pi / 6, sigma, source_gamma=gammas, source_sigma=sigma
 )
-sketch(gammas, curve, xlabel=r"$\gamma_s$", marks=(1,), ylim=(-0.4, 0.5))
+sketch(
+    "Transferability of fine-tuning against source samples per dimension",
+    gammas,
+    curve,
+    xlabel="γₛ",
+    marks=(1,),
+    ylim=(-0.4, 0.5),
+)
 
 # %% [markdown]
 # ## Dynamics
@@ -716,12 +881,17 @@ sketch(gammas, curve, xlabel=r"$\gamma_s$", marks=(1,), ylim=(-0.4, 0.5))
 
 # %%
 #| tags: [remove-input]
-#| alt: Growth rate against strength for two and four layers, zero at both ends.
 rate = theory.strength_growth_rate(0.3, depth=3)
 same("growth-value", rate, 6 * 0.3 ** (4 / 3) * 0.7)
 strengths = np.linspace(0, 1, 80)
 curves = [theory.strength_growth_rate(strengths, depth=depth) for depth in (2, 4)]
-sketch(strengths, *curves, xlabel="$s$", marks=(0, 1))
+sketch(
+    "Growth rate against strength for two and four layers, zero at both ends",
+    strengths,
+    *curves,
+    xlabel="s",
+    marks=(0, 1),
+)
 
 # %% [markdown]
 # (sheet-the-learning-curve)=
@@ -735,7 +905,6 @@ sketch(strengths, *curves, xlabel="$s$", marks=(0, 1))
 
 # %%
 #| tags: [remove-input]
-#| alt: Strength against time for two and three layers, a plateau and a sudden rise.
 strength = theory.aligned_strength(2.0, 1e-4)
 same("strength", strength, 1 / (1 + (1e4 - 1) * np.exp(-8)))
 times = np.linspace(0, 5, 100)
@@ -743,7 +912,13 @@ curves = [
     theory.aligned_strength(times, start, depth=depth)
     for start, depth in ((1e-4, 2), (1e-3, 3))
 ]
-sketch(times, *curves, xlabel="$t$", marks=(0,))
+sketch(
+    "Strength against time for two and three layers, a plateau and a sudden rise",
+    times,
+    *curves,
+    xlabel="t",
+    marks=(0,),
+)
 
 # %% [markdown]
 # (sheet-length-of-the-plateau)=
@@ -763,7 +938,6 @@ sketch(times, *curves, xlabel="$t$", marks=(0,))
 
 # %%
 #| tags: [remove-input]
-#| alt: Plateau against the initial strength for two and three layers, on logarithmic axes.
 for depth in (2, 3):
     integral = quad(
         lambda z, L=depth: np.exp(z * (2 / L - 1)) / (1 - np.exp(z)),
@@ -774,7 +948,14 @@ for depth in (2, 3):
     same(f"plateau-{depth}", escape, integral[0] / (2 * depth))
 starts = np.geomspace(1e-6, 0.1, 60)
 curves = [theory.escape_time(starts, depth=depth) for depth in (2, 3)]
-sketch(starts, *curves, xlabel="$s_0$", marks=(1e-4,), log="xy")
+sketch(
+    "Plateau against the initial strength for two and three layers, on logarithmic axes",
+    starts,
+    *curves,
+    xlabel="s₀",
+    marks=(1e-4,),
+    log="xy",
+)
 
 # %% [markdown]
 # (sheet-from-rich-to-lazy)=
@@ -788,12 +969,18 @@ sketch(starts, *curves, xlabel="$s_0$", marks=(1e-4,), log="xy")
 
 # %%
 #| tags: [remove-input]
-#| alt: Squared strength against delta, falling from one.
 last2 = brentq(lambda w2: 1 - w2**2 + w2, 0.5, 3)  # 1 - |w|^4 = -delta |w|^2
 same("lazy-feature", 1 / last2, (5**0.5 - 1) / 2)
 deltas = np.geomspace(1e-2, 1e2, 60)
 curve = ((deltas**2 + 4) ** 0.5 - deltas) / 2
-sketch(deltas, curve, xlabel=r"$\delta$", marks=(1,), log="x")
+sketch(
+    "Squared strength against delta, falling from one",
+    deltas,
+    curve,
+    xlabel="δ",
+    marks=(1,),
+    log="x",
+)
 
 # %% [markdown]
 # ## ReLU networks and kernels
@@ -812,7 +999,6 @@ sketch(deltas, curve, xlabel=r"$\delta$", marks=(1,), log="x")
 
 # %%
 #| tags: [remove-input]
-#| alt: Overlap against the angle between two neurons, falling from one half to zero at 180 degrees.
 
 
 def overlap(phi):
@@ -823,7 +1009,13 @@ def overlap(phi):
 e1 = jnp.array([[1.0, 0.0]])
 by_library = relu.arccos_kernel(e1, jnp.array([[0.5, 0.75**0.5]]))[0, 0]
 same("overlap", by_library, overlap(np.pi / 3))
-sketch(2 * degrees, overlap(2 * radians), xlabel=r"$\varphi$", marks=(60, 180))
+sketch(
+    "Overlap against the angle between two neurons, falling from one half to zero at 180 degrees",
+    2 * degrees,
+    overlap(2 * radians),
+    xlabel="φ",
+    marks=(60, 180),
+)
 
 # %% [markdown]
 # (sheet-out-of-reach)=
@@ -840,16 +1032,16 @@ sketch(2 * degrees, overlap(2 * radians), xlabel=r"$\varphi$", marks=(60, 180))
 
 # %%
 #| tags: [remove-input]
-#| alt: Share out of reach of one neuron against the angle, and the squared sine for a linear one.
 split = relu.projection(e1, jnp.array([[0.5, 0.75**0.5]]), jnp.ones(1))
 share = split.outside / (split.inside + split.outside)
 same("outside", share, 1 - (overlap(np.pi / 3) / overlap(0)) ** 2)
 curve = 1 - (overlap(2 * radians) / overlap(0)) ** 2
 sketch(
+    "Share out of reach of one neuron against the angle, and the squared sine for a linear one",
     2 * degrees,
     curve,
     np.sin(2 * radians) ** 2,
-    xlabel=r"$\theta$",
+    xlabel="θ",
     marks=(60, 180),
 )
 
@@ -868,7 +1060,6 @@ sketch(
 
 # %%
 #| tags: [remove-input]
-#| alt: Eigenvalues of degree 0, 1, 2 and 4, falling on a logarithmic axis.
 values, numbers = relu.mercer_spectrum(10, 8)
 density = lambda z: (1 - z**2) ** 3.5  # noqa: E731  # of one coordinate in 10 dimensions
 whole = quad(density, -1, 1)[0]
@@ -877,7 +1068,14 @@ same("constant", values[0], 10 * means[0] ** 2)
 np.testing.assert_allclose(values[1], 10 * means[1] ** 2, rtol=1e-8)
 np.testing.assert_allclose(values[1], 1 / 40, rtol=1e-12)
 shown = np.array([0, 1, 2, 4])
-sketch(shown, values[shown], xlabel="degree $l$", marks=(0, 1, 2, 4), log="y")
+sketch(
+    "Eigenvalues of degree 0, 1, 2 and 4, falling on a logarithmic axis",
+    shown,
+    values[shown],
+    xlabel="degree l",
+    marks=(0, 1, 2, 4),
+    log="y",
+)
 
 # %% [markdown]
 # (sheet-a-source-that-lacks-neurons)=
@@ -897,7 +1095,6 @@ sketch(shown, values[shown], xlabel="degree $l$", marks=(0, 1, 2, 4), log="y")
 
 # %%
 #| tags: [remove-input]
-#| alt: Share out of reach against the fraction removed, for random weights far above that for weights one.
 values, numbers = relu.mercer_spectrum(100, 2)
 rest = 0.5 - values @ numbers  # degrees from 4 on act as a ridge
 spectrum = np.repeat(values[1:], numbers[1:].astype(int))
@@ -920,7 +1117,13 @@ z = brentq(left_over, 1e-8, 1)
 written = (2500 * z + 2500 / (1 / z + 1 / values[0])) / (50 + 9900 * values[0])
 same("ablated-share", shares(50)[0], written)
 fractions = np.linspace(0.01, 0.95, 60)
-sketch(fractions, *shares(100 * (1 - fractions)), xlabel=r"$\mu$", marks=(0.5,))
+sketch(
+    "Share out of reach against the fraction removed, for random weights far above that for weights one",
+    fractions,
+    *shares(100 * (1 - fractions)),
+    xlabel="μ",
+    marks=(0.5,),
+)
 
 # %% [markdown]
 # (sheet-a-last-layer-on-given-features)=
@@ -935,12 +1138,19 @@ sketch(fractions, *shares(100 * (1 - fractions)), xlabel=r"$\mu$", marks=(0.5,))
 
 # %%
 #| tags: [remove-input]
-#| alt: Risk against samples, falling from a pole to a floor.
 twice = theory.least_squares_risk(41, 20, residual=0.1, signal=0.9) / 0.1
 same("twice", twice, 1 + 20 / (41 - 20 - 1))
 counts = np.arange(23, 101)
 curve = theory.least_squares_risk(counts, 20, residual=0.1, signal=0.9)
-sketch(counts, curve, 0 * counts + 0.1, xlabel="$n$", marks=(41,), ylim=(0, 0.6))
+sketch(
+    "Risk against samples, falling from a pole to a floor",
+    counts,
+    curve,
+    0 * counts + 0.1,
+    xlabel="n",
+    marks=(41,),
+    ylim=(0, 0.6),
+)
 
 # %% [markdown]
 # (sheet-lengths-of-inputs)=
@@ -957,7 +1167,6 @@ sketch(counts, curve, 0 * counts + 0.1, xlabel="$n$", marks=(41,), ylim=(0, 0.6)
 
 # %%
 #| tags: [remove-input]
-#| alt: Risk over its limit against samples per feature, for equal and for exponential lengths.
 squares = -np.log1p(-(np.arange(2000) + 0.5) / 2000)  # quantiles of r^2
 
 
@@ -978,7 +1187,15 @@ written = 1 + mean(z, 2) / (0.5 - mean(z, 2))
 same("bursts-value", factor(2.0), written, rtol=2e-3)
 ratios = np.linspace(1.15, 6, 40)
 equal = ratios / (ratios - 1)
-sketch(ratios, equal, factor(ratios), xlabel="$n/k$", marks=(2,), ylim=(0, 6))
+sketch(
+    "Risk over its limit against samples per feature, for equal and for exponential lengths",
+    ratios,
+    equal,
+    factor(ratios),
+    xlabel="n/k",
+    marks=(2,),
+    ylim=(0, 6),
+)
 
 # %% [markdown]
 # (sheet-neurons-that-turn)=
@@ -995,10 +1212,15 @@ sketch(ratios, equal, factor(ratios), xlabel="$n/k$", marks=(2,), ylim=(0, 6))
 
 # %%
 #| tags: [remove-input]
-#| alt: How fast a neuron turns against its output weight, for a short and a long initial neuron.
 weights = np.linspace(0, 2, 60)
 curves = [weights / (z**2 + weights**2) ** 0.5 for z in (0.1, 5.0)]
-sketch(weights, *curves, xlabel="$c_i$", marks=(0, 1))
+sketch(
+    "How fast a neuron turns against its output weight, for a short and a long initial neuron",
+    weights,
+    *curves,
+    xlabel="cᵢ",
+    marks=(0, 1),
+)
 
 # %% [markdown]
 # (sheet-alignment-of-two-kernels)=
@@ -1015,7 +1237,6 @@ sketch(weights, *curves, xlabel="$c_i$", marks=(0, 1))
 
 # %%
 #| tags: [remove-input]
-#| alt: Alignment of two single neurons against their angle, falling from one and rising again.
 by_library = relu.feature_alignment(jnp.eye(3), jnp.eye(3)[:1])
 centre = 1 / (2 * np.pi)
 cross = np.array([0.5, centre, centre]) - centre  # one parallel, two orthogonal
@@ -1024,7 +1245,13 @@ alone = (0.5 - centre) ** 2
 written = (cross**2).mean() / (own.mean() * alone) ** 0.5
 same("alignment-value", by_library, written)
 curve = (overlap(2 * radians) - centre) ** 2 / alone
-sketch(2 * degrees, curve, xlabel=r"$\varphi$", marks=(90, 180))
+sketch(
+    "Alignment of two single neurons against their angle, falling from one and rising again",
+    2 * degrees,
+    curve,
+    xlabel="φ",
+    marks=(90, 180),
+)
 
 # %% [markdown]
 # ## Your own features
@@ -1056,7 +1283,6 @@ sketch(2 * degrees, curve, xlabel=r"$\varphi$", marks=(90, 180))
 
 # %%
 #| tags: [remove-input]
-#| alt: Error against the number of samples at one effective ridge, falling towards a floor.
 N, ridge = 120, 0.05
 Z = rng.standard_normal((N, 30)) / np.sqrt(np.arange(1, 31))
 y = Z[:, :10].sum(axis=1) + rng.standard_normal(N)
@@ -1073,7 +1299,15 @@ error = report.error(report.names[0], 60, here).value
 same("from-labels", error, endless * 60 / (60 - 1 - d2), rtol=5e-3)
 counts = np.arange(35, 300)
 curve = endless * counts / (counts - 1 - d2)
-sketch(counts, curve, 0 * counts + endless, xlabel="$n$", marks=(60,), ylim=(0, 2))
+sketch(
+    "Error against the number of samples at one effective ridge, falling towards a floor",
+    counts,
+    curve,
+    0 * counts + endless,
+    xlabel="n",
+    marks=(60,),
+    ylim=(0, 2),
+)
 
 # %% [markdown]
 # (sheet-parts-of-an-error-and-credit)=

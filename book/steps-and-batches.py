@@ -377,7 +377,7 @@ axes[1].legend()
 # \kappa^2 (\kappa^2 + D) &= \lVert X^+ y \rVert^2 \\
 # &\quad {} + \kappa^2 \lVert (I - P) \beta_s \rVert^2 ,
 # \end{aligned}
-# $$ (one-number)
+# $$ (end-of-steps)
 #
 # with $\kappa = c$ at the end, positive unless a step flips the sign of $c$. All that the steps leave behind is the imbalance of the layers,
 #
@@ -396,7 +396,7 @@ axes[1].legend()
 # $(I - P) \beta = c\, (I - P) \beta_s$: $\kappa = c$. Loss zero means $P \beta = X^+ y$. Now write $\lVert \beta \rVert^2 = c^2 \lVert u \rVert^2 = c^2 (c^2 + D)$ both ways. The cross terms of
 # $\lVert u' \rVert^2 - c'^2$ cancel, which leaves {eq}`imbalance`; and by Cauchy-Schwarz a step takes $D \ge 0$ to at least $(1 - \eta^2 \lVert G \rVert^2) D$.
 #
-# Solved for $\kappa^2$, {eq}`one-number` reads $2 \kappa^2 = (a - D) + \sqrt{(a - D)^2 + 4 \lVert X^+ y \rVert^2}$ with $a = \lVert (I - P) \beta_s \rVert^2$, which falls as $D$ grows. Gradient flow has $D = 0$.
+# Solved for $\kappa^2$, {eq}`end-of-steps` reads $2 \kappa^2 = (a - D) + \sqrt{(a - D)^2 + 4 \lVert X^+ y \rVert^2}$ with $a = \lVert (I - P) \beta_s \rVert^2$, which falls as $D$ grows. Gradient flow has $D = 0$.
 # :::
 #
 # $D$ is the quantity that flow conserves ({prf:ref}`thm-balancedness`). Two layers and plain steps are essential; Adam, for one, leaves the row space. This theorem and what follows are ours where no source is named.
