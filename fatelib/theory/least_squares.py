@@ -520,6 +520,7 @@ def scratch_boundary(residual: ArrayLike, sigma: ArrayLike) -> Float[Array, "...
     residual, sigma = broadcast_floats(residual, sigma)
     residual = clear_rounding(residual)
     reached = clear_rounding(1 - residual)
-    misses = residual > 0
-    nothing = jnp.where(sigma > 0, jnp.inf, 1.0)
-    return jnp.where(misses, reached * (1 + sigma**2 / jnp.where(misses, residual, 1.0)), nothing)
+    misses, noisy = residual > 0, sigma > 0
+    # The inner `where` keeps the gradient of the branch not taken finite.
+    price = sigma**2 / jnp.where(misses & noisy, residual, 1.0)
+    return jnp.where(misses, reached * (1 + price), jnp.where(noisy, jnp.inf, 1.0))
