@@ -187,7 +187,9 @@ def entries(app: Sphinx, page: str, path: list[Step]) -> list[nodes.Node]:
     for step in path:
         total, *_ = app.env.metadata[step.page]["minutes"]
         paragraph = nodes.paragraph("", "", link(app, page, step.page))
+        paragraph += nodes.Text(" ")
         paragraph += nodes.inline("", step.question, classes=["question"])
+        paragraph += nodes.Text(" ")
         paragraph += nodes.inline("", f"{total} minutes", classes=["minutes"])
         found += nodes.list_item("", paragraph)
     return [found] if path else []

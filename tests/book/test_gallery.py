@@ -74,6 +74,7 @@ def test_the_filter_works_by_mouse_and_by_keyboard(site, visit):
     assert shown(page) == len(CARDS)
     assert status.inner_text() == f"All {len(CARDS)} figures"
     page.locator("label:has-text('ours')").click()
+    page.locator(f"[role=status]:has-text('{expected('ours')} of')").wait_for()
     assert shown(page) == expected("ours") > 0
     page.keyboard.press("Tab")  # to the parts, of which all are chosen
     page.keyboard.press("ArrowRight")
