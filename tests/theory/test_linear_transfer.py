@@ -201,7 +201,6 @@ def test_boundaries_in_float32(x64):
     for boundary in (
         lambda *a: jnp.stack(theory.negative_transfer_interval(*a)),
         theory.negative_transfer_onset,
-        lambda theta, sigma: theory.scratch_boundary(jnp.sin(theta) ** 2, sigma),
     ):
         single = boundary(theta, sigma)
         assert single.dtype == np.float32
@@ -262,3 +261,14 @@ def test_limits_of_the_learned_angle(dtype):
     np.testing.assert_allclose(theory.learned_angle(theta, 1.0, 0.1), np.pi / 2, atol=eps)
     less = theory.linear_transferability(0.5, theta, 0.2, source_gamma=0.5)
     assert (less <= theory.linear_transferability(0.5, theta, 0.2) + eps).all()
+
+
+def test_the_boundary_of_k_features_in_float32(x64):
+    residual = np.geomspace(1e-6, 1, 101).astype(np.float32)
+    sigma = np.float32(0.2)
+    single = theory.scratch_boundary(residual, sigma)
+    assert single.dtype == np.float32
+    exact = (1 - residual.astype(float)) * (1 + float(sigma) ** 2 / residual)
+    np.testing.assert_allclose(single, exact, rtol=8 * np.finfo(np.float32).eps)
+    # Shares that sum to one but for rounding miss all of the target.
+    assert theory.scratch_boundary(np.nextafter(np.float32(1), np.float32(2)), sigma) == 0
