@@ -26,17 +26,6 @@ from _extensions.run_times import in_order
 
 logger = logging.getLogger(__name__)
 
-# Pages whose tables still stand where they are computed; without the tag that is an error on others.
-UNTAGGED = {
-    "book/index",
-    "book/when-does-transfer-help",
-    "book/one-formula",
-    "book/linear-transfer",
-    "book/fine-tuning",
-    "book/the-baseline-matters",
-    "book/what-pretraining-adds",
-}
-
 Row = dict[str, str]
 
 
@@ -172,7 +161,7 @@ def look(app: Sphinx, doctree: nodes.document) -> None:
                 "a cell tagged 'check' shows no table of agreement",
                 location=check.cell,
             )
-        if not check.tagged and page not in UNTAGGED:
+        if not check.tagged:
             logger.warning(
                 "a cell that shows a table of agreement needs the tag 'check'",
                 location=check.cell,

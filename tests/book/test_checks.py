@@ -8,7 +8,7 @@ import nbformat
 import pytest
 import yaml
 from _extensions import checks
-from _extensions.checks import UNTAGGED, find, look, rows, sum_up, table, with_formulas
+from _extensions.checks import find, look, rows, sum_up, table, with_formulas
 from _extensions.notebooks import export
 from _extensions.plain_markdown import References
 from _extensions.reader import read
@@ -143,21 +143,18 @@ def test_a_check_knows_its_figure_where_nothing_but_checks_is_between():
 
 
 @pytest.mark.parametrize(
-    ("cell", "name", "message"),
+    ("cell", "message"),
     [
-        (CHECK, "book/chapter", None),
-        ({"tags": ["check"]}, "book/chapter", "shows no table of agreement"),
-        ({"tables": [[absolute()]]}, "book/chapter", "needs the tag 'check'"),
-        ({"tables": [[absolute()]]}, "book/untagged", None),
-        ({"tags": ["check"]}, "book/untagged", "shows no table of agreement"),
-        ({}, "book/chapter", None),
+        (CHECK, None),
+        ({"tags": ["check"]}, "shows no table of agreement"),
+        ({"tables": [[absolute()]]}, "needs the tag 'check'"),
+        ({}, None),
     ],
 )
-def test_authors_learn_the_rule(monkeypatch, cell, name, message):
+def test_authors_learn_the_rule(monkeypatch, cell, message):
     said = []
-    monkeypatch.setattr(checks, "UNTAGGED", {"book/untagged"})
     monkeypatch.setattr(checks.logger, "warning", lambda text, location: said.append(text))
-    env = SimpleNamespace(docname=name, metadata={name: {}})
+    env = SimpleNamespace(docname="book/chapter", metadata={"book/chapter": {}})
     look(SimpleNamespace(env=env), page(FIGURE, cell))
     assert [message in text for text in said] == ([True] if message else [])
 
@@ -227,11 +224,6 @@ def test_every_exception_is_explained(site):
             tolerance = row.find("td", {"data-column": "tolerance"}).text
             if left_out != "0" or tolerance != "4 s.e.":
                 assert entry.p, f"{entry['id']} has no reason"
-
-
-def test_pages_that_need_no_tag_exist_and_still_have_a_table_of_their_own(site):
-    for name in UNTAGGED:
-        assert (ROOT / f"{name}.py").is_file()
 
 
 @pytest.mark.slow
