@@ -16,7 +16,6 @@ again at every build.
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from xml.etree import ElementTree
 
 from docutils import nodes
 from myst_nb.ext.glue.utils import PendingGlueReference
@@ -24,6 +23,8 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import docname_join, logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+from _extensions.checks import rows as read_rows
 
 logger = logging.getLogger(__name__)
 
@@ -114,12 +115,9 @@ def agreement_rows(
         return
     for html in env.get_doctree(chapter).findall(nodes.raw):
         if 'class="agreement"' in html.astext():
-            table = ElementTree.fromstring(html.astext())
-            head = [cell.text or "" for cell in table.iter("th")]
-            for row in table.iterfind("tbody/tr"):
-                cells = [cell.text or "" for cell in row]
-                if fnmatchcase(cells[0], name):
-                    yield dict(zip(head, cells, strict=True))
+            for row in read_rows(html.astext()):
+                if fnmatchcase(row["theory against experiment"], name):
+                    yield row
 
 
 def sum_up(rows: list[dict[str, str]]) -> str:

@@ -241,3 +241,12 @@ def test_on_paper_there_is_the_text_and_nothing_else(site, visit):
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
     assert page.locator(".variants img.only-light").first.is_visible()
     assert not page.locator(".variants img.only-dark").first.is_visible()
+
+
+def test_a_link_into_a_solution_opens_it(site, visit):
+    page, problems = visit(site / "book" / "the-baseline-matters.html")
+    figure = page.locator("#fig-l2sp")
+    assert not figure.is_visible()
+    page.evaluate("location.hash = 'fig-l2sp'")
+    figure.wait_for(state="visible", timeout=5000)
+    assert not problems
