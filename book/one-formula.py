@@ -452,13 +452,13 @@ fatelib.agreement_table(
 # :::
 #
 # :::{exercise} Your own features
-# :label: ex-own-features
+# :label: ex-own-few
 #
 # For $n > k + 1$ and given features, nothing in {eq}`least-squares` but $v = \sigma^2 + \rho$ is unknown, and the error on new *labels* is $v\,(1 + k/(n - k - 1))$. Estimate $v$ from $N$ samples of features $Z$ and labels $y$, predict the error of fits to fewer samples, and measure it. Compare with {py:func}`fatelib.diagnose <fatelib.probe.diagnose>`. Take arrays of your own; below they are features that are not Gaussian and a target that is not linear.
 # :::
 #
-# :::{solution-start} ex-own-features
-# :label: sol-own-features
+# :::{solution-start} ex-own-few
+# :label: sol-own-few
 # :class: dropdown
 # :::
 #
