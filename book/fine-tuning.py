@@ -35,7 +35,7 @@ null_space(at={"theta": np.radians(55)})
 #
 # *In the span* the labels decide. Whoever fits them, $X \beta = y$, has $P \beta = X^+ X \beta = X^+ y$: both contestants end there, with the same noise fitted.
 #
-# *Outside* no gradient ever points. Scratch training began near zero and stays there ({prf:ref}`thm-minimum-norm`). A pretrained network should keep what it brought along:
+# *Outside*, in the null space of $X$, no gradient ever points. Scratch training began near zero and stays there ({prf:ref}`thm-minimum-norm`). A pretrained network should keep what it brought along:
 #
 # $$
 # \begin{aligned}
