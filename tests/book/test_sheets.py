@@ -132,7 +132,9 @@ def test_each_case_of_the_advice_is_supported():
 def test_the_sheet_fits_a_phone_and_four_pages_of_paper(site, visit):
     page, problems = visit(site / "book" / "formulas.html")
     assert page.locator("#formula-sheet svg.sketch").count() >= len(cards()) - 4
+    page.emulate_media(media="print")
     assert page.pdf(format="A4").count(b"/Type /Page\n") <= 4
+    page.emulate_media(media="screen")
     page.set_viewport_size({"width": 390, "height": 844})
     cut = page.locator("#formula-sheet mjx-container[display]").evaluate_all(
         "all => all.filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.innerText)"
