@@ -9,7 +9,7 @@
 #|   The directions that no sample sees. The truth there is $\beta_t$, training from scratch answers 0, and fine-tuning answers $\kappa \beta_s$, the source times a factor that this chapter derives. Drag $\beta_s$, or reach it with the tab key and move it with the arrow keys.
 #|   Dashed: the answers closer to $\beta_t$ than 0. Shaded: the sources for which $\kappa \beta_s$ is one of them. The line from
 #|   $\kappa \beta_s$ to $\beta_t$ is the error of fine-tuning, $\beta_t$ itself that of scratch training. Thin circle: sources of norm 1, those of {eq}`kappa`;
-#|   for other lengths $\kappa$ comes from the squared norm of {eq}`fine-tuned`, so that off this circle shaded and dashed differ even at $\sigma = 0$.
+#|   off it $\kappa$ depends on the length of the source, too, {eq}`fine-tuned`.
 #| alt: Interactive plane with the target fixed and a source vector to drag, the disk of better answers and the region of sources that help,
 #|   with sliders for samples per dimension, noise and depth.
 #| tags: [hide-input]
@@ -58,7 +58,7 @@ null_space(at={"theta": np.radians(55)})
 #
 # ## Why the answer grows
 #
-# The guess forgets that the network has more than one layer. In the unseen directions the *first* layer does keep what it has. But the other $L - 1$ layers pass it on, and they are shared by all directions. Say the network has to become $g$ times as long to fit the target, noise and all, $g = \lVert \beta_{\text{ft}} \rVert / \lVert \beta_s \rVert$. Pretraining from small weights leaves all layers equally large, *balanced*, and training keeps them so: each grows by $g^{1/L}$. What no sample sees is stretched by all of them but the first:
+# The guess forgets that the network has more than one layer. In the unseen directions the *first* layer does keep what it has. But the other $L - 1$ layers pass it on, and they are shared by all directions. Say the network has to become $g$ times as long to fit the target, noise and all, $g = \lVert \beta_{\text{ft}} \rVert / \lVert \beta_s \rVert$. Pretraining from small weights leaves all layers equally large, *balanced*, and training keeps them so: each grows by the factor $g^{1/L}$. What no sample sees is stretched by all of them but the first:
 #
 # $$
 # \kappa = g^{(L-1)/L} .
@@ -327,7 +327,7 @@ for name, number in numbers.items():
     glue(name, float(number), display=False)
 
 # %% [markdown]
-# The points lie on the corrected theory, up to $\gamma =$ {glue:text}`compared-to:.1f` where training was finished. Without noise, $\kappa = 1$ says the same. At the paper's $\sigma = 0.2$ these networks cannot tell the two apart ({glue:text}`weak-off:.1f` standard errors at worst for the corrected theory, {glue:text}`weak-off-guess:.1f` for $\kappa = 1$). At $\sigma = 1$ they can: with three layers $\kappa = 1$ is off by {glue:text}`paper-off:.0f`. At $\gamma = 2$, where the data see everything, no mean transferability exceeds {glue:text}`beyond:.4f` in absolute value.
+# The points lie on the corrected theory, up to $\gamma =$ {glue:text}`compared-to:.1f` where training was finished. Without noise, $\kappa = 1$ says the same. At the paper's $\sigma = 0.2$ these networks cannot tell the two apart ({glue:text}`weak-off:.1f` standard errors at worst for the corrected theory, {glue:text}`weak-off-guess:.1f` for $\kappa = 1$). At $\sigma = 1$ they can: with three layers $\kappa = 1$ is off by {glue:text}`paper-off:.0f` standard errors. At $\gamma = 2$, where the data see everything, no mean transferability exceeds {glue:text}`beyond:.4f` in absolute value.
 #
 # ## What if there is more noise, or more layers?
 #

@@ -165,7 +165,7 @@ thumbnail(
 # :::{grid-item-card} One pair of tasks, both verdicts
 # {glue:}`thumbnail-verdicts`
 #
-# At 45° the features win up to {glue:text}`tie:.2f` samples per dimension and lose beyond, against the best scratch training. So no distance between data sets can tell, without
+# At 45° and a noise of 0.2 the features win up to {glue:text}`tie:.2f` samples per dimension and lose beyond, against the best scratch training. So no distance between data sets can tell, without
 # the number of samples: {doc}`distances-do-not-decide`.
 # :::
 #
@@ -178,14 +178,14 @@ thumbnail(
 # :::{grid-item-card} Untrained features can win too
 # {glue:}`thumbnail-untrained`
 #
-# With few samples a last layer on *random* neurons beats training a ReLU network from scratch. Pretraining deserves credit for what it adds to that: {doc}`what-pretraining-adds`.
+# With few samples a last layer on *random* neurons beats training a ReLU network from scratch ({doc}`relu-transfer`). Pretraining deserves credit for what it adds to that: {doc}`what-pretraining-adds`.
 # :::
 #
 # ::::
 #
 # ## The path
 #
-# Six chapters, in this order; a dot marks them in the contents.
+# Six chapters, in this order; a dot marks them in the contents, whose numbers they keep.
 #
 # ```{reading-path} The path
 # ```

@@ -67,7 +67,7 @@ fatelib.agreement_table(pairs, where=scatters & away)
 #
 # {doc}`one-formula` took the risk of least squares apart into three pieces {eq}`three-pieces`. Here they are for both contestants, with $n = \gamma d$ samples ($(a)_+$ is $a$ where that is positive, else 0; all symbols: {doc}`notation`):
 #
-# | piece | scratch | linear transfer |
+# | piece | scratch (large $d$) | linear transfer |
 # |---|---|---|
 # | features | $d$ | 1 |
 # | out of reach | 0 | $\sin^2\theta$ |
@@ -177,7 +177,7 @@ pooled = excess.stack(draw=["gamma", "instance"])
 fatelib.agreement_table({"cost of fitting one number": (pooled, 1.0)}, over="draw")
 
 # %% [markdown]
-# The whole spike is the baseline's failure. The merit falls with every sample and changes sign once: where, is the subject of {doc}`the-baseline-matters`.
+# The whole spike is the baseline's failure. The merit falls with every sample and changes sign once: where, {eq}`regularised-boundary` says, and {doc}`the-baseline-matters` proves.
 #
 # ## More features: one for each source task
 #
@@ -333,7 +333,7 @@ start = {"sigma": 0.2, "k": 5, "d": 300, "theta": np.pi / 4, "gamma": 0.7}
 explore(grid, x="theta", y="gamma", at=start, limit=1)
 
 # %% [markdown]
-# **… the new last layer is penalised?** With one feature $z_i = \beta_s \cdot x_i$ let the number $b$ minimise $\frac1n \sum_i (z_i b - y_i)^2 + \lambda b^2$. With very many samples every $\lambda > 0$ is harmful. With few, some shrinking pays, and how much has an answer that is exact at every $n$:
+# **… the new last layer is penalised?** With one feature $z_i = \beta_s \cdot x_i$ let the number $b$ minimise $\frac1n \sum_i (z_i b - y_i)^2 + \lambda b^2$. With infinitely many samples every $\lambda > 0$ is harmful. With few, some shrinking pays, and how much has an answer that is exact at every $n$:
 #
 # :::{prf:proposition} The best ridge
 # :label: prop-best-ridge
@@ -636,7 +636,7 @@ fatelib.agreement_table(
 # ## What to remember
 #
 # 1. Freezing features trades variance for bias: with one feature the map is the scratch risk, lowered by $\sin^2\theta$.
-# 2. In $1 - \sigma^2 < \gamma < 1 + \sigma^2$ any features win, because scratch training there is worse than no training at all.
+# 2. For large $d$ and $1 - \sigma^2 < \gamma < 1 + \sigma^2$ even a worthless feature wins, because scratch training there is worse than no training at all.
 # 3. $k$ source tasks leave $k$ features; how many to wish for depends on the samples that are there to weigh them.
 #
 # Next: {doc}`the-baseline-matters` gives scratch training the regularisation that it deserves.

@@ -40,7 +40,7 @@ ax.set(ylim=(0, 2), xlim=(0, d), xlabel="number of features $k$", ylabel="risk $
 ax.legend()
 
 # %% [markdown]
-# With few features the model cannot express the target. With more it can, and the risk falls. Then it climbs, has a pole where there are as many features as samples, and on the far side comes down again: **double descent** {cite:p}`belkin2019,belkin2020`. Still further out something else makes it grow.
+# With few features the model cannot express the target. With more it can, and the risk falls. Then it climbs, has a pole where there are as many features as samples, and on the far side comes down again: **double descent** {cite:p}`belkin2019,belkin2020`. Still further out it grows again, since few samples see little of many features: that is the second piece below.
 #
 # ## What one would guess
 #

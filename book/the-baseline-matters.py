@@ -39,7 +39,7 @@ axes[1].set_ylabel("")
 # %% [markdown]
 # ## What one would guess
 #
-# Scratch training is at its worst where $n \approx d$ ({doc}`linear-transfer`). Weight decay should help it there, and the blue band should get thinner. In fact the band is *gone*, and so is the red region below it: one curve is left, and it is a formula with two factors. (Results are ours where no source is named; all symbols: {doc}`notation`.)
+# Scratch training is at its worst where $n \approx d$ ({doc}`linear-transfer`). Weight decay should help it there, and the blue band should get thinner. In fact the band is gone *altogether*. The two red regions that it kept apart are one, and the single curve that bounds it is a formula with two factors. (Results are ours where no source is named; all symbols: {doc}`notation`.)
 #
 # ## Weight decay on a deep linear network is ridge regression
 #
@@ -167,7 +167,7 @@ assert distance < 1e-3
 #
 # ## One boundary
 #
-# Frozen features that miss a part $\rho$ of the target reach the risk $\rho$, and for $n \gg k$ that is all they cost. They win as long as scratch training cannot afford this risk. A smaller risk always costs more {eq}`price`, so put $R = \rho$ and $\Delta = 1$ there:
+# Frozen features that miss a part $\rho$ of the target reach the risk $\rho$, and for $n \gg k$ that is all they cost. They win as long as scratch training cannot afford this risk ({eq}`regularised-boundary`, now with the proof of its other side). A smaller risk always costs more {eq}`price`, so put $R = \rho$ and $\Delta = 1$ there:
 #
 # :::{prf:corollary} The fair boundary
 # :label: cor-fair-boundary
@@ -284,13 +284,13 @@ fatelib.agreement_table(pairs, where=done)
 #
 # ## What if the transferred network is regularised, too?
 #
-# Decay towards *zero* asks a fine-tuned network to forget. Decay towards the pretrained weights, known as L2-SP {cite:p}`li2018` and solved for regressions without networks by {cite:t}`dar2021`, asks it to remember. For the map that is {eq}`pull` with $\beta_0 = \beta_s$. All of transfer is in one number, instead of the 1 of scratch training:
+# Fine-tuning goes on training all weights of the pretrained network on the target. Decay towards *zero* asks it to forget. Decay towards the pretrained weights, known as L2-SP {cite:p}`li2018` and solved for regressions without networks by {cite:t}`dar2021`, asks it to remember. For the map that is {eq}`pull` with $\beta_0 = \beta_s$. All that the source changes is $\Delta$. For scratch training it is 1, here it is
 #
 # $$
 # \Delta = \lVert \beta_t - \beta_s \rVert^2 = 2 - 2 \cos\theta .
 # $$ (l2sp-distance)
 #
-# At equal $\gamma$ the risk grows with $\Delta$: a larger $\Delta$ lowers the left side of {eq}`shares`, and $R$ has to make up for it. So the pull beats regularised scratch training if and only if $\Delta < 1$: **below 60°, at every number of samples and every noise**, also for $\gamma > 1$, where the plain {doc}`fine-tuning` has nothing left to gain.
+# At equal $\gamma$ the risk grows with $\Delta$: a larger $\Delta$ lowers the left side of {eq}`shares`, and $R$ has to make up for it. So the pull beats regularised scratch training if and only if $\Delta < 1$: **below 60°, at every number of samples and every noise**, also for $\gamma > 1$, where {doc}`fine-tuning` without a penalty, the next chapter of the path, gains nothing.
 #
 # Why $\beta_s$ and not a multiple of it? The multiple closest to the target is $\beta_0 = \cos\theta\, \beta_s$, and leaves
 #
@@ -298,7 +298,7 @@ fatelib.agreement_table(pairs, where=done)
 # \Delta = \sin^2\theta \le 1 :
 # $$ (scaled-distance)
 #
-# **with the best $\lambda$ and for large $d$ never negative**, and since $R < \Delta = \sin^2\theta$ better than linear transfer, too. The multiple need not be known: linear transfer estimates it (at an error of order $1/n$, which at 90° is all there is). So train the last layer first and pull towards the result, which is the advice of {cite:t}`kumar2022`, linear probing before fine-tuning, for reasons of their own. {numref}`fig-l2sp`, in the solution of {numref}`ex-three-pulls`, holds all three pulls against exact solutions.
+# With this pull, **the best $\lambda$ and large $d$, transfer never loses** to regularised scratch training; and since $R < \Delta = \sin^2\theta$, it beats linear transfer, too. The multiple need not be known: linear transfer estimates it, with a squared error of about $(\sigma^2 + \sin^2\theta)/n$. (At 90° there is nothing to gain, so there it costs just that.) So train the last layer first and pull towards the result, which is the advice of {cite:t}`kumar2022`, linear probing before fine-tuning, for reasons of their own. {numref}`fig-l2sp`, in the solution of {numref}`ex-three-pulls`, holds all three pulls against exact solutions.
 #
 # ## Without knowing the angle
 #
@@ -401,7 +401,7 @@ for name, delta, guess in zip(priors, distance2(np.pi / 6), guesses, strict=True
 # G + \frac{\text{decay}}{c^2} \left( \beta - c\, \beta_s \right) = 0 :
 # $$
 #
-# {eq}`pull` with $\beta_0 = c\, \beta_s$. The network pulls towards a *multiple* of the source, and finds $c$ on its own. It isn't quite the best multiple, $\cos\theta$; as break-even is where $\Delta = 1 + c^2 - 2 c \cos\theta = 1$, that is $\cos\theta = c/2$, the 60° of $c = 1$ move: with the $c$ found below to {glue:text}`moved-edge:.0f`°. Trained on one data set:
+# {eq}`pull` with $\beta_0 = c\, \beta_s$. The network pulls towards a *multiple* of the source, and finds $c$ on its own. It is not the best multiple, $\cos\theta$. Break-even is where $\Delta = 1 + c^2 - 2 c \cos\theta = 1$, that is $\cos\theta = c/2$: the 60° of $c = 1$ would move to {glue:text}`moved-edge:.0f`° if $c$ were everywhere as it is found below, at 45°. Trained on one data set:
 
 # %%
 decay, rate = 0.05, 0.05

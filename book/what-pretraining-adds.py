@@ -126,7 +126,7 @@ assert (credit.sel(mu=0.1) > 1).all()
 #
 # - The **target** $f_t$ is such a network itself, a *teacher*: 20 random neurons of length one, all with output weight 1.
 # - The **source** is the same teacher without a fraction $\mu$ of its neurons: *near* means $\mu = 0.1$ and *distant* $\mu = 0.5$, here and in other chapters.
-# - A **student** has $m = 200$ neurons and learns the source, both layers, from infinitely many samples: 1500 steps of $\eta = 1/(\alpha^2 + \frac12)$. Its neurons start in random directions with length $\alpha$, the initial scale. Short ones ($\alpha = 0.1$) turn to their teacher's, which is called *rich*; long ones ($\alpha = 5$) hardly move, which is called *lazy*. ({doc}`relu-students` derives this; it is not needed here.)
+# - A **student** has $m = 200$ neurons and learns the source, both layers, from infinitely many samples: 1500 steps at the learning rate $1/(\alpha^2 + \frac12)$. Its neurons start in random directions with length $\alpha$, the initial scale. Short ones ($\alpha = 0.1$) turn to their teacher's, which is called *rich*; long ones ($\alpha = 5$) hardly move, which is called *lazy*. ({doc}`relu-students` derives this; it is not needed here.)
 # - The **control** is the student's neurons *before* any training. Their length makes no difference: it changes all features alike, which the ridge makes up for.
 #
 # Then neurons are frozen, and a last layer is fitted to $n$ noisy samples of the target, by ridge regression. What no combination of the features can express, what their *span* misses, stays out of reach.
@@ -190,7 +190,7 @@ ax.legend(fontsize="small")
 # R = \frac{n}{n - \sum_i a_i^2}\, E_\infty - \sigma^2 .
 # $$ (risk-from-strengths)
 #
-# You know a special case. Let $k < n$ features be equally strong, and the ridge go to zero. So does $\tilde\lambda$, all $a_i = 1$, and $R = \rho + (\sigma^2 + \rho)\, k / (n - k)$: {eq}`three-pieces` for large $n$ and $k$. (The general formula is that of {eq}`general-risk`; it assumes Gaussian features, of which ReLU features are not an example. So fits decide.)
+# You know a special case. Let $k < n$ features be equally strong, and the ridge go to zero. So does $\tilde\lambda$, all $a_i = 1$, and $R = \rho + (\sigma^2 + \rho)\, k / (n - k)$: {eq}`three-pieces` for large $n$ and $k$. (The general formula is {eq}`unequal-risk`, derived at {eq}`general-risk`; it assumes Gaussian features, of which ReLU features are not an example. So fits decide.)
 #
 # Now the rich student makes sense. With 100 samples it learns its ten strong features very well. For the near source that is most of the target. For the distant one, half of the target is in other neurons, which this student can only express with features that are now too faint. The control has all its features at moderate strength: ten of them less well, everything else better.
 #

@@ -42,7 +42,7 @@ explore(grid, x="theta", y="gamma", at=at, limit=1)
 # %% [markdown]
 # At $\sigma = 0.2$, where the slider starts, three things want an explanation:
 #
-# - **Few samples.** Transfer wins up to large angles, smaller ones as samples are added: up to {glue:text}`wins-0.05:.0f`° at $\gamma = 0.05$, {glue:text}`wins-0.25:.0f`° at 0.25, {glue:text}`wins-0.5:.0f`° at 0.5.
+# - **Few samples.** Transfer wins up to a large angle, which shrinks as samples are added: {glue:text}`wins-0.05:.0f`° at $\gamma = 0.05$, {glue:text}`wins-0.25:.0f`° at 0.25, {glue:text}`wins-0.5:.0f`° at 0.5.
 # - **Many samples.** It wins at small angles only, below {glue:text}`wins-2:.0f`° at $\gamma = 2$.
 # - **A band at $\gamma = 1$**, where even a source *orthogonal* to the target (90°) seems to help.
 #
@@ -83,7 +83,7 @@ explore(grid, x="theta", y="gamma", at=at, limit=1)
 # All symbols of the book: {doc}`notation`.
 # :::
 #
-# Both contestants are deep linear networks, $f(x) = x W_1 W_2 \cdots W_L$: linear in $x$, but not in their weights, and it is the weights that are trained. That is enough to learn features {cite:p}`saxe2014`. A **feature** is what one hidden unit of the last layer computes, a column of $W_1 \cdots W_{L-1}$.
+# Both contestants are deep linear networks, $f(x) = x W_1 W_2 \cdots W_L$: linear in $x$, but not in their weights, and it is the weights that are trained. That is enough to learn features {cite:p}`saxe2014`. A **feature** is what one unit of the last *hidden* layer computes, a column of $W_1 \cdots W_{L-1}$. (What is called the last layer below is the output layer, $W_L$.)
 #
 # - **Scratch.** Small random weights, gradient descent on the $n$ samples, all layers at once. It ends at least squares, of smallest norm where $n < d$ leaves a choice: at $X^+ y$ ({prf:ref}`thm-minimum-norm`).
 # - **Linear transfer.** Take the pretrained network, freeze everything but the last layer, train that one on the samples. From small initial weights pretraining leaves *one* feature, $\beta_s \cdot x$ ({doc}`feature-sparsification` shows why; below you see it happen).
@@ -110,7 +110,7 @@ explore(grid, x="theta", y="gamma", at=at, limit=1)
 # R_{\text{lt}} = \sin^2\theta + \frac{\sigma^2 + \sin^2\theta}{n - 2} .
 # $$ (lt-risk)
 #
-# **Scratch training** has every direction in reach. With $n < d$ samples it sees $n$ of $d$ directions, chosen at random, and answers zero in the others: a share $1 - n/d$ of the target is *not seen*. In those it sees it goes through every label, noise included. The noise that this puts into $\beta$ is, by the same argument for many numbers instead of one (again {doc}`one-formula`), the last term of
+# **Scratch training** has every direction in reach. With $n < d$ samples it sees $n$ of $d$ directions, chosen at random, and answers zero in the others: a share $1 - n/d$ of the target is *not seen*. In the directions it sees it fits every label, noise included. The noise that this puts into $\beta$ is, by the same argument for many numbers instead of one (again {doc}`one-formula`), the last term of
 #
 # $$
 # \begin{aligned}
@@ -119,7 +119,7 @@ explore(grid, x="theta", y="gamma", at=at, limit=1)
 # \end{aligned}
 # $$ (scratch-exact)
 #
-# Both risks are exact at every $n$ and $d$, and so is their difference
+# Both risks are exact, for $n > 2$ and $\lvert n - d \rvert > 1$ (with noise the risk of scratch training is infinite for $\lvert n - d \rvert \le 1$), and so is their difference
 #
 # $$
 # \mathcal T_{\text{lt}} = R_{\text{scratch}} - R_{\text{lt}} .
@@ -151,7 +151,7 @@ explore(grid, x="theta", y="gamma", at=at, limit=1)
 # :::
 #
 # :::{prf:proof}
-# For $\gamma > 1$ solve $\sigma^2/(\gamma - 1) < \sin^2\theta$ for $\gamma$. For $\gamma < 1$ multiply {eq}`transferability-limit` by $1 - \gamma > 0$: the product, $(\cos^2\theta - \gamma)(1 - \gamma) + \gamma \sigma^2$, is {eq}`boundaries`. It has two positive roots exactly when $1 + \cos^2\theta - \sigma^2 > 2 \lvert \cos\theta \rvert$, which says $(1 - \lvert \cos\theta \rvert)^2 > \sigma^2$. Their product is $\cos^2\theta \le 1$ and at $\gamma = 1$ the polynomial is $\sigma^2 \ge 0$, so none lies beyond 1.
+# For $\gamma > 1$ solve $\sigma^2/(\gamma - 1) < \sin^2\theta$ for $\gamma$. For $\gamma < 1$ multiply {eq}`transferability-limit` by $1 - \gamma > 0$: the product, $(\cos^2\theta - \gamma)(1 - \gamma) + \gamma \sigma^2$, is {eq}`boundaries`. It has two roots, none of them negative, exactly when $1 + \cos^2\theta - \sigma^2 > 2 \lvert \cos\theta \rvert$, which says $(1 - \lvert \cos\theta \rvert)^2 > \sigma^2$. Their product is $\cos^2\theta \le 1$ and at $\gamma = 1$ the polynomial is $\sigma^2 \ge 0$, so none lies beyond 1.
 # :::
 #
 # ## The experiment in ten lines
@@ -189,7 +189,7 @@ print(f"transfer loses for {low:.3f} < γ < {high:.3f} and for γ > {onset:.3f}"
 #
 # ## Theory on experiment
 #
-# Now at the size of the paper's Figure 1: two layers, three angles, twenty numbers of samples, twenty repetitions. Every weight of {glue:text}`networks-trained` networks is trained, from random ones.
+# Now at the size of the paper's Figure 1: two layers, three angles, twenty numbers of samples, twenty repetitions. {glue:text}`networks-trained` networks are trained from random weights: one pretrained and twenty from scratch in each repetition, and a new last layer for each angle and number of samples.
 
 # %%
 #| tags: [remove-output]
@@ -312,7 +312,7 @@ ax.legend()
 # %% [markdown]
 # The useless feature has the risk of predicting nothing, 1, at every $\gamma$ (but for the very fewest samples): nothing happens to it at $\gamma = 1$. The *rival* does. With about as many samples as numbers to fit, scratch training goes through noisy labels with hardly any freedom left, and is worse than nothing: this is double descent {cite:p}`belkin2019,hastie2022`. The band measures the failure of an unregularised baseline. A network that always answers zero has it, too. ({doc}`linear-transfer` says how wide it is.)
 #
-# Anybody would regularise such a network. The best ridge {cite:p}`dobriban2018`, and that is the best that weight decay can do on a deep linear network ({prf:ref}`thm-decay-is-ridge`), has for large $d$ the dashed risk,
+# Anybody would regularise such a network. On a deep linear network the best weight decay is the best ridge ({prf:ref}`thm-decay-is-ridge`). For large $d$ its risk, dashed above, is {cite:p}`dobriban2018`
 #
 # $$
 # \begin{aligned}
@@ -332,7 +332,7 @@ ax.legend()
 # \gamma < (1 - \rho) \left( 1 + \frac{\sigma^2}{\rho} \right) .
 # $$ (regularised-boundary)
 #
-# The right side is the *number of samples, in units of $d$, with which scratch training done well buys the risk $\rho$*: a share $1 - \rho$ of all directions to learn, and more samples the noisier the labels are compared with what the features miss. Have fewer: keep the features. Have more: start over.
+# The right side is the *number of samples, in units of $d$, with which scratch training done well buys the risk $\rho$*. The factor $1 - \rho$: scratch training must learn that share of the $d$ directions. The factor $1 + \sigma^2/\rho$: it needs more samples where the noise is large against $\rho$. Have fewer: keep the features. Have more: start over.
 
 # %%
 for missed in (0.02, 0.1, 0.5):
@@ -464,14 +464,15 @@ assert not (wins_fairly & ~wins).any()
 # :class: dropdown
 # :::
 #
-# Errors of predicted *labels* include their noise, $\sigma^2 = 0.04$, which is the same for both and does not move the place where they cross.
+# Errors of predicted *labels* include their noise, $\sigma^2 = 0.04$, which is the same for both and does not move the place where they cross. Beyond $n = 250$ the 250 labels tell only a bound for the raw inputs, printed as "at most": with that many more samples their error may well be smaller, so the crossing may come earlier than it seems.
 
 # %%
 sets = {"kept feature": X @ network.end_to_end()[:, None], "raw inputs": X}
 report = fatelib.diagnose(sets, y, ns=[50, 125, 250, 500, 1000])
 for m in (50, 125, 250, 500, 1000):
-    one, all_inputs = (report.error(name, m) for name in sets)
-    print(f"n = {m:4}: kept {one.value:.2f}, raw inputs {all_inputs.value:.2f}")
+    one, raw = (report.error(name, m) for name in sets)
+    known = f"{raw.value:.2f}" if raw.identified else f"at most {raw.high:.2f}"
+    print(f"n = {m:4}: kept {one.value:.2f}, raw inputs {known}")
 print(f"formula: keep it up to n = {d * (1 - 0.5) * (1 + sigma**2 / 0.5):.0f}")
 
 # %% [markdown]
@@ -515,4 +516,4 @@ assert ks[np.asarray(risks) < R].max() == int(most)
 # 2. The band at $\gamma = 1$ is the failure of an unregularised rival, and no merit of the features.
 # 3. Against scratch training done well, features that miss $\rho$ win exactly while $\gamma < (1 - \rho)(1 + \sigma^2/\rho)$: as long as $n$ samples cannot buy the risk $\rho$.
 #
-# Next: {doc}`one-formula`, where the two fractions with the poles come from.
+# Next: {doc}`one-formula`, where the two fractions that blow up come from.

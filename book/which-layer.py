@@ -218,8 +218,8 @@ assert min(shown, key=lambda name: truth[name, 200].mean()) == "second layer"
 #
 # ## What one would guess
 #
-# A linear layer on frozen features is called a *probe*. The layer to keep is the last one before the output: everything before it was trained to serve it. Or the one with the most numbers, the first. Neither is true here. The third layer has 32 features, made to tell 0 to 4 apart; what 5 to 9 need besides is gone. The first has as many features as the second, and stays
-# behind even with 1,800 labels. The second has an error rate of {glue:text}`best-rate:.1f`% (predicted) and {glue:text}`best-truth:.1f`% (measured) with 200 labels. What counts is not how many features there are, but whether the directions in which they vary most are those that the labels need.
+# A linear layer on frozen features is called a *probe*. The layer to keep is the last one before the output: everything before it was trained to serve it. Or the one with the most numbers, the first. Neither is true here. The third layer has 32 features, made to tell 0 to 4 apart; what 5 to 9 need besides is gone. The first has more features than the second, and yet stays
+# behind, even with 1,800 labels. The second has an error rate of {glue:text}`best-rate:.1f`% (predicted) and {glue:text}`best-truth:.1f`% (measured) with 200 labels. What counts is not how many features there are, but whether the directions in which they vary most are those that the labels need.
 #
 # ## Why the truth is not needed
 #
@@ -396,7 +396,7 @@ note(
 )
 
 # %% [markdown]
-# With 200 labels the linear layer errs in {glue:text}`probe-few:.1f`% of cases, fine-tuning in {glue:text}`tuned-few:.1f`%, a network from scratch in {glue:text}`scratch-few:.1f`%. With 1,800 it is {glue:text}`probe-many:.1f`, {glue:text}`tuned-many:.1f` and {glue:text}`scratch-many:.1f`%. It is the left half of the phase diagram of {doc}`when-does-transfer-help`: with few labels the kept features win, and at 1,800
+# With 200 labels the linear layer errs in {glue:text}`probe-few:.1f`% of cases, fine-tuning in {glue:text}`tuned-few:.1f`%, a network from scratch in {glue:text}`scratch-few:.1f`%. With 1,800 it is {glue:text}`probe-many:.1f`, {glue:text}`tuned-many:.1f` and {glue:text}`scratch-many:.1f`%. It is the lower part, that of few samples, of the map in {doc}`when-does-transfer-help`: with few labels the kept features win, and at 1,800
 # fine-tuning has caught up. We have no images to look further. Five folds of 200 images are too few to see that, and the report says that it does not know: none of its contenders is told apart from the probe.
 #
 # ## Was it the pretraining?
@@ -420,7 +420,7 @@ note(
 )
 
 # %% [markdown]
-# So only the rows `second layer` and `shuffled` say what training has added. The untrained layer is better than one may think: {glue:text}`untrained-rate:.1f`% errors with 200 labels. Pretraining on the other digits has a credit of {glue:text}`credit:.2f`. Pretraining on the same images with their labels in random order has {glue:text}`credit-shuffled:.2f`: the network has learned, but nothing of use here.
+# So only the rows `second layer` and `shuffled` say what training has added. The untrained layer is better than one may think: {glue:text}`untrained-rate:.1f`% errors with 200 labels, measured on other images. Pretraining on the other digits has a credit of {glue:text}`credit:.2f`. Pretraining on the same images with their labels in random order has {glue:text}`credit-shuffled:.2f`: the network has learned, but nothing of use here.
 #
 # ## Where it fails
 #
@@ -578,7 +578,7 @@ assert (weights.credit_low < 1.05).all()
 assert (weights.credit_high > 0.95).all()
 
 # %% [markdown]
-# After both have been brought to size one, the weight $a$ of the third layer is one more number to choose. Every interval holds one, or nearly: to a linear layer the third adds nothing that 200 labels could see. (It is computed from the second.)
+# After both have been brought to size one, the weight $a$ of the third layer is one more number to choose. Every interval holds one: to a linear layer the third adds nothing that 200 labels could see. (It is computed from the second.)
 #
 # :::{solution-end}
 # :::
