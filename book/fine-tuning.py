@@ -629,5 +629,3 @@ assert last < 0.2 * float(unequal[:, :, at80].mean(1).min())
 #
 # **What depth changes.** Not where scratch training ends ({prf:ref}`thm-minimum-norm`), nor the one feature that small weights leave ({prf:ref}`thm-sparsification`) and so the risk of linear transfer, nor fine-tuning without noise from an unlimited source. It changes three things: the wait, $\alpha^{-(L-2)}$ for $L > 2$ and initial weights of scale $\alpha$ ({numref}`fig-waiting`); what remains of the initial weights, which is fainter ({numref}`ex-deeper`); and $\kappa$.
 # :::
-#
-# Next on the path: networks that are not linear, and whether it was the pretraining at all, in {doc}`what-pretraining-adds`.

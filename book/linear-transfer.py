@@ -638,5 +638,3 @@ fatelib.agreement_table(
 # 1. Freezing features trades variance for bias: with one feature the map is the scratch risk, lowered by $\sin^2\theta$.
 # 2. For large $d$ and $1 - \sigma^2 < \gamma < 1 + \sigma^2$ even a worthless feature wins, because scratch training there is worse than no training at all.
 # 3. $k$ source tasks leave $k$ features; how many to wish for depends on the samples that are there to weigh them.
-#
-# Next: {doc}`the-baseline-matters` gives scratch training the regularisation that it deserves.

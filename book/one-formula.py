@@ -575,5 +575,3 @@ assert np.all(abs(mean - said) < 4 * error + said / 150)
 # 1. Risk is what is out of reach, plus what is not seen, plus noise that was fitted; what is out of reach counts as noise a second time.
 # 2. Scratch training from small weights is minimum-norm least squares on all $d$ coordinates.
 # 3. At the spike one divides by the square of a single normal number. Near it distrust means, standard errors, and unregularised baselines.
-#
-# Next: {doc}`linear-transfer`, the same formula with few features.

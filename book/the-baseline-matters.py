@@ -758,5 +758,3 @@ glue("left-price-high", float(prices.max()), display=False)
 # 1. Weight decay on a deep linear network is ridge regression. Against the best of it features that miss $\rho$ win exactly while $\gamma < (1 - \rho)(1 + \sigma^2/\rho)$: one boundary, no band.
 # 2. One equation, {eq}`price`, prices every regularised method; transfer enters through what is left to learn, $\Delta$. A pull of the map to the source helps below 60° at any number of samples (a pull on the weights moves the angle, {numref}`ex-pull-weights`); to its fitted multiple, with the best $\lambda$ and for large $d$, it never loses.
 # 3. With penalties chosen by leave-one-out that holds on average up to 75°; at 90° a few per cent are lost, and few and noisy samples can choose so badly that linear transfer is better.
-#
-# Next: {doc}`fine-tuning`, without any penalty.

@@ -639,5 +639,3 @@ note(both_long=both[-1, :, 1].mean(), random_400=measured)
 # 1. Weigh features, do not count them: strong ones are learned from few samples, faint ones are not. A rich student has its teacher's and a faint rest, a lazy one almost what it started with.
 # 2. What pretraining adds is measured against untrained neurons. From a near source it is much; from a distant one, at $n = 100$ and $\sigma = 0.1$, the longest trained rich students are worse than random, and the best lie between rich and lazy.
 # 3. Having found the teacher is no merit in itself; it helped where the next task needed the same neurons. For a more distant one an earlier stop avoids the harm; longer initial neurons, or random ones kept beside, turn it into a gain.
-#
-# Next on the path: {doc}`which-layer`, the same question for the layers of a real network, from 200 labels.

@@ -515,5 +515,3 @@ assert ks[np.asarray(risks) < R].max() == int(most)
 # 1. A kept feature costs a bias, what it misses of the target, and hardly any data. Scratch training costs data and noise. So it is angle *and* number of samples that decide.
 # 2. The band at $\gamma = 1$ is the failure of an unregularised rival, and no merit of the features.
 # 3. Against scratch training done well, features that miss $\rho$ win exactly while $\gamma < (1 - \rho)(1 + \sigma^2/\rho)$: as long as $n$ samples cannot buy the risk $\rho$.
-#
-# Next: {doc}`one-formula`, where the two fractions that blow up come from.

@@ -588,5 +588,3 @@ assert (weights.credit_high > 0.95).all()
 # 1. Left-out errors at one ridge are errors at another number of samples: labels alone give the learning curve, with a bound where they do not.
 # 2. Compare layers, and compare with the untrained network. The last layer is the most specialised one.
 # 3. Whether a trained network overtakes no formula tells; train one on parts of your data. And say what belongs together (`groups=`).
-#
-# Next on the path: {doc}`sentence-features`, with somebody else's network and labels whose noise is known.

@@ -262,7 +262,7 @@ def add_lines(
     said = about(*app.env.metadata[page]["minutes"])
     for step in path:
         if step.page == page:
-            said += f'. <span class="on-path"></span>On the path: {step.place}'
+            said += f'. <span class="together"><span class="on-path"></span>On the path: {step.place}</span>'
     line = f'</h1>\n<p class="reading-time">{said}.</p>'
     context["body"] = context["body"].replace("</h1>", line, 1)
 
