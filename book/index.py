@@ -178,7 +178,7 @@ thumbnail(
 # :::{grid-item-card} Untrained features can win too
 # {glue:}`thumbnail-untrained`
 #
-# With few samples a last layer on *random* neurons beats training a ReLU network from scratch ({doc}`relu-transfer`). Pretraining deserves credit for what it adds to that: {doc}`what-pretraining-adds`.
+# With few samples a last layer on *random* neurons beats training a ReLU network from scratch, as the chapter on transfer in ReLU networks shows. Pretraining deserves credit for what it adds to that: {doc}`what-pretraining-adds`.
 # :::
 #
 # ::::
