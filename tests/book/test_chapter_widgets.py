@@ -264,11 +264,13 @@ def test_widgets_wait_for_the_reader_and_need_no_manager(site, browser):
     page.on("request", lambda request: asked.append(request.url))
     page.goto((site / "book" / "fine-tuning.html").as_uri())
     page.evaluate("MathJax.startup.promise.then(() => 0)")
+    assert page.locator(".widget-subarea").count() == CHAPTERS["fine-tuning"] == 2
+    drawn = page.locator(".fatelib-widget")
+    drawn.first.wait_for()
     page.wait_for_timeout(300)
-    assert page.locator(".widget-subarea").count() == CHAPTERS["fine-tuning"]
-    assert page.locator(".fatelib-widget").count() == 1, "the one on the first screen"
-    page.locator(".widget-subarea").first.scroll_into_view_if_needed()
-    page.locator(".fatelib-widget").wait_for()
+    assert drawn.count() == 1, "the one on the first screen"
+    page.locator(".widget-subarea").last.scroll_into_view_if_needed()
+    drawn.nth(1).wait_for()
     vendored = [url for url in asked if "/vendor/" in url and ".js" in url]
     assert len(vendored) == 1
     assert "/mathjax/" in vendored[0]
