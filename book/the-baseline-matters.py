@@ -167,7 +167,7 @@ assert distance < 1e-3
 #
 # ## One boundary
 #
-# Frozen features that miss a part $\rho$ of the target reach the risk $\rho$, and for $n \gg k$ that is all they cost. They win as long as scratch training cannot afford this risk ({eq}`regularised-boundary`, now with the proof of its other side). A smaller risk always costs more {eq}`price`, so put $R = \rho$ and $\Delta = 1$ there:
+# Frozen features that miss a part $\rho$ of the target reach the risk $\rho$, and for $n \gg k$ that is all they cost. They win as long as scratch training cannot afford this risk (this gave {eq}`regularised-boundary`). A smaller risk always costs more {eq}`price`, so put $R = \rho$ and $\Delta = 1$ there:
 #
 # :::{prf:corollary} The fair boundary
 # :label: cor-fair-boundary

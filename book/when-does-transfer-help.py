@@ -464,7 +464,7 @@ assert not (wins_fairly & ~wins).any()
 # :class: dropdown
 # :::
 #
-# Errors of predicted *labels* include their noise, $\sigma^2 = 0.04$, which is the same for both and does not move the place where they cross. From $n = 250$ on, 250 labels tell only a bound for the raw inputs, printed as "at most": their error may well be smaller. So the labels show that the kept feature is better with few samples, and do not tell where the raw inputs overtake it; the formula, which knows $\rho$ and $\sigma$, does.
+# Errors of predicted *labels* include their noise, $\sigma^2 = 0.04$, which is the same for both and does not move the place where they cross. Where it says "at most", 250 labels tell only a bound for the raw inputs: their error may well be smaller. So the labels show that the kept feature is better with few samples, and do not tell where the raw inputs overtake it; the formula, which knows $\rho$ and $\sigma$, does.
 
 # %%
 sets = {"kept feature": X @ network.end_to_end()[:, None], "raw inputs": X}

@@ -578,7 +578,7 @@ assert (weights.credit_low < 1.05).all()
 assert (weights.credit_high > 0.95).all()
 
 # %% [markdown]
-# After both have been brought to size one, the weight $a$ of the third layer is one more number to choose. Every interval holds one: to a linear layer the third adds nothing that 200 labels could see. (It is computed from the second.)
+# After both have been brought to size one, the weight $a$ of the third layer is one more number to choose. Every interval holds one, or nearly: to a linear layer the third adds nothing that 200 labels could see. (It is computed from the second.)
 #
 # :::{solution-end}
 # :::
