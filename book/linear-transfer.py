@@ -43,7 +43,7 @@ for row, sigma in zip(axes, (0.2, 0.0), strict=True):
         marks = None if name == "theory" else data.converged.sel(sigma=sigma)
         shown = shown.sel(sigma=sigma)
         plot.phase_diagram(shown, converged=marks, limit=1, colorbar=False, ax=ax)
-        ax.plot(line, np.transpose(edges), "--", color="C5", linewidth=1.4)
+        ax.plot(line, np.transpose(edges), "--", color="C4", linewidth=1.4)
         ax.set(title=rf"{name}, $\sigma$ = {sigma:g}", ylim=(0.05, 2.05))
         ax.label_outer()
 

@@ -33,7 +33,7 @@ for ax, (name, rival) in zip(axes, rivals.items(), strict=True):
     plot.phase_diagram(T, limit=1, colorbar=ax is axes[1], ax=ax)
     ax.set(title=f"scratch with {name}", ylim=(0, 2))
 boundary = theory.scratch_boundary(np.sin(theta) ** 2, sigma)
-axes[1].plot(theta, boundary, "--", color="C5")
+axes[1].plot(theta, boundary, "--", color="C4")
 axes[1].set_ylabel("")
 
 # %% [markdown]
@@ -253,7 +253,7 @@ rows = np.vstack([theory.least_squares_risk(n, d, noise=sigma), with_decay])
 at_decay = scratch.risk_scratch.mean("instance").copy(data=rows)
 fig, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.8))
 plot.phase_diagram(T, limit=1, ax=left)
-left.plot(theta, boundary, "--", color="C5")
+left.plot(theta, boundary, "--", color="C4")
 left.set(ylim=(0.05, 2.05), xlim=(0.05, np.pi / 2 + 0.03))
 marks = {"converged": scratch.converged, "by": "decay"}
 plot.slices(scratch.risk_scratch, at_decay, ax=right, **marks)

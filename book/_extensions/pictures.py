@@ -80,9 +80,12 @@ def invert(rgb: np.ndarray) -> np.ndarray:
 
 
 def lighten(rgb: np.ndarray) -> np.ndarray:
-    """Lighten a colour that stands for a curve: it must be seen, and be told from the others."""
+    """Lighten a colour that stands for a curve: it must be seen.
+
+    All become lighter by the same, so that what is told apart on white is so in the dark.
+    """
     lab = to_oklab(rgb)
-    lab[..., 0] = 0.31 + 0.65 * lab[..., 0]
+    lab[..., 0] += 0.1
     return to_srgb(lab)
 
 

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.legend import Legend
 from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
@@ -28,6 +29,7 @@ set_matplotlib_formats("svg", metadata=_WITHOUT)
 matplotlib.rcParams["svg.hashsalt"] = "fatelib"
 
 _WIDTH = 3.7  # inches: the text of a page on a phone, less than half a laptop's
+_BAR = 0.6  # inches: a scale of colours below its panel, with its label
 _SMALLER = 0.88  # of the size of letters, which a narrow figure has less room for
 
 
@@ -46,12 +48,13 @@ def _make_narrow(figure):
 
     The figure is changed; it has been drawn, and a chapter draws a figure once.
     """
+    _free_legends(figure)
     panels = [ax for ax in figure.axes if ax.get_subplotspec()]
     old = {ax: _place_of(ax) for ax in panels}
     places = sorted(set(old.values()))
     rows, columns = panels[0].get_gridspec().get_geometry() if panels else (1, 1)
     width, height = figure.get_size_inches()
-    side = max(1, min(columns, round(_WIDTH * columns / width)))
+    side = _count_beside(panels, len(places), columns, width)
     new = {place: divmod(i, side) for i, place in enumerate(places)}
     if columns > 1:
         grid = GridSpec(math.ceil(len(places) / side), side, figure=figure)
@@ -62,10 +65,11 @@ def _make_narrow(figure):
         rows_now = grid.nrows
     else:
         rows_now = rows
-    each = height / rows * max(_WIDTH / side / (width / columns), 0.7)
-    figure.set_size_inches(
-        _WIDTH, min(each, height / rows, 3 if side == 1 else 9) * rows_now
-    )
+    smaller = _WIDTH / side / (width / columns)
+    square = any(ax.get_aspect() != "auto" for ax in panels if ax.name != "3d")
+    each = height / rows * max(smaller, 0 if square else 0.7)
+    each = min(each, height / rows, 3 if side == 1 else 9)
+    figure.set_size_inches(_WIDTH, each * rows_now + _BAR * _lay_bars(figure))
     for text in figure.findobj(Text):
         text.set_fontsize(_SMALLER * text.get_fontsize())
     for ax in figure.axes:
@@ -77,6 +81,63 @@ def _make_narrow(figure):
             )
             axis.set_tick_params(which="both", labelsize=size)
     _fit(figure)
+
+
+def _free_legends(figure):
+    """Put a legend above all panels that has a panel to itself, or names what earlier panels show."""
+    known = {}
+    for ax in figure.axes:
+        handles, names = ax.get_legend_handles_labels()
+        known |= dict(zip(names, handles, strict=True))
+    legends = {ax: ax.get_legend() for ax in figure.axes if ax.get_legend()}
+    for ax, legend in legends.items():
+        names = [text.get_text() for text in legend.get_texts()]
+        alone = not (ax.axison or ax.has_data())
+        colours = {line.get_color() for line in legend.get_lines()}
+        first = {line.get_color() for line in figure.axes[0].lines}
+        late = len(legends) == 1 and ax is not figure.axes[0] and colours <= first
+        if alone or late:
+            shown = [known[name] for name in names]
+            ax.remove() if alone else legend.remove()
+            figure.legend(
+                shown, names, loc="outside upper center", ncols=len(names)
+            )
+
+
+def _count_beside(panels, count, columns, width):
+    """Say how many panels stand side by side: as many as keep their size, so that no place is empty.
+
+    Panels without numbers at their axes, such as matrices, may be smaller.
+    """
+    side = max(1, min(columns, round(_WIDTH * columns / width)))
+    bare = not any(
+        _tick_labels(axis) and len(axis.get_ticklocs())
+        for ax in panels
+        for axis in (ax.xaxis, ax.yaxis)
+    )
+    if bare and _WIDTH / columns > 0.9:
+        return columns
+    return next(n for n in range(side, 0, -1) if count % n == 0)
+
+
+def _lay_bars(figure):
+    """Lay the scales of colours below their panels, which are then as wide as the figure; count them."""
+    count = 0
+    for ax in list(figure.axes):
+        for shown in [*ax.images, *ax.collections]:
+            bar = shown.colorbar
+            if bar is None or bar.orientation == "horizontal":
+                continue
+            label, parents = bar.ax.get_ylabel(), bar.ax._colorbar_info["parents"]
+            kept = {"format": bar.formatter, "extend": bar.extend}
+            plain = isinstance(bar.locator, MaxNLocator)
+            kept["ticks"] = MaxNLocator(4) if plain else bar.locator
+            bar.remove()
+            figure.colorbar(
+                shown, ax=parents, location="bottom", label=label, aspect=30, **kept
+            )
+            count += 1
+    return count
 
 
 def _place_of(ax):
@@ -96,6 +157,11 @@ def _label(ax, old, beside):
         ]
         if not ax.get_ylabel() and left:
             ax.set_ylabel(left[0].get_ylabel())
+        if not ax.get_ylabel():  # one label may stand for all rows
+            same = ax.get_shared_y_axes().get_siblings(ax)
+            ax.set_ylabel(
+                next(filter(None, (one.get_ylabel() for one in same)), "")
+            )
         if shared := ax.get_shared_y_axes().get_siblings(ax):
             ax.tick_params(
                 labelleft=any(_tick_labels(other.yaxis) for other in shared)
