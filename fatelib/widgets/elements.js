@@ -7,15 +7,43 @@ const STOPS = [
   [209, 229, 240], [146, 197, 222], [67, 147, 195], [33, 102, 172], [5, 48, 97],
 ];
 
+// The same on a dark page: as light as text at the ends, as dark as the page in the middle.
+const DARK_STOPS = [
+  [229, 123, 135], [216, 68, 74], [170, 56, 40], [112, 45, 7], [59, 35, 19], [26, 26, 26],
+  [29, 45, 53], [22, 73, 95], [17, 108, 153], [61, 128, 200], [121, 165, 223],
+];
+
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const last = (array) => array[array.length - 1];
 
-function colour(value, limit) {
+function colour(value, limit, dark) {
+  const stops = dark ? DARK_STOPS : STOPS;
   const place = (clamp(value / limit, -1, 1) + 1) * 5;
   const stop = Math.min(Math.floor(place), 9);
   const mix = (a, b) => Math.round(a + (b - a) * (place - stop));
-  return `rgb(${STOPS[stop].map((channel, i) => mix(channel, STOPS[stop + 1][i]))})`;
+  return `rgb(${stops[stop].map((channel, i) => mix(channel, stops[stop + 1][i]))})`;
 }
+
+// On a dark page text is light, in whichever way its host says that it is dark.
+function isDark(node) {
+  const [red, green, blue] = getComputedStyle(node).color.match(/[\d.]+/g).map(Number);
+  return red + green + blue > 3 * 128;
+}
+
+// Call `changed` when the page may have become dark or light; returns what ends it.
+function watchTheme(changed) {
+  const observer = new MutationObserver(changed);
+  for (const node of [document.documentElement, document.body]) observer.observe(node, { attributes: true });
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  system.addEventListener("change", changed);
+  return () => {
+    observer.disconnect();
+    system.removeEventListener("change", changed);
+  };
+}
+
+// A unit as it follows a number: signs of angle stand close to it.
+const unitOf = ({ unit }) => (unit ? `${/^[°′″]/.test(unit) ? "" : "\u00A0"}${unit}` : "");
 
 // Elements ------------------------------------------------------------------------------------
 
@@ -65,11 +93,12 @@ function control(id, dim, chosen, choose) {
   input.addEventListener("input", () => choose(Number(input.value)));
   const update = () => {
     input.value = chosen();
-    if (shown) shown.textContent = labels[chosen()];
-    if (!text) input.setAttribute("aria-valuetext", labels[chosen()]);
+    const said = `${labels[chosen()]}${unitOf(dim)}`;
+    if (shown) shown.textContent = said;
+    if (!text) input.setAttribute("aria-valuetext", said);
   };
   return { update, node: html("div", { class: "control" }, html("label", { for: id }, htmlName(dim)), input, shown) };
 }
 
 // "theta = 0.5" for the read-out; an entry that is text, such as "linear transfer", speaks for itself.
-const entry = (dim, label) => html("span", { class: "entry" }, dim.text ? label : [htmlName(dim, true), ` = ${label}`]);
+const entry = (dim, label) => html("span", { class: "entry" }, dim.text ? label : [htmlName(dim, true), ` = ${label}${unitOf(dim)}`]);

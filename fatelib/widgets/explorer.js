@@ -55,6 +55,14 @@ function zeroContour(grid, xs, ys, faint, place) {
             between(xs, corners[k][0], corners[next][0]), between(ys, corners[k][1], corners[next][1]),
           ));
         }
+        // One corner has the sign and the others are zero: the boundary runs through all three.
+        const one = inside.indexOf(true);
+        const far = corners[(one + 2) % 4];
+        if (values.filter((value) => value === 0).length === 3 && one >= 0) {
+          const corner = place(xs[far[0]], ys[far[1]]);
+          segments.push([crossings[0], corner], [corner, crossings[1]]);
+          continue;
+        }
         // Four crossings: a saddle; the sign in the middle says which corners are joined.
         const middle = values.reduce((a, b) => a + b) > 0;
         const pairs = crossings.length < 4 ? [[0, 1]] : inside[0] === middle ? [[0, 1], [2, 3]] : [[3, 0], [1, 2]];
@@ -88,6 +96,7 @@ function render({ model, el }) {
   const uid = `fatelib-${Math.random().toString(36).slice(2)}`;
   let preview = {}; // where the pointer is, until it is released or leaves
   let layout = null;
+  let dark = false;
 
   const chosen = (dim) =>
     clamp(preview[dim] ?? model.get("position")[dim] ?? 0, 0, dims[dim].labels.length - 1);
@@ -221,7 +230,7 @@ function render({ model, el }) {
       const [row, column] = [Math.floor(cell / columns), cell % columns];
       const box = [snapX[column], snapY[row + 1], snapX[column + 1] - snapX[column], snapY[row] - snapY[row + 1]];
       if (Number.isFinite(number)) {
-        context.fillStyle = colour(number, limit);
+        context.fillStyle = colour(number, limit, dark);
         context.fillRect(...box);
       } else {
         const [a, b, w, h] = box.map((side) => side / ratio);
@@ -263,7 +272,7 @@ function render({ model, el }) {
   function definitions() {
     const stops = Array.from({ length: 41 }, (_, i) => low + ((high - low) * i) / 40);
     const gradient = (id, box) => svg("linearGradient", { id: `${uid}-${id}`, ...box },
-      stops.map((stop, i) => svg("stop", { offset: i / 40, "stop-color": colour(stop, limit) })));
+      stops.map((stop, i) => svg("stop", { offset: i / 40, "stop-color": colour(stop, limit, dark) })));
     const clip = (id, rect) => svg("clipPath", { id: `${uid}-${id}` },
       svg("rect", { x: rect.left, y: rect.top, width: Math.max(rect.width, 0), height: Math.max(rect.height, 0) }));
     const zero = unitValue(0);
@@ -314,7 +323,7 @@ function render({ model, el }) {
       svg("path", { class: "minus", d: area, "clip-path": `url(#${uid}-${id}-minus)` }),
       zeroLine(rect, side),
       svg("path", { class: "slice", d: line, "clip-path": `url(#${uid}-${id})` }),
-      inside ? svg("circle", { class: "point", cx, cy, r: 4.5, style: `fill:${colour(numbers[index], limit)}` }) : null,
+      inside ? svg("circle", { class: "point", cx, cy, r: 4.5, style: `fill:${colour(numbers[index], limit, dark)}` }) : null,
     );
   }
 
@@ -323,11 +332,11 @@ function render({ model, el }) {
   const level = ({ left, width }, at, kind = "") =>
     svg("line", { class: `cross ${kind}`, y1: at, y2: at, x1: left, x2: left + width });
 
-  const paint = (number) => (Number.isFinite(number) ? colour(number, limit) : "");
+  const paint = (number) => (Number.isFinite(number) ? colour(number, limit, dark) : "");
 
   // The read-out, with the label of every dimension and the number of every row that is shown.
   function tell(label, number) {
-    const unit = value.unit ? ` ${value.unit}` : "";
+    const unit = unitOf(value);
     const entries = html("div", { class: "entries" },
       [x, y, ...sliders].filter(Boolean).map((dim) => entry(dims[dim], label(dim))));
     if (y) {
@@ -399,10 +408,12 @@ function render({ model, el }) {
   let drawn = "";
   function draw() {
     if (!layout) return;
+    dark = isDark(el);
+    root.classList.toggle("dark", dark);
     rescale();
     controls.forEach((control) => control.update());
     // The map is redrawn only when it shows something else: moving the point stays cheap.
-    const key = [layout.width, window.devicePixelRatio, offset(), lines ? chosen(lines) : ""].join();
+    const key = [dark, layout.width, window.devicePixelRatio, offset(), lines ? chosen(lines) : ""].join();
     const anew = key !== drawn;
     drawn = key;
     if (anew && y) drawMap();
@@ -478,8 +489,10 @@ function render({ model, el }) {
   const observer = new ResizeObserver(resize);
   observer.observe(stage);
   resize();
+  const unwatch = watchTheme(draw);
   return () => {
     observer.disconnect();
+    unwatch();
     model.off("change:position", draw);
   };
 }

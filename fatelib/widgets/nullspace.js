@@ -1,7 +1,7 @@
 // A plane with the target fixed and the source to drag. Python has computed how long a vector
 // fine-tuning guesses for every source; what is left is distances in the plane.
 
-const [LEFT, RIGHT, TOP, SCALE] = [-1.35, 2.45, 1.45, 130]; // edges of the plane, pixels per unit
+const [LEFT, RIGHT, TOP, SCALE] = [-1.35, 2.75, 1.45, 130]; // edges of the plane, pixels per unit
 const [WIDTH, HEIGHT] = [(RIGHT - LEFT) * SCALE, 2 * TOP * SCALE];
 const NAMES = {
   gain: { symbol: ["T", "ft"] }, tuned: { symbol: ["R", "ft"] }, scratch: { symbol: ["R", "scratch"] },
@@ -54,7 +54,7 @@ function render({ model, el }) {
       + "with Shift by five steps; Home and End go to 0 and 180 degrees.",
   });
   const key = (kind, ...text) => html("span", { class: "entry" }, html("span", { class: `swatch ${kind}` }), ...text);
-  el.append(html(
+  const root = html(
     "div", { class: "fatelib-widget null-space", role: "group", "aria-label": title || "Null space of the data" },
     title ? html("div", { class: "title" }, title) : null,
     controls.length ? html("div", { class: "controls" }, controls.map(({ node }) => node)) : null,
@@ -64,9 +64,15 @@ function render({ model, el }) {
       key("guess", htmlName(NAMES.guess), ", what fine-tuning guesses"),
       key("disk", "guesses closer to ", htmlName(NAMES.target), " than 0"),
       key("region", "sources that help")),
-  ));
+  );
+  el.append(root);
 
   // Drawing -----------------------------------------------------------------------------------
+
+  // A region that goes on beyond the picture fades at its edge.
+  const [fade, edge] = [px([RIGHT - 0.4, 0])[0], px([RIGHT, 0])[0]];
+  const fading = svg("linearGradient", { id: `${uid}-fading`, gradientUnits: "userSpaceOnUse", x1: fade, x2: edge },
+    [1, 0].map((opacity, i) => svg("stop", { class: "fading", offset: i, "stop-opacity": opacity })));
 
   // The sources that help: at every length those within the angle arccos(guess / 2), drawn with
   // eight points between two entries of length.
@@ -92,6 +98,8 @@ function render({ model, el }) {
   }
 
   function draw() {
+    const dark = isDark(el);
+    root.classList.toggle("dark", dark);
     controls.forEach(({ update }) => update());
     const [theta, i] = [radians(chosen("theta")), chosen("length")];
     const [reach, size] = [guess(i), length[i]];
@@ -107,7 +115,8 @@ function render({ model, el }) {
     const aside = [-24 * Math.abs(Math.sin(theta)), 24 * side * Math.cos(theta) + 5];
 
     picture.replaceChildren(
-      svg("path", { class: "region", d: region() }),
+      fading,
+      svg("path", { class: "region", d: region(), style: `fill: url(#${uid}-fading)` }),
       ...[[[0, 0], "unit"], [[1, 0], "disk"]].map(([centre, kind]) => {
         const [x, y] = px(centre);
         return svg("circle", { class: kind, cx: x, cy: y, r: SCALE });
@@ -131,7 +140,7 @@ function render({ model, el }) {
     const limit = reach < 2 && `up to ${decimals((Math.acos(reach / 2) * 180) / Math.PI, 1)}°`;
     const verdict = even ? "makes no difference" : gain > 0 ? `helps, ${limit}` : limit ? `hurts; it helps ${limit}` : "hurts at every angle";
     readout.replaceChildren(
-      html("div", { class: "value" }, html("span", { class: "swatch", style: `background:${colour(gain, 1)}` }),
+      html("div", { class: "value" }, html("span", { class: "swatch", style: `background:${colour(gain, 1, dark)}` }),
         htmlName(NAMES.gain), ` = ${decimals(gain, 3)}`),
       html("div", {}, `Fine-tuning ${verdict}.`),
       html("div", { class: "entries" },
@@ -194,7 +203,11 @@ function render({ model, el }) {
 
   model.on("change:position", draw);
   draw();
-  return () => model.off("change:position", draw);
+  const unwatch = watchTheme(draw);
+  return () => {
+    unwatch();
+    model.off("change:position", draw);
+  };
 }
 
 export default { render };

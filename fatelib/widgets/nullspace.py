@@ -21,8 +21,8 @@ __all__ = ["NullSpace", "null_space"]
 HERE = Path(__file__).parent
 # Entries of a slider: the whole figure travels inside the page.
 _MOST = 50
-# The picture ends at 2.45; a region of sources that help may reach beyond.
-LENGTHS = np.arange(2, 51) / 20
+# The picture ends at 2.75; a region of sources that help may reach beyond.
+LENGTHS = np.arange(2, 57) / 20
 
 
 class NullSpace(anywidget.AnyWidget):

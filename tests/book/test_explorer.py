@@ -1,10 +1,13 @@
 """The explorer in a browser: its real module, on a page with a stub of the widget manager."""
 
+import base64
+import io
 import re
 
 import numpy as np
 import pytest
 import xarray as xr
+from PIL import Image
 
 from fatelib.theory import linear_transferability
 from fatelib.widgets import explore
@@ -195,6 +198,27 @@ def test_a_region_of_zeros_is_outlined_not_filled(show):
     assert len({y for pair in segments for y in pair}) == 1
 
 
+def test_the_outline_of_zeros_has_corners_where_it_meets_a_line_of_zeros(show):
+    # zero from y = 6 on and, below, along x = 4: the lines meet at a right angle, without a notch
+    x, y = np.arange(9.0), np.arange(10.0)
+    values = (4 - x) * np.maximum(0.0, 6 - y)[:, None]
+    widget = explore(xr.DataArray(values, {"y": y, "x": x}, ("y", "x")), x="x", y="y")
+    drawn = show(widget).get_attribute(".contour", "d")
+    segments = np.array(re.findall(r"M([\d.]+),([\d.]+)L([\d.]+),([\d.]+)", drawn), dtype=float)
+    assert len(segments) > 10
+    assert ((segments[:, 0] == segments[:, 2]) | (segments[:, 1] == segments[:, 3])).all()
+
+
+def test_units_follow_the_numbers(show):
+    angle = xr.DataArray([0.0, 45.0, 90.0], dims="theta", attrs={"units": "°"})
+    time = xr.DataArray([1.0, 2.0], dims="t", attrs={"units": "ms"})
+    data = xr.DataArray(np.ones((2, 3)), {"t": time, "theta": angle}, ("t", "theta"), name="R")
+    page = show(explore(data, x="theta", at={"theta": 45}))
+    assert "θ = 45°" in readout(page)
+    assert "t = 1 ms" in readout(page)
+    assert page.inner_text(".control output") == "1\N{NO-BREAK SPACE}ms"
+
+
 def test_curves(show):
     widget = explore(DATA, x="gamma", lines="sigma", sliders=["theta"], at={"theta": THETA[8]})
     page = show(widget)
@@ -342,3 +366,21 @@ def test_the_text_follows_the_page_into_the_dark(show):
         " return selector.startsWith('.plot') ? style.fill : style.color; })"
     )
     assert set(colours) == {"rgb(206, 214, 221)"}
+
+
+def test_the_map_follows_the_page_into_the_dark(show):
+    page = show(heat_map())
+
+    def lightness():
+        url = page.evaluate("document.querySelector('canvas').toDataURL()")
+        pixels = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("L")
+        return np.mean(pixels)
+
+    light = lightness()
+    page.evaluate("document.body.style.color = '#ced6dd'")
+    page.wait_for_selector(".fatelib-widget.dark")
+    assert lightness() < 0.7 * light
+    assert page.evaluate("getComputedStyle(document.querySelector('input')).colorScheme") == "dark"
+    page.evaluate("document.body.style.color = ''")
+    page.wait_for_selector(".fatelib-widget:not(.dark)")
+    assert lightness() == light

@@ -50,7 +50,7 @@ def says(page, degrees, length=1.0, gamma=0.5, sigma=0.0, depth=2):
 def spot(page, degrees, length):
     """Where in the window the end of a vector is drawn."""
     box = page.locator(".plot > svg").bounding_box()
-    unit = box["height"] / 2.9  # the plane shows [-1.35, 2.45] x [-1.45, 1.45]
+    unit = box["height"] / 2.9  # the plane shows [-1.35, 2.75] x [-1.45, 1.45]
     x, y = length * math.cos(math.radians(degrees)), length * math.sin(math.radians(degrees))
     return box["x"] + (x + 1.35) * unit, box["y"] + (1.45 - y) * unit
 

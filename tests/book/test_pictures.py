@@ -4,6 +4,7 @@ import base64
 import io
 import re
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from _extensions.pictures import (
     dark_bitmap,
     dark_colour,
     darken,
+    invert,
     join,
     part,
     to_oklab,
@@ -22,6 +24,8 @@ from _extensions.reader import reads
 from matplotlib.colors import to_hex, to_rgb
 from nbclient import NotebookClient
 from PIL import Image
+
+import fatelib.widgets
 
 PAGE = "#121212"  # the theme's, in the dark
 WIDE = '<svg width="72pt" height="36pt"><path style="fill: #ffffff; stroke: #000000"/></svg>'
@@ -96,6 +100,16 @@ def test_a_map_gets_a_dark_middle_and_keeps_its_hues():
     assert left.argmax() == 0
     assert right.argmax() == 2
     assert min(contrast(to_hex(colour), PAGE) for colour in (left, right)) > 4.5
+
+
+def test_maps_of_widgets_are_as_dark_as_pictures():
+    elements = (Path(fatelib.widgets.__file__).parent / "elements.js").read_text(encoding="utf-8")
+    stops = [
+        np.array(re.findall(r"\[(\d+), (\d+), (\d+)\]", found), dtype=float)
+        for found in re.findall(r"STOPS = \[(.*?)\];", elements, re.DOTALL)
+    ]
+    assert [len(each) for each in stops] == [11, 11]
+    np.testing.assert_array_equal(np.rint(255 * invert(stops[0] / 255)), stops[1])
 
 
 def test_colours_are_replaced_and_black_ones_that_are_not_written_get_one():
