@@ -198,6 +198,8 @@ for ax in axes[:, 0]:
     ax.set_ylabel(r"$\gamma = n/d$")
 for ax in axes[1]:
     ax.set_xlabel(r"angle between the tasks $\theta$")
+bar = {"extend": "both", "label": r"transferability $\mathcal{T}$"}
+fig.colorbar(axes[0, 0].collections[0], ax=axes, **bar)
 
 # %% [markdown]
 # then networks: $d = 500$, 20 instances, each with its own source data. The engine `spectral` starts at what pretraining ends with from small weights, a

@@ -270,6 +270,8 @@ data = fatelib.phase_diagram(
 )
 fig, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.6), width_ratios=[1.1, 1])
 plot.phase_diagram(T, limit=1, ax=left)
+left.collections[0].colorbar.set_label("")
+left.set_title(r"transferability $\mathcal{T}$")
 for i, cut in enumerate(cuts):
     left.axvline(cut, color=f"C{i}", linewidth=1, linestyle="--")
 plot.slices(data.transferability, exact, converged=data.converged, ax=right)

@@ -45,7 +45,10 @@ for row, sigma in zip(axes, (0.2, 0.0), strict=True):
         plot.phase_diagram(shown, converged=marks, limit=1, colorbar=False, ax=ax)
         ax.plot(line, np.transpose(edges), "--", color="C4", linewidth=1.4)
         ax.set(title=rf"{name}, $\sigma$ = {sigma:g}", ylim=(0.05, 2.05))
+        ax.set_xlim(np.pi / 80, 41 * np.pi / 80)  # where the cells end
         ax.label_outer()
+bar = {"extend": "both", "label": r"transferability $\mathcal{T}$"}
+fig.colorbar(axes[0, 0].collections[0], ax=axes, **bar)
 
 # %%
 #| tags: [check]
@@ -283,7 +286,7 @@ def k_risk(n, k):
     return theory.least_squares_risk(n, k, noise=0.2, **split)
 
 
-n_axis = np.unique(np.geomspace(3, 1000, 600).round().astype(int))
+n_axis = np.geomspace(3, 1000, 2000)  # between integers the formula interpolates
 by_k = np.array(list(leading))[:, None]
 lines = xr.DataArray(k_risk(n_axis, by_k), {**coords, "n": n_axis})
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))

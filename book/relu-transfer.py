@@ -117,7 +117,9 @@ columns = [
     "outside",
 ]
 held = pd.DataFrame(held, columns=columns).groupby(columns[:2], sort=False).mean()
-held.round({"turned": 2, "numerical rank": 0, "participation": 1, "outside": 4})
+held.round(
+    {"turned": 2, "numerical rank": 0, "participation": 1, "outside": 4}
+).astype({"numerical rank": int})
 
 # %% [markdown]
 # (Means over the instances. Turned: the share of neurons with a cosine above 0.9 with a neuron of the source teacher; numerical rank: eigenvalues of $K(W, W)$ above a thousandth of the largest; participation ratio of the features' covariance, as in {doc}`what-pretraining-adds`; outside: the share of the target's square outside the span of the features, $\rho$ below.)

@@ -251,12 +251,16 @@ n = scratch.n.values
 with_decay = decayed_risk(n, np.array(decays[1:])[:, None])
 rows = np.vstack([theory.least_squares_risk(n, d, noise=sigma), with_decay])
 at_decay = scratch.risk_scratch.mean("instance").copy(data=rows)
+fine = np.arange(20, 2 * d + 1, 5)  # for the lines; the checks compare at n
+smooth = decayed_risk(fine, np.array(decays[1:])[:, None])
+smooth = np.vstack([theory.least_squares_risk(fine, d, noise=sigma), smooth])
+smooth = xr.DataArray(smooth, {"decay": scratch.decay.values, "gamma": fine / d})
 fig, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.8))
 plot.phase_diagram(T, limit=1, ax=left)
 left.plot(theta, boundary, "--", color="C4")
 left.set(ylim=(0.05, 2.05), xlim=(0.05, np.pi / 2 + 0.03))
 marks = {"converged": scratch.converged, "by": "decay"}
-plot.slices(scratch.risk_scratch, at_decay, ax=right, **marks)
+plot.slices(scratch.risk_scratch, smooth, ax=right, **marks)
 right.plot(gamma, rivals["best weight decay"], "k", label="best possible")
 right.set(ylabel="risk of scratch", ylim=(0, 1))
 right.legend(fontsize="small")

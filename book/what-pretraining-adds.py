@@ -496,7 +496,9 @@ for (mu, s, _), (task, before, after, stopped) in runs.items():
 order = [f"pretrained, α = {s:g}" for s in scales]
 order += [f"α = {rich:g}, stopped early", "random", "source's own"]
 holds = pd.DataFrame(rows).groupby("features").mean().loc[order]
-holds.round({"turned": 2, "rank": 1, "participation": 1, "outside": 3})
+holds.round({"turned": 2, "rank": 0, "participation": 1, "outside": 3}).astype(
+    {"rank": int}
+)
 
 # %%
 #| tags: [build-only]

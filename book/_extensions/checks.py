@@ -265,13 +265,15 @@ def with_formulas(text: str) -> list[nodes.Node]:
 
 
 def table(rows: list[Row]) -> str:
-    """Write the rows; each cell knows its column, for screens with room for one only."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in rows[0])
+    """Write the rows; each cell knows its column, for screens with room for one only. What no row has, such as
+    the place of the largest deviation where there is one cell, has no column."""
+    names = [name for name in rows[0] if any(row[name] for row in rows)]
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     body = "".join(
         "<tr>"
         + "".join(
-            f'<td data-column="{escape(name)}">{escape(value)}</td>'
-            for name, value in row.items()
+            f'<td data-column="{escape(name)}">{escape(row[name])}</td>'
+            for name in names
         )
         + "</tr>"
         for row in rows

@@ -97,7 +97,8 @@ def _free_legends(figure):
         first = {line.get_color() for line in figure.axes[0].lines}
         late = len(legends) == 1 and ax is not figure.axes[0] and colours <= first
         if alone or late:
-            shown = [known[name] for name in names]
+            drawn = zip(names, legend.legend_handles, strict=True)
+            shown = [known.get(name, handle) for name, handle in drawn]
             ax.remove() if alone else legend.remove()
             figure.legend(
                 shown, names, loc="outside upper center", ncols=len(names)
@@ -130,12 +131,14 @@ def _lay_bars(figure):
                 continue
             label, parents = bar.ax.get_ylabel(), bar.ax._colorbar_info["parents"]
             kept = {"format": bar.formatter, "extend": bar.extend}
+            minor = bar.minorlocator
             plain = isinstance(bar.locator, MaxNLocator)
             kept["ticks"] = MaxNLocator(4) if plain else bar.locator
             bar.remove()
-            figure.colorbar(
+            bar = figure.colorbar(
                 shown, ax=parents, location="bottom", label=label, aspect=30, **kept
             )
+            bar.minorlocator = minor
             count += 1
     return count
 
@@ -283,6 +286,18 @@ def _quieten(hook):
 
 
 _quieten(get_ipython().displayhook)
+
+
+def _write_table(table):
+    """Write a table with one row of heads: the names of its index stand in it, too."""
+    if table.index.nlevels > 1:
+        return table.reset_index().to_html(index=False)
+    return table.rename_axis(index=None, columns=table.index.name).to_html()
+
+
+_tables = get_ipython().display_formatter.formatters["text/html"]
+_tables.for_type_by_name("pandas", "DataFrame", _write_table)  # since pandas 3
+_tables.for_type_by_name("pandas.core.frame", "DataFrame", _write_table)
 
 
 class Unseen(tqdm.tqdm):

@@ -444,9 +444,13 @@ def _draw_diagram(data: xr.Dataset) -> matplotlib.figure.Figure:
                 data.fraction, data.n, predicted.transpose("n", "fraction"), [1.0], colors="k"
             )
     axes[0].set_ylabel("samples n")
-    ticks = [t for t in (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8) if 1 / bound < t < bound]
+    step = 2 if bound < 16 else 4
+    ticks = {f"1/{step**k}": step**-k for k in (3, 2, 1)} | {
+        f"{step**k}": step**k for k in range(4)
+    }
+    ticks = {text: t for text, t in ticks.items() if 1 / bound < t < bound}
     bar = figure.colorbar(image, ax=list(axes), label="risk of scratch / risk of transfer")
-    bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
+    bar.set_ticks([*ticks.values()], labels=[*ticks])
     bar.minorticks_off()
     return figure
 

@@ -21,6 +21,7 @@ from _extensions.pictures import (
     to_oklab,
 )
 from _extensions.reader import reads
+from bs4 import BeautifulSoup
 from matplotlib.colors import to_hex, to_rgb
 from nbclient import NotebookClient
 from PIL import Image
@@ -54,6 +55,29 @@ ax.plot([0, 1], [0, 1])
 fig, axes = plt.subplots(2, 3, figsize=(6, 4))
 for i, ax in enumerate(axes.flat):
     ax.set_title(f"number {i}")
+
+# %%
+fig, axes = plt.subplots(2, 2, figsize=(6, 4), sharex=True, sharey=True)
+for ax in axes.flat[:3]:
+    ax.plot([0, 1], [0, 1], label="the only curve")
+axes[0, 0].set_ylabel("for both rows")
+axes[1, 1].axis("off")
+axes[1, 1].legend(*axes[0, 0].get_legend_handles_labels())
+
+# %%
+fig, axes = plt.subplots(1, 3, figsize=(6, 3))
+for ax in axes:
+    image = ax.imshow([[0, 1], [1, 0]], aspect="auto")
+    ax.set(xticks=[], yticks=[])
+fig.colorbar(image, ax=axes, label="depth")
+
+# %%
+import pandas as pd
+
+pd.DataFrame({"height": [1, 2]}, pd.Index(["low", "high"], name="place"))
+
+# %%
+pd.DataFrame({"height": [1, 2]}, pd.MultiIndex.from_product([["low"], [1, 2]], names=["a", "b"]))
 """.lstrip()
 
 
@@ -128,12 +152,26 @@ def test_a_picture_and_its_narrow_twin_are_parted():
 
 
 @pytest.fixture(scope="module")
-def figures():
-    """Three figures as a chapter hands them over, each parted."""
+def shown():
+    """What a chapter hands over."""
     notebook = reads(CHAPTER)
     NotebookClient(notebook).execute()
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return [part(output["data"]["image/svg+xml"]) for output in outputs]
+    return [output["data"] for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+@pytest.fixture(scope="module")
+def figures(shown):
+    """Its figures, each parted."""
+    return [part(data["image/svg+xml"]) for data in shown if "image/svg+xml" in data]
+
+
+def panels(svg):
+    """Left and top edge, width and height of the axes of a picture, in its order."""
+    number = r"([\d.]+) ([\d.]+)"
+    path = rf'id="axes_\d+">\s*<g id="patch_\d+">\s*<path d="M {number} \s*L {number} \s*L {number}'
+    corners = np.array(re.findall(path, svg), dtype=float)
+    left, bottom, right, _, _, top = corners.T
+    return np.stack([left, top, right - left, bottom - top], axis=1)
 
 
 def texts(svg):
@@ -143,7 +181,7 @@ def texts(svg):
 
 @pytest.mark.slow
 def test_narrow_figures_are_as_wide_as_a_phone(figures):
-    assert len(figures) == 3
+    assert len(figures) == 5
     for figure in figures:
         width, height = (float(size) / 72 for size in SIZE.search(figure["-narrow"]).groups())
         assert width < 3.95
@@ -159,6 +197,35 @@ def test_panels_one_under_the_other_have_the_labels_that_they_shared(figures):
     assert narrow.count("height") == 1
     title = "a title as long as a panel is wide, and longer than that"
     assert (wide.count(title), narrow.count(title)) == (3, 0)
+
+
+@pytest.mark.slow
+def test_a_legend_that_has_a_panel_to_itself_stands_above_the_panels(figures):
+    wide, narrow = figures[3][""], figures[3]["-narrow"]
+    assert (texts(wide).count("the only curve"), texts(narrow).count("the only curve")) == (1, 1)
+    assert (texts(wide).count("for both rows"), texts(narrow).count("for both rows")) == (1, 3)
+    legend = r'id="legend_1">\s*<g id="patch_\d+">\s*<path d="M [\d.]+ ([\d.]+)'
+    assert float(re.search(legend, wide)[1]) > panels(wide)[:, 1].min()
+    assert float(re.search(legend, narrow)[1]) < panels(narrow)[:, 1].min()
+
+
+@pytest.mark.slow
+def test_scales_of_colours_lie_below_narrow_panels_without_numbers_side_by_side(figures):
+    for figure, count in [(figures[0], 3), (figures[4], 3)]:
+        *_, bar = panels(figure["-narrow"])
+        shown = panels(figure["-narrow"])[:count]
+        assert bar[2] > 5 * bar[3]
+        assert bar[1] > shown[0, 1] + shown[0, 3]
+    assert len(set(np.round(shown[:, 1]))) == 1
+    assert len(set(np.round(panels(figures[0]["-narrow"])[:3, 1]))) == 3
+
+
+@pytest.mark.slow
+def test_tables_have_one_row_of_heads(shown):
+    tables = [BeautifulSoup(data["text/html"], "html.parser") for data in shown[-2:]]
+    heads = [[head.text for head in table.select("thead tr th")] for table in tables]
+    assert [len(table.select("thead tr")) for table in tables] == [1, 1]
+    assert heads == [["place", "height"], ["a", "b", "height"]]
 
 
 @pytest.mark.slow
