@@ -55,8 +55,8 @@ time = rate * history.steps[0]
 #| tags: [hide-input]
 #| name: fig-plateau
 #| caption: >-
-#|   Pretraining on the source task: population loss (left) and the strength $s = \beta \cdot \beta_s$ of the
-#|   task in the network (right), for 20 random initialisations of a two-layer network. Dashed, the closed form
+#|   Pretraining on the source task: population loss (first) and the strength $s = \beta \cdot \beta_s$ of the
+#|   task in the network (second), for 20 random initialisations of a two-layer network. Dashed, the closed form
 #|   {eq}`logistic`, computed from the initial weights of the first network. $d = 500$, initial scale
 #|   $10^{-5}$, learning rate 0.002; time is learning rate times steps.
 #| alt: The loss stays at its initial value for a long time and then drops to zero almost at once. The
@@ -202,10 +202,10 @@ drifts = drifts.assign_coords(rate=rates)
 #| name: fig-balancedness
 #| caption: >-
 #|   Change of the balancedness, $\max_l \lVert D_l(t) - D_l(0) \rVert_F$, while a three-layer network learns the source
-#|   task, at three learning rates (means of 5 instances). Right, divided by the learning rate, the three curves fall nearly on
+#|   task, at three learning rates (means of 5 instances). Second panel: divided by the learning rate, the three curves fall nearly on
 #|   each other. $d = 100$, initial scale 0.01, 64-bit arithmetic.
-#| alt: Left, three curves that rise at the end of the plateau and stay constant after it, the higher the learning
-#|   rate the higher. Right, the same three curves on top of each other.
+#| alt: In the first panel three curves that rise at the end of the plateau and stay constant after it, the higher the learning
+#|   rate the higher. In the second the same three curves on top of each other.
 fig, (left, right) = plt.subplots(1, 2, figsize=(7.5, 3.2))
 mean = drifts.mean("instance")
 for value in rates:
@@ -243,7 +243,7 @@ assert abs(fraction - 3) < 0.3
 glue("order-ratio", fraction, display=False)
 
 # %% [markdown]
-# First order in the step means that the right panel's curves coincide as the step shrinks. What still separates them is of the next
+# First order in the step means that the curves of the second panel coincide as the step shrinks. What still separates them is of the next
 # order, a share of order $\eta$: the two larger steps exceed the smallest one by 0.015 and 0.005, three to one, and the ends of their curves
 # lie below that of the smallest by {glue:text}`order-ratio:.2f` to one.
 #

@@ -263,10 +263,10 @@ wasserstein = xr.DataArray(
 #| tags: [hide-input]
 #| name: fig-4b
 #| caption: >-
-#|   Wasserstein distance between two samples of 250 points against the angle between their tasks, in 2 dimensions (left) and in 500 (right). Thin lines: ten draws, each with the same inputs at all angles;
-#|   points: their means. Dashed, left: the coupling bound {eq}`w1-coupling` between the distributions. Note the right axis: it spans a few units far from zero. $\sigma = 0.2$.
+#|   Wasserstein distance between two samples of 250 points against the angle between their tasks, in 2 dimensions (first) and in 500 (second). Thin lines: ten draws, each with the same inputs at all angles;
+#|   points: their means. Dashed, in 2: the coupling bound {eq}`w1-coupling` between the distributions. Note the axis in 500: it spans a few units far from zero. $\sigma = 0.2$.
 #| alt: >-
-#|   Left: all lines rise together with the angle, along the dashed curve. Right: ten horizontal lines at different heights.
+#|   In the first panel all lines rise together with the angle, along the dashed curve. In the second ten horizontal lines at different heights.
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.8))
 for ax, dim in zip(axes, (2, d), strict=True):
     part = wasserstein.sel(dimension=dim)

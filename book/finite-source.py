@@ -175,8 +175,8 @@ for gamma_s, noise in ((np.inf, 0.0), (0.5, 0.0), (0.5, 0.2), (1.5, 0.2)):
 #| tags: [hide-input]
 #| name: fig-source-maps
 #| caption: >-
-#|   Transferability of linear transfer ({prf:ref}`prop-finite-linear`, left) and of fine-tuning ({eq}`finite-fine-tuning`, right) from finite sources with
-#|   $\gamma_s = 0.5$ (top) and 1.5 (bottom). $\sigma = \sigma_s = 0.2$, $L = 2$. Blue: transfer wins. Full colour at $\pm 0.5$.
+#|   Transferability of linear transfer ({prf:ref}`prop-finite-linear`) and of fine-tuning ({eq}`finite-fine-tuning`) from finite sources with
+#|   $\gamma_s = 0.5$ and 1.5. $\sigma = \sigma_s = 0.2$, $L = 2$. Blue: transfer wins. Full colour at $\pm 0.5$.
 #| alt: Four maps. For linear transfer the small source leaves a blue region that is cut off at about half a sample per dimension, the large one nearly
 #|   the shape of an unlimited source. For fine-tuning both have a nearly vertical boundary, at a smaller angle for the small source.
 angles, gamma = np.linspace(0, np.pi / 2, 121), np.linspace(0.02, 2, 199)

@@ -350,10 +350,10 @@ def expected_norm2(width, d):
 #| name: fig-3d
 #| caption: >-
 #|   Share of a teacher that the neurons of its source cannot express, against the fraction $\mu$ of neurons removed; $d = m^* = 100$. Lines: {eq}`ablated`. Points: {eq}`gram-solve`, mean of 20 teachers,
-#|   bars: one standard error. Crosses: risk of last layers fitted to 2,000 samples. All in units of the mean squared norm of such teachers. Left: all output weights 1; the dotted line is where the
-#|   printed axis of the paper's Figure 3d ends. Right: random signs (circles) and Gaussian output weights (squares).
+#|   bars: one standard error. Crosses: risk of last layers fitted to 2,000 samples. All in units of the mean squared norm of such teachers. First panel: all output weights 1; the dotted line is where the
+#|   printed axis of the paper's Figure 3d ends. Second panel: random signs (circles) and Gaussian output weights (squares).
 #| alt: >-
-#|   Left, a curve that stays near zero and turns up steeply at the end. Right, a curve that rises almost in a straight line to more than a half. Points and crosses lie on the lines.
+#|   In the first panel a curve that stays near zero and turns up steeply at the end. In the second a curve that rises almost in a straight line to more than a half. Points and crosses lie on the lines.
 #| tags: [hide-input]
 left = np.round((1 - mus) * width)
 line = np.arange(2, width)

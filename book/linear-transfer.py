@@ -30,8 +30,8 @@ exact = data.risk.isel(instance=0, drop=True).copy(
 # %%
 #| name: fig-map
 #| caption: >-
-#|   Transferability of linear transfer with label noise ($\sigma = 0.2$, above) and without (below): the exact theory at $d = 500$ (left) and networks trained by the engine `spectral` (right; mean of 20 instances, dots: not converged in $10^4$ steps). Blue: transfer wins, red: it loses, full colour at $\pm 1$. Settings of Figures 1 (above) and 7 (below) of {cite:t}`tahir2025`: $L = 2$, $d = 500$, learning rate 0.1, a loss within $10^{-6}$ of its minimum. Solid: zero contour of what is shown. Dashed: the boundaries of {prf:ref}`cor-boundaries`, for large $d$. Without noise two of them merge at $\gamma = 1$, where the sign does not change.
-#| alt: Four maps over angle and samples per dimension. Left and right agree. Above, a blue band crosses all angles at gamma equal to one, with red regions over and under it at large angles; below, without noise, the band is missing and one red region fills everything above a falling curve.
+#|   Transferability of linear transfer with label noise ($\sigma = 0.2$) and without: the exact theory at $d = 500$ and networks trained by the engine `spectral` (mean of 20 instances, dots: not converged in $10^4$ steps). Blue: transfer wins, red: it loses, full colour at $\pm 1$. Settings of Figures 1 (with noise) and 7 (without) of {cite:t}`tahir2025`: $L = 2$, $d = 500$, learning rate 0.1, a loss within $10^{-6}$ of its minimum. Solid: zero contour of what is shown. Dashed: the boundaries of {prf:ref}`cor-boundaries`, for large $d$. Without noise two of them merge at $\gamma = 1$, where the sign does not change.
+#| alt: Four maps over angle and samples per dimension. Theory and experiment agree. With noise, a blue band crosses all angles at gamma equal to one, with red regions over and under it at large angles; without noise, the band is missing and one red region fills everything above a falling curve.
 #| tags: [hide-input]
 fig, axes = plt.subplots(2, 2, figsize=(9, 5.4), sharex=True, sharey=True)
 line = np.linspace(0.01, np.pi / 2, 300)
@@ -64,7 +64,7 @@ fatelib.agreement_table(pairs, where=scatters & away)
 # %% [markdown]
 # ## What one would guess
 #
-# Transfer should win at small angles with few samples, and scratch training at large angles with many: one falling curve between blue and red. Without label noise (below) it is so. But with a little noise (above) a blue band crosses *all* angles at $\gamma = 1$. At its right end, $\theta = 90°$, the frozen feature says nothing about the target. How can a worthless feature win?
+# Transfer should win at small angles with few samples, and scratch training at large angles with many: one falling curve between blue and red. Without label noise it is so. But with a little noise a blue band crosses *all* angles at $\gamma = 1$. At its right end, $\theta = 90°$, the frozen feature says nothing about the target. How can a worthless feature win?
 #
 # ## Bias against variance
 #
@@ -143,8 +143,8 @@ for n in (250, 450, 1000):
 #| tags: [hide-input]
 #| name: fig-band
 #| caption: >-
-#|   Left: transferability of an *orthogonal* source, $\theta = \pi/2$; trained networks (points: mean of 20 instances, bars: one standard error, hollow: not converged) and exact theory, $d = 500$; the bars at zero mark the band {eq}`band`. Right: transferability split as in {eq}`failure-and-merit` at $\theta = \pi/4$, $\sigma = 0.5$, for large $d$.
-#| alt: Left, two curves, negative except for a spike at gamma equal to one that is positive exactly above the marked bars. Right, the merit of the features falls smoothly from positive to negative, while the failure of the baseline makes the whole spike.
+#|   First panel: transferability of an *orthogonal* source, $\theta = \pi/2$; trained networks (points: mean of 20 instances, bars: one standard error, hollow: not converged) and exact theory, $d = 500$; the bars at zero mark the band {eq}`band`. Second panel: transferability split as in {eq}`failure-and-merit` at $\theta = \pi/4$, $\sigma = 0.5$, for large $d$.
+#| alt: In the first panel two curves, negative except for a spike at gamma equal to one that is positive exactly above the marked bars. In the second the merit of the features falls smoothly from positive to negative, while the failure of the baseline makes the whole spike.
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
 two = data.sel(theta=np.pi / 2, sigma=[0.2, 0.5])
 n_axis, noises = np.arange(10, 2 * d + 1), two.sigma.values
@@ -277,8 +277,8 @@ measured = xr.DataArray(risks, coords, ("k", "n", "instance"))
 #| tags: [hide-input]
 #| name: fig-many
 #| caption: >-
-#|   Left: singular values of the hidden layer after pretraining on $k$ orthonormal source tasks (two layers, $d = 500$, width 100, initial scale $10^{-5}$). Right: risk of linear transfer from these networks against the number of target samples, $\sigma = 0.2$. Points: mean of 40 data sets, bars: one standard error. Lines: the exact {eq}`least-squares` with $k$ features. Dashed: scratch training, $k = d$.
-#| alt: Left, three step functions, which stay at one for as many singular values as there were source tasks and then drop by five orders of magnitude. Right, four curves, each with a spike where samples equal features. The one with the fewest features is lowest at few samples, and one after the other takes over as samples become many. Points lie on the lines.
+#|   First panel: singular values of the hidden layer after pretraining on $k$ orthonormal source tasks (two layers, $d = 500$, width 100, initial scale $10^{-5}$). Second panel: risk of linear transfer from these networks against the number of target samples, $\sigma = 0.2$. Points: mean of 40 data sets, bars: one standard error. Lines: the exact {eq}`least-squares` with $k$ features. Dashed: scratch training, $k = d$.
+#| alt: In the first panel three step functions, which stay at one for as many singular values as there were source tasks and then drop by five orders of magnitude. In the second four curves, each with a spike where samples equal features. The one with the fewest features is lowest at few samples, and one after the other takes over as samples become many. Points lie on the lines.
 def k_risk(n, k):
     """The risk on k features."""
     inside = np.minimum(np.cumsum(share), 1)[np.asarray(k) - 1]
@@ -385,7 +385,7 @@ assert abs(seen - np.cos(np.pi / 4)).max() < 0.05
 #| tags: [hide-input]
 #| name: fig-surface
 #| caption: >-
-#|   The upper row of {numref}`fig-map` as a surface: exact theory (surface, cut at 1) and trained networks (points, converged cells only). $\sigma = 0.2$.
+#|   The maps with noise of {numref}`fig-map` as a surface: exact theory (surface, cut at 1) and trained networks (points, converged cells only). $\sigma = 0.2$.
 #| alt: A curved sheet that falls towards large angles, with a ridge along gamma equal to one; points lie on it.
 fine = np.arange(20, 2 * d + 1, 20)
 fine = fine[abs(fine - d) > 5]
@@ -599,8 +599,8 @@ few = ridge_experiment(np.pi / 4, 5, 2 * ridges, 2000, keys[1])
 #| tags: [hide-input]
 #| name: fig-ridge
 #| caption: >-
-#|   Risk of linear transfer against the ridge of the last layer, $d = 500$, $\sigma = 0.2$. Left: $\theta = \pi/8$, $n = 250$ ($\gamma = 0.5$), 200 data sets. Right: $\theta = \pi/4$, $n = 5$, 2,000 data sets. Points: means, bars: one standard error. Solid: exact at finite $n$. Dotted: the limit {eq}`ridge-limit`. Vertical line: {eq}`best-ridge`.
-#| alt: Left, a curve that rises from the start, both theories coincide, and the vertical line is next to zero. Right, the exact curve falls to a minimum at the vertical line and rises again; the limit lies far below it.
+#|   Risk of linear transfer against the ridge of the last layer, $d = 500$, $\sigma = 0.2$. First panel: $\theta = \pi/8$, $n = 250$ ($\gamma = 0.5$), 200 data sets. Second panel: $\theta = \pi/4$, $n = 5$, 2,000 data sets. Points: means, bars: one standard error. Solid: exact at finite $n$. Dotted: the limit {eq}`ridge-limit`. Vertical line: {eq}`best-ridge`.
+#| alt: In the first panel a curve that rises from the start, both theories coincide, and the vertical line is next to zero. In the second the exact curve falls to a minimum at the vertical line and rises again; the limit lies far below it.
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.6))
 settings = ((np.pi / 8, 250, many), (np.pi / 4, 5, few))
 for ax, (angle, count, points) in zip(axes, settings, strict=True):

@@ -321,9 +321,9 @@ curve = FIGURES["fig-curve"].compute(
 #| name: fig-curve
 #| caption: >-
 #|   Learning curves of linear transfer at noise $\sigma = 0.1$: a last layer on the source teacher's own features, on those of a student pretrained on it, and on random ones. Points: 8 data sets, with standard errors. Lines:
-#|   {eq}`relu-curve`, from the neurons of features and target. Left without ridge, right with ridge 0.3; dotted, the prediction with the best ridge at each $n$. $d = 30$, 200 neurons, teacher of 20, $\mu = 0.5$.
+#|   {eq}`relu-curve`, from the neurons of features and target. Without ridge, and with ridge 0.3; dotted, the prediction with the best ridge at each $n$. $d = 30$, 200 neurons, teacher of 20, $\mu = 0.5$.
 #| alt: >-
-#|   Two panels of three curves each with points on the lines. On the left the curves of pretrained and random features have a pole at 200 samples. On the right all fall, and the
+#|   Two panels of three curves each with points on the lines. Without ridge the curves of pretrained and random features have a pole at 200 samples. With it all fall, and the
 #|   pretrained features are best from the first point on.
 #| tags: [hide-input]
 figure = FIGURES["fig-curve"].draw(curve)

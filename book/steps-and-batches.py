@@ -335,9 +335,9 @@ def batches(key, n, steps, size):
 #| tags: [hide-input]
 #| name: fig-same-fate
 #| caption: >-
-#|   Risk of one pretrained network while it is fine-tuned on one data set per panel, with three kinds of batches. Left: $n = 0.4\, d$, right:
+#|   Risk of one pretrained network while it is fine-tuned on one data set per panel, with three kinds of batches. First panel: $n = 0.4\, d$, second:
 #|   $n = 2 d$. $d = 100$, $\theta = 45°$, $\sigma = 0.5$, learning rate 0.01.
-#| alt: Left, three curves that fall and rise a little and end at almost the same risk. Right, a smooth curve comes to rest, and
+#| alt: In the first panel three curves that fall and rise a little and end at almost the same risk. In the second a smooth curve comes to rest, and
 #|   two noisy ones go on fluctuating about it, the wider the smaller the batch.
 d = 100
 choices = [(0.01, None), (0.01, 10), (0.01, 4)]
@@ -576,7 +576,7 @@ glue("single", f"{float(single):.0f}", display=False)
 #
 # ## More samples than dimensions: a floor
 #
-# With $n > d$ and label noise the samples never agree, and SGD never comes to rest ({numref}`fig-same-fate`, right). For transfer it is a draw: scratch training and fine-tuning arrive at the same least-squares solution $b$ and stay, to leading order, at the same height, which is that of
+# With $n > d$ and label noise the samples never agree, and SGD never comes to rest ({numref}`fig-same-fate`, second panel). For transfer it is a draw: scratch training and fine-tuning arrive at the same least-squares solution $b$ and stay, to leading order, at the same height, which is that of
 # $c^2 d + \lVert u \rVert^2$, the same for both while the layers are balanced.
 #
 # :::::{dropdown} How high is the floor?

@@ -7,8 +7,8 @@
 #| tags: [hide-input]
 #| name: fig-two-baselines
 #| caption: >-
-#|   Linear transfer, the same network in both panels, against two baselines: scratch training without weight decay (left) and with the best weight decay for its number of samples (right). Blue: transfer wins, red: it loses. Theory for large $d$ at label noise $\sigma = 0.2$. Dashed: the boundary {eq}`fair-boundary`.
-#| alt: Two maps over angle and samples per dimension. On the left blue at few samples, two red regions, and between them a blue band across all angles at gamma equal to one. On the right one blue region below a falling curve, one red region above it, and no band.
+#|   Linear transfer, the same network in both panels, against two baselines: scratch training without weight decay (first) and with the best weight decay for its number of samples (second). Blue: transfer wins, red: it loses. Theory for large $d$ at label noise $\sigma = 0.2$. Dashed: the boundary {eq}`fair-boundary`.
+#| alt: Two maps over angle and samples per dimension. In the first, blue at few samples, two red regions, and between them a blue band across all angles at gamma equal to one. In the second, one blue region below a falling curve, one red region above it, and no band.
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -234,8 +234,8 @@ T = scratch.risk_scratch.sel(decay=best).drop_vars("decay") - transfer.risk
 #| tags: [hide-input]
 #| name: fig-5
 #| caption: >-
-#|   Figure 5 of the paper. Left: transferability of linear transfer against the best of five weight decays, means of 20 instances; dashed, the closed form {eq}`fair-boundary`. Right: risk of scratch training at each decay (points: means, bars: one standard error, hollow: not converged in $10^4$ steps, all with too little decay to be picked), the ridge theory of each (lines), and the best possible {eq}`best-risk` (without points). $L = 2$, $d = 500$, $\sigma = 0.2$, learning rate 0.1, at most $10^4$ steps.
-#| alt: On the left a map, blue below a falling curve and red above it; the dashed line follows its zero contour. On the right five risk curves over samples per dimension. The one without decay peaks at gamma equal to one, larger decays flatten the peak, and the largest lies close to the best possible.
+#|   Figure 5 of the paper. First panel: transferability of linear transfer against the best of five weight decays, means of 20 instances; dashed, the closed form {eq}`fair-boundary`. Second panel: risk of scratch training at each decay (points: means, bars: one standard error, hollow: not converged in $10^4$ steps, all with too little decay to be picked), the ridge theory of each (lines), and the best possible {eq}`best-risk` (without points). $L = 2$, $d = 500$, $\sigma = 0.2$, learning rate 0.1, at most $10^4$ steps.
+#| alt: First a map, blue below a falling curve and red above it; the dashed line follows its zero contour. Then five risk curves over samples per dimension. The one without decay peaks at gamma equal to one, larger decays flatten the peak, and the largest lies close to the best possible.
 def decayed_risk(n, decay):
     """Risk with a given decay: ridge and norm, found together."""
     spectrum, shares = jnp.ones(d), jnp.full(d, 1 / d)
@@ -644,7 +644,7 @@ def error_of(values):
 #| tags: [hide-input]
 #| name: fig-left-out
 #| caption: >-
-#|   How many times more risk scratch training with ridge has than the pull towards the fitted multiple of the source, for four numbers of samples. Points: both penalties chosen by leave-one-out on the same samples; lines: both chosen in hindsight, by the true risk of each data set. Ratio of means over 60 data sets, bars: one standard error. $d = 200$, left $\sigma = 0.2$, right $\sigma = 1$.
+#|   How many times more risk scratch training with ridge has than the pull towards the fitted multiple of the source, for four numbers of samples. Points: both penalties chosen by leave-one-out on the same samples; lines: both chosen in hindsight, by the true risk of each data set. Ratio of means over 60 data sets, bars: one standard error. $d = 200$, $\sigma = 0.2$ in the first panel and 1 in the second.
 #| alt: Two panels of four falling curves, above one up to seventy-five degrees and at or a little below one at ninety. The points lie on the lines or a little below.
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
 for ax, noise in zip(axes, sigmas, strict=True):

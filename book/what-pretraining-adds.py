@@ -230,10 +230,10 @@ print(f"credit {risk['control'] / risk['pretrained']:.2f}")
 #| name: fig-adds
 #| caption: >-
 #|   Credit of pretraining (above 1 it helps) against the initial scale: students after 1500 steps (filled), and stopped at the training loss of the student with $\alpha = 5$ (open). Points: fitted
-#|   last layers, mean over six instances with one standard error; lines: predicted, {eq}`risk-from-strengths`. Dotted: the source teacher's own features. Left, a tenth of the target's neurons is missing in the source; right, half.
+#|   last layers, mean over six instances with one standard error; lines: predicted, {eq}`risk-from-strengths`. Dotted: the source teacher's own features. First panel: a tenth of the target's neurons is missing in the source; second: half.
 #|   $n = 100$, $\sigma = 0.1$, best ridge, $d = 30$, $m = 200$.
 #| alt: >-
-#|   Two panels against the initial scale. On the left all points lie above one. On the right the filled points start below one at small scales, have a maximum at scale two and end just above one;
+#|   Two panels against the initial scale. In the first all points lie above one. In the second the filled points start below one at small scales, have a maximum at scale two and end just above one;
 #|   the open points start near one and have a lower maximum. Points lie on the lines.
 #| tags: [hide-input]
 @jax.jit

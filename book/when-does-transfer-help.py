@@ -345,7 +345,7 @@ for missed in (0.02, 0.1, 0.5):
     assert abs(bought_at / by_hand - 1) < 1e-4
 
 # %% [markdown]
-# For the one feature of our source $\rho = \sin^2\theta$: one boundary and no band ({numref}`fig-two-baselines`, right).
+# For the one feature of our source $\rho = \sin^2\theta$: one boundary and no band ({numref}`fig-two-baselines`, second map).
 #
 # ## What if
 #

@@ -1,4 +1,6 @@
+import re
 import textwrap
+from pathlib import Path
 
 import pytest
 from _extensions import reader
@@ -86,3 +88,20 @@ def test_a_header_written_by_jupytext_is_read_too():
 def test_mistakes_are_named_with_their_line(source, message):
     with pytest.raises(ValueError, match=message):
         reader.read(source)
+
+
+def test_captions_hold_where_panels_stand_one_under_the_other():
+    """A phone shows no panel left or right of another; what else is left or right is named here."""
+    others = re.compile(
+        r"left out|leave-one-out|leaves|left of it|[Rr]ight of (one|the line)|right angle"
+        r"|that are left|lie right of one|on top|in the middle than"
+    )
+    found = []
+    for chapter in sorted((Path(__file__).parents[2] / "book").glob("*.py")):
+        for cell in reader.read(chapter.read_text(encoding="utf-8")).cells:
+            options = cell.metadata.get("mystnb", {})
+            caption = options.get("figure", {}).get("caption", "")
+            text = others.sub("", f"{caption} {options.get('image', {}).get('alt', '')}")
+            for word in re.findall(r"\b(?:left|right|middle|top|bottom)\b", text, re.IGNORECASE):
+                found.append((chapter.name, options.get("figure", {}).get("name"), word))
+    assert found == []
