@@ -2,11 +2,7 @@
 # # ReLU students find their teacher
 #
 # A ReLU network with hundreds of neurons learns a task that ten neurons generate. Does it find these ten? That depends on how long its initial neurons are, and on when
-# training stops. In this chapter you will
-#
-# - derive why short initial neurons turn to the teacher's and long ones stay where they are,
-# - compare the kernels of student and teacher before training and after,
-# - watch the features of a student change *after* its task is all but learned.
+# training stops.
 
 # %%
 #| tags: [hide-input]
@@ -120,6 +116,12 @@ note(on_top=100 * (cosine.max(1) > 0.99).mean())
 # Nothing told the student how many neurons its teacher has, or where they are. Yet from short initial neurons {glue:text}`turned:.0f`% of its own end up within
 # 26° (a cosine of 0.9) of one of the teacher's, {glue:text}`on-top:.0f`% within 8° (0.99). Some others are deep red, *opposite* to a teacher neuron; we come back to them in {ref}`ex-opposite`. From long
 # initial neurons nothing of the kind happens, though such a network, too, learns all but {glue:text}`lazy-left:.1f`% of its task.
+#
+# In this chapter you will
+#
+# - derive why short initial neurons turn to the teacher's and long ones stay where they are,
+# - compare the kernels of student and teacher before training and after,
+# - watch the features of a student change *after* its task is all but learned.
 #
 # The **source teacher**, $f_s$, is the target's teacher of $m^* = 20$ unit neurons with output weight 1, as in {doc}`from-lines-to-kernels`, without half of them. Students have $m = 200$ neurons, inputs $d = 30$ dimensions.
 #

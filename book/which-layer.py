@@ -1,13 +1,7 @@
 # %% [markdown]
 # # Which layer would you keep?
 #
-# You have a network that somebody trained, a new task, and 200 labelled images. Which of its layers do you put a new linear layer on? Would more labels help? Or should you train a network of your own? In this chapter you will
-#
-# - get the learning curve of every layer from 200 labels, also where you have no data yet,
-# - see why that is possible: the errors that you can measure at one ridge are the errors at another number of samples,
-# - compare it with what really happens, and with networks that are trained, on up to 1,800 labels.
-#
-# The network is a small one, for handwritten digits, so that everything runs here in a few minutes. The cell that you change for your own features is at the end.
+# You have a network that somebody trained, a new task, and 200 labelled images. Which of its layers do you put a new linear layer on? Would more labels help? Or should you train a network of your own?
 
 # %%
 #| tags: [hide-input]
@@ -215,6 +209,14 @@ assert min(shown, key=lambda name: truth[name, 200].mean()) == "second layer"
 
 # %% [markdown]
 # In {glue:text}`inside` of the {glue:text}`cells` cases in which 200 labels tell the error, that of the fits on other images lies within the band (and two standard errors of the points); half of the predicted rates are within {glue:text}`off:.0f`% of what was measured. Nobody showed the library any of those images.
+#
+# In this chapter you will
+#
+# - get the learning curve of every layer from 200 labels, also where you have no data yet,
+# - see why that is possible: the errors that you can measure at one ridge are the errors at another number of samples,
+# - compare it with what really happens, and with networks that are trained, on up to 1,800 labels.
+#
+# The network is a small one, for handwritten digits, so that everything runs here in a few minutes. The cell that you change for your own features is at the end.
 #
 # ## What one would guess
 #

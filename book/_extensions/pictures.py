@@ -24,6 +24,7 @@ from sphinx.writers.html5 import HTML5Translator
 
 NARROW = "(max-width: 600px)"  # as in custom.css
 TWIN = re.compile(r'<defs class="narrow">(.*)</defs>\s*</svg>\s*$', re.DOTALL)
+COLUMN = 680  # pixels: the text on a laptop; what is wider may use the margins, see custom.css
 SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)pt" height="([\d.]+)pt"')
 
 # Lightness of the dark page and of what is black on a light one, from 0 to 1.
@@ -162,7 +163,8 @@ def visit_image(self: HTML5Translator, node: nodes.image) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
         files[name] = f"{builder.imgpath}/{target.name}", width, height
-    self.body.append('<span class="variants">')
+    wide = files[""][1] > COLUMN
+    self.body.append(f'<span class="variants{" wide" * wide}">')
     for theme, dark in [("light", ""), ("dark", "-dark")]:
         self.body.append("<picture>")
         if f"-narrow{dark}" in files:
