@@ -16,6 +16,7 @@ import tqdm.auto
 from IPython import get_ipython
 from IPython.core.pylabtools import print_figure
 from matplotlib.artist import Artist
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.legend import Legend
@@ -274,7 +275,7 @@ def _is_drawn(value):
     """Tell whether a value is, or holds, a part of a figure."""
     if isinstance(value, list | tuple):
         return any(map(_is_drawn, value))
-    return isinstance(value, Artist)
+    return isinstance(value, Artist | Colorbar)
 
 
 def _quieten(hook):

@@ -408,7 +408,7 @@ function render({ model, el }) {
   let drawn = "";
   function draw() {
     if (!layout) return;
-    dark = isDark(el);
+    dark = isDark(root);
     root.classList.toggle("dark", dark);
     rescale();
     controls.forEach((control) => control.update());

@@ -98,7 +98,7 @@ function render({ model, el }) {
   }
 
   function draw() {
-    const dark = isDark(el);
+    const dark = isDark(root);
     root.classList.toggle("dark", dark);
     controls.forEach(({ update }) => update());
     const [theta, i] = [radians(chosen("theta")), chosen("length")];

@@ -377,10 +377,11 @@ def test_the_map_follows_the_page_into_the_dark(show):
         return np.mean(pixels)
 
     light = lightness()
-    page.evaluate("document.body.style.color = '#ced6dd'")
+    # The book gives the text its colour here; what is around the figure may have another.
+    page.evaluate("document.body.style.setProperty('--pst-color-text-base', '#ced6dd')")
     page.wait_for_selector(".fatelib-widget.dark")
     assert lightness() < 0.7 * light
     assert page.evaluate("getComputedStyle(document.querySelector('input')).colorScheme") == "dark"
-    page.evaluate("document.body.style.color = ''")
+    page.evaluate("document.body.style.removeProperty('--pst-color-text-base')")
     page.wait_for_selector(".fatelib-widget:not(.dark)")
     assert lightness() == light

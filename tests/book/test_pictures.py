@@ -69,7 +69,7 @@ fig, axes = plt.subplots(1, 3, figsize=(6, 3))
 for ax in axes:
     image = ax.imshow([[0, 1], [1, 0]], aspect="auto")
     ax.set(xticks=[], yticks=[])
-fig.colorbar(image, ax=axes, label="depth")
+fig.colorbar(image, ax=axes, label="depth")  # the bar itself is not shown
 
 # %%
 import pandas as pd
@@ -180,8 +180,9 @@ def texts(svg):
 
 
 @pytest.mark.slow
-def test_narrow_figures_are_as_wide_as_a_phone(figures):
+def test_narrow_figures_are_as_wide_as_a_phone(figures, shown):
     assert len(figures) == 5
+    assert len(shown) == 5 + 2  # and two tables
     for figure in figures:
         width, height = (float(size) / 72 for size in SIZE.search(figure["-narrow"]).groups())
         assert width < 3.95
