@@ -17,6 +17,7 @@ from IPython import get_ipython
 from IPython.core.pylabtools import print_figure
 from matplotlib.artist import Artist
 from matplotlib.colorbar import Colorbar
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.legend import Legend
@@ -94,8 +95,8 @@ def _free_legends(figure):
     for ax, legend in legends.items():
         names = [text.get_text() for text in legend.get_texts()]
         alone = not (ax.axison or ax.has_data())
-        colours = {line.get_color() for line in legend.get_lines()}
-        first = {line.get_color() for line in figure.axes[0].lines}
+        colours = {to_hex(line.get_color()) for line in legend.get_lines()}
+        first = {to_hex(line.get_color()) for line in figure.axes[0].lines}
         late = len(legends) == 1 and ax is not figure.axes[0] and colours <= first
         if alone or late:
             drawn = zip(names, legend.legend_handles, strict=True)
