@@ -126,9 +126,9 @@ print(f"d = {d}:  first n of each new sign", changes.tolist())
 #| name: fig-three-distances
 #| caption: >-
 #|   Distances between two tasks of unit norm over the angle, at $\sigma = 0.2$, each divided by the largest value of its curve: Kullback-Leibler {eq}`kl`, the coupling bound on $\mathcal W_1$ {eq}`w1-coupling`, and the
-#|   bracket of the Dudley distance (band). Black: the risk $\sin^2\theta$ of linear transfer.
+#|   bracket of the Dudley distance (band). The hump: the risk $\sin^2\theta$ of linear transfer.
 #| alt: >-
-#|   Three rising curves over angles from zero to pi, and a black hump that rises to its maximum at ninety degrees and falls back to zero.
+#|   Three rising curves over angles from zero to pi, and a hump that rises to its maximum at ninety degrees and falls back to zero.
 fine = np.linspace(0, np.pi, 121)
 target = jnp.array([1.0, 0.0])
 sources = jnp.stack([jnp.cos(fine), jnp.sin(fine)], axis=1)

@@ -27,7 +27,7 @@ plt.style.use("fatelib.style")
 #|   A target of six neurons in the plane, along the unit circle; on other inputs it only grows with the radius. Two of its neurons are removed. Dotted: the features
 #|   of the four that are left, each times its weight. Blue: the best that any weights of these four can do, for Gaussian inputs. Grey: what stays out of reach.
 #| alt: >-
-#|   A wavy black curve with kinks over the angle of the input, a smoother blue curve that follows it roughly, the gap between them shaded, and four half-cosine bumps below.
+#|   A wavy curve with kinks over the angle of the input, a smoother one that follows it roughly, the gap between them shaded, and four half-cosine bumps below.
 #| tags: [hide-input]
 angles = np.radians([0, 50, 130, 215, 90, 280])
 W = np.stack([np.cos(angles), np.sin(angles)], axis=1)

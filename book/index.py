@@ -2,7 +2,7 @@
 # # When does a pretrained network beat training from scratch?
 #
 # :::{container} lead-in
-# Blue: keep its features. Red: start over. On the black line they tie.
+# Blue: keep its features. Red: start over. On the line between them they tie.
 # :::
 
 # %%
@@ -243,7 +243,7 @@ thumbnail(
 #|   First, the map above at $\sigma = 0.2$; second, three vertical cuts at $d = 100$, where fitting even one number costs $(\sigma^2 + \sin^2\theta)/(n - 2)$, visible at small $\gamma$; trained
 #|   two-layer networks (points: means of 20, bars: one standard error) on the exact theory (lines).
 #| alt: >-
-#|   A map in blue and red with a black line where transfer and scratch training tie. Beside or below it three curves that fall,
+#|   A map in blue and red with a line where transfer and scratch training tie. Beside or below it three curves that fall,
 #|   spike where the number of samples equals the dimension, and fall again; measured points lie on the curves.
 d = 100
 cuts = np.pi * np.array([1, 2, 3]) / 8

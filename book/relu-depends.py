@@ -210,7 +210,7 @@ results = xr.concat(
 #|   Three verdicts at $n = 30$ samples, for the experiment as before (first row) and with one choice changed. First panel: risk of training anew over that of a last layer on random neurons.
 #|   Second and third: credit of pretraining, the risk on random over that on pretrained neurons, from a source that lacks a tenth and half of the target's neurons. Right of the line at 1
 #|   the features win, or pretraining helped. Points: measured, mean of six students, eight data sets each (three of them for training anew), with standard errors over the students; crosses: predicted from the neurons and the target.
-#|   Black: as before; blue: inputs; orange: length; green: teacher; pink: width.
+#|   Colours say what was changed: blue, inputs; orange, length; green, teacher; pink, width.
 #| alt: >-
 #|   Three columns of points with error bars, one row for each choice. In the first, points lie right of one for all inputs and left of it for teachers with signs or Gaussian weights and for 50 neurons.
 #|   In the second, all lie right of one but that of the longest neurons, on it. In the third, all lie right of one but that of the shortest neurons.

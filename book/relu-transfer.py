@@ -50,7 +50,7 @@ with tempfile.TemporaryDirectory() as store:
 #| name: fig-relu-diagram
 #| caption: >-
 #|   How many times less risk transfer has than scratch training (blue, positive transfer) or more (red), over the fraction $\mu$ of the teacher's neurons that the source lacks and the number of samples: linear transfer and fine-tuning.
-#|   Black: where the *predicted* risk of linear transfer equals that of scratch training. $d = 30$, students of 200 neurons, teachers of 20; mean risks of 6 instances, each trained to a loss of $3 \cdot 10^{-5}$ after 1500 steps of pretraining on the population.
+#|   The line: where the *predicted* risk of linear transfer equals that of scratch training. $d = 30$, students of 200 neurons, teachers of 20; mean risks of 6 instances, each trained to a loss of $3 \cdot 10^{-5}$ after 1500 steps of pretraining on the population.
 #| alt: >-
 #|   Two maps. Linear transfer is blue (positive) at few samples and small fractions and turns red towards many samples and large fractions. Fine-tuning is blue, paler towards large fractions.
 #| tags: [hide-input]
@@ -444,7 +444,7 @@ assert new.converged.all()
 #| caption: >-
 #|   {numref}`fig-relu-diagram` at the size of the paper: $d = 100$, students of 1,000 neurons, teachers of 100. Stored data, not trained while this page was built.
 #| alt: >-
-#|   Two maps over the fraction removed and the number of samples. Linear transfer is blue below a line that falls with the fraction and red above it, but for a blue corner at many samples and small fractions; fine-tuning is blue at small fractions and fades to white at the largest.
+#|   Two maps over the fraction removed and the number of samples. Linear transfer is blue below a line that falls with the fraction and red above it, but for a blue corner at many samples and small fractions; fine-tuning is blue at small fractions and fades out at the largest.
 #| tags: [page-only, hide-input]
 paper = xr.load_dataset("data/relu_transfer.nc", engine="scipy")
 paper["protocol"] = paper.protocol.astype(str)
@@ -566,7 +566,7 @@ for width, one in stored.risk.groupby("width"):
 # %%
 #| name: fig-relu-explore
 #| caption: >-
-#|   How many times less risk than scratch training (blue) or more (red), over $\mu$ and $n$; black: the same. Choose the way of learning in the menu: each has its own range of colours.
+#|   How many times less risk than scratch training (blue) or more (red), over $\mu$ and $n$; on the line, the same. Choose the way of learning in the menu: each has its own range of colours.
 #|   "random features" is the control: it does not depend on $\mu$, and what is blue in its map is not transfer.
 #| alt: >-
 #|   A map over the fraction removed and the number of samples for the way of learning chosen in the menu, blue where transfer wins, with cuts through the chosen point.

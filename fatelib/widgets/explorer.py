@@ -65,7 +65,7 @@ def explore(
 ) -> Explorer:
     r"""Draw a labelled grid so that a reader can walk through it.
 
-    With `y`, a heat map of `x` against `y`: blue positive, red negative, the zero contour in black,
+    With `y`, a heat map of `x` against `y`: blue positive, red negative, the line of zeros,
     and the two slices through the chosen point. Without `y`, curves against `x`, one for each
     entry of `lines`. Every dimension left over gets a slider, or a menu if its coordinate is text.
     The point follows mouse, finger and arrow keys, and its value is written out.
