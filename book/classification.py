@@ -42,7 +42,7 @@ axes[1].set_ylabel("")
 # %% [markdown]
 # ## What one would guess
 #
-# Fine-tuning keeps the source where no sample sees, and pays for its noise by growing: 60° without noise, less with it ({doc}`fine-tuning`). Signs are noisy versions of the numbers they stand for. So one would guess less than 60°. The left panel agrees. The right one says something else: by wrong signs fine-tuning helps up to {glue:text}`lowest:.0f`° at every number of samples. To see why, two facts about signs are enough. (This chapter is ours where no source is named; symbols: {doc}`notation`.)
+# Fine-tuning keeps the source where no sample sees, and pays for its noise by growing: 60° without noise, less with it ({doc}`fine-tuning`). Signs are noisy versions of the numbers they stand for. So one would guess less than 60°. The left panel agrees. The right one says something else: by wrong signs fine-tuning helps up to {glue:text}`lowest:.0f`° at every number of samples below $d$. To see why, two facts about signs are enough. (Results are ours where no source is named; symbols: {doc}`notation`.)
 #
 # ## Two facts about signs
 #
@@ -55,7 +55,7 @@ axes[1].set_ylabel("")
 # :::
 #
 # :::{prf:proof}
-# *The slope.* $\mathbb E\, y z = (1 - p)\, \mathbb E |z| - p\, \mathbb E |z| = (1 - 2p) \sqrt{2/\pi}$, because $\mathbb E |z| = \sqrt{2/\pi}$. Call it $c$. Then $e = y - c z$ has $\mathbb E\, e z = c - c = 0$.
+# *The slope.* $y z$ is $|z|$ with probability $1 - p$ and $-|z|$ with probability $p$, and $\mathbb E |z| = \sqrt{2/\pi}$. So $\mathbb E\, y z = (1 - 2p) \sqrt{2/\pi}$. Call it $c$. Then $e = y - c z$ has $\mathbb E\, e z = c - c = 0$.
 #
 # *All other directions.* An input along a direction orthogonal to $\beta_t$ is independent of $z$ and of the flip, hence of $e$.
 #
@@ -69,6 +69,25 @@ axes[1].set_ylabel("")
 # $$ (sign-noise)
 #
 # which is {glue:text}`sign-noise:.2f` without flips.
+#
+# :::{dropdown} Why the remainder counts as noise, for n < d
+# Let $z$ and $y$ now be the vectors of all $n$ values, and $K = X_\perp X_\perp^\top$ with $X_\perp$ the inputs in the $d - 1$ directions across $\beta_t$. Then $X X^\top = z z^\top + K$, and $K$ is independent of $z$ and $y$. For large $d$ the quadratic forms of $K^{-1}$ only know its mean eigenvalue, $1/(d - n)$: $z^\top K^{-1} z \to \frac{\gamma}{1 - \gamma}$, $y^\top K^{-1} y \to \frac{\gamma}{1 - \gamma}$, and $z^\top K^{-1} y \to \frac{c \gamma}{1 - \gamma}$ since $z^\top y / n \to c$. Of $y$ nothing enters but its size and its $c$, as for a line plus noise. With $(K + z z^\top)^{-1} = K^{-1} - \frac{K^{-1} z z^\top K^{-1}}{1 + z^\top K^{-1} z}$ and $1 + z^\top K^{-1} z = \frac1{1 - \gamma}$, the overlap with $\beta_t$ is
+#
+# $$
+# z^\top (X X^\top)^{-1} y = (1 - \gamma)\, \frac{c \gamma}{1 - \gamma} = c \gamma ,
+# $$
+#
+# and the squared norm is
+#
+# $$
+# \begin{aligned}
+# y^\top (X X^\top)^{-1} y &= \frac{\gamma}{1 - \gamma} - (1 - \gamma) \frac{c^2 \gamma^2}{(1 - \gamma)^2} \\
+# &= \gamma\, \frac{1 - c^2 \gamma}{1 - \gamma} .
+# \end{aligned}
+# $$
+#
+# With a single feature this fails: there $e$ depends on what one regresses on.
+# :::
 #
 # :::{prf:lemma} An error rate is an angle
 # :label: lem-angle
@@ -101,18 +120,18 @@ axes[1].set_ylabel("")
 # \beta_{\text{ft}} = X^+ y + \kappa\, c_0\, (I - P)\, \beta_s .
 # $$ (tuned-on-signs)
 #
-# For $\gamma < 1$ write $b$ for $\lVert X^+ y \rVert^2 = \gamma\, (1 - c^2 \gamma) / (1 - \gamma)$ and $w^2 = \kappa^2 c_0^2 (1 - \gamma)$ for the squared norm of the second term. They are orthogonal, so the overlap with $\beta_t$ and the squared norm are
+# For $\gamma < 1$ write $b$ for $\lVert X^+ y \rVert^2 = \gamma\, (1 - c^2 \gamma) / (1 - \gamma)$ and $w^2 = \kappa^2 c_0^2 (1 - \gamma)$ for the squared norm of the second term. They are orthogonal, so the overlap $o$ with $\beta_t$ and the squared norm are
 #
 # $$
 # \begin{gathered}
 # o = c \gamma + \kappa c_0 (1 - \gamma) \cos\theta , \\
-# N = b + w^2 ,
+# \lVert \beta_{\text{ft}} \rVert^2 = b + w^2 ,
 # \end{gathered}
 # $$ (overlap-and-norm)
 #
-# and $\cos(\pi \varepsilon_{\text{ft}}) = o / \sqrt N$. The norm $N$ gives $\kappa$ as before: $c_0^2\, \kappa^{2L/(L-1)} = N$. ({py:func}`~fatelib.theory.fine_tuning_error_rate`.)
+# and $\cos(\pi \varepsilon_{\text{ft}}) = o / \sqrt{b + w^2}$. The norm gives $\kappa$ as before: $c_0^2\, \kappa^{2L/(L-1)} = b + w^2$. ({py:func}`~fatelib.theory.fine_tuning_error_rate`.)
 #
-# **Where does it win?** If $o / \sqrt N > c \gamma / \sqrt b$. Solve for $\cos\theta$:
+# **Where does it win?** If $o / \sqrt{b + w^2} > c \gamma / \sqrt b$. Solve for $\cos\theta$:
 #
 # $$
 # \cos\theta > \frac{c \gamma}{\kappa c_0 (1 - \gamma)} \left( \sqrt{1 + \frac{w^2}{b}} - 1 \right) .
@@ -435,7 +454,22 @@ print("without ridge, the theory:", round(50 * (1 + (np.pi / 2 - 1))))
 # :class: dropdown
 # :::
 #
-# $o / \sqrt N = (c \gamma + h (1 - \gamma) \cos\theta) / \sqrt{b + h^2 (1 - \gamma)}$. The derivative in $h$ vanishes where $(1 - \gamma) \cos\theta\, (b + h^2 (1 - \gamma)) = h (1 - \gamma) (c \gamma + h (1 - \gamma) \cos\theta)$, that is $h = b \cos\theta / (c \gamma)$, positive below 90°; $h = 0$ is scratch training, so the best $h$ is better. By Cauchy's inequality the largest cosine squared is $c^2 \gamma^2 / b + (1 - \gamma) \cos^2\theta$: the cosine squared of scratch training, and the source's on the unseen share.
+# The cosine to be made large is
+#
+# $$
+# \frac{c \gamma + h (1 - \gamma) \cos\theta}{\sqrt{b + h^2 (1 - \gamma)}} .
+# $$
+#
+# Its derivative in $h$ vanishes where
+#
+# $$
+# \begin{aligned}
+# & (1 - \gamma) \cos\theta\, \big( b + h^2 (1 - \gamma) \big) \\
+# &= h (1 - \gamma) \big( c \gamma + h (1 - \gamma) \cos\theta \big) ,
+# \end{aligned}
+# $$
+#
+# that is at $h = b \cos\theta / (c \gamma)$, positive below 90°; $h = 0$ is scratch training, so the best $h$ is better. By Cauchy's inequality the largest cosine squared is $c^2 \gamma^2 / b + (1 - \gamma) \cos^2\theta$: the cosine squared of scratch training, and the source's on the unseen share.
 
 # %%
 c, g, angle = c0, 0.5, np.radians(75)
