@@ -4,7 +4,7 @@
 # Every closed form of the book. Unless a line says otherwise, inputs are standard normal in $d$ dimensions, the target has unit norm, and $d$ is large at a fixed $\gamma = n/d$; *exact* means every $n$
 # and $d$. Symbols: {doc}`notation`. Each printed value is computed by the function named beside it, or where none is named by
 # brute force, and compared, when this page is built, with the equation above it, written anew in NumPy.
-# The page prints on three sheets of paper.
+# The page prints on four pages of paper.
 
 # %%
 #| tags: [build-only]
