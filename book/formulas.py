@@ -4,7 +4,7 @@
 # Every closed form of the book. Unless a line says otherwise, inputs are standard normal in $d$ dimensions, the target has unit norm, and $d$ is large at a fixed $\gamma = n/d$; *exact* means every $n$
 # and $d$. Symbols: {doc}`notation`. Each printed value is computed by the function named beside it, or where none is named by
 # brute force, and compared, when this page is built, with the equation above it, written anew in NumPy.
-# The page prints on three sheets of paper.
+# The page prints on four pages of paper.
 
 # %%
 #| tags: [build-only]
@@ -713,6 +713,128 @@ sketch(
 # $$
 #
 # For $n > d$, two balanced layers, small $\eta d / B$: how far batches of $B$ keep training from the least-squares solution $b$, whose loss is $\mathcal L_{\min}$. The same for scratch training and fine-tuning. {doc}`steps-and-batches`.
+
+# %% [markdown]
+# ## Signs as labels
+#
+# $y = \operatorname{sign}(\beta_t \cdot x)$, reversed with probability $p$; squared loss; $c_0 = \sqrt{2/\pi}$, $c = (1 - 2p)\, c_0$.
+#
+# (sheet-error-rate-of-scratch-training)=
+# ### Error rate of scratch training
+#
+# $$
+# \begin{gathered}
+# \cos^2(\pi \varepsilon) = \frac{\min(1, \gamma)}{1 + \sigma_c^2 / \lvert 1 - \gamma \rvert} , \\
+# \sigma_c^2 = (1 - c^2) / c^2
+# \end{gathered}
+# $$
+#
+# At $\gamma = 0.5$, $p = 0.1$: {glue:text}`scratch-rate:.4f`. {py:func}`~fatelib.theory.scratch_error_rate`, {doc}`classification`.
+
+# %%
+#| tags: [remove-input]
+c0, c = np.sqrt(2 / np.pi), 0.8 * np.sqrt(2 / np.pi)
+cosine2 = g / (1 + (1 / c**2 - 1) / (1 - g))
+by_library = theory.scratch_error_rate(g, flip=0.1)
+same("scratch-rate", by_library, np.arccos(np.sqrt(cosine2)) / np.pi)
+curve = theory.scratch_error_rate(gammas, flip=0.1)
+sketch(
+    "Error rate against samples per dimension, one half at one",
+    gammas,
+    curve,
+    xlabel="γ",
+    marks=(1,),
+    ylim=(0, 0.5),
+)
+
+# %% [markdown]
+# (sheet-error-rate-of-linear-transfer)=
+# ### Error rate of linear transfer
+#
+# $$
+# \begin{gathered}
+# \varepsilon = \frac\theta\pi + \left( 1 - \frac{2\theta}\pi \right) p_n , \\
+# p_n \approx \Phi \left( \frac{-\sqrt n\, c \cos\theta}{\sqrt{1 - c^2 \cos^2\theta}} \right)
+# \end{gathered}
+# $$
+#
+# $p_n$: the coefficient has the wrong sign. The function has it exactly; $p_1 = (1 - p) \frac\theta\pi + p (1 - \frac\theta\pi)$. At 45°, $n = 1$, $p = 0.1$: {glue:text}`one-label:.4f`. {py:func}`~fatelib.theory.linear_transfer_error_rate`, {doc}`classification`.
+
+# %%
+#| tags: [remove-input]
+by_library = theory.linear_transfer_error_rate(angle, n=1, flip=0.1)
+same("one-label", by_library, 0.25 + 0.5 * (0.9 * 0.25 + 0.1 * 0.75))
+counts = np.arange(1, 31)
+curve = theory.linear_transfer_error_rate(angle, n=counts, flip=0.1)
+sketch(
+    "Error rate against samples, falling to the angle over pi",
+    counts,
+    curve,
+    0 * counts + 0.25,
+    xlabel="n",
+    ylim=(0, 0.5),
+)
+
+# %% [markdown]
+# (sheet-error-rate-of-fine-tuning)=
+# ### Error rate of fine-tuning
+#
+# $$
+# \begin{gathered}
+# \cos(\pi \varepsilon) = \frac{c \gamma + \kappa c_0 (1 - \gamma) \cos\theta}{\sqrt{b + \kappa^2 c_0^2 (1 - \gamma)}} , \\
+# b = \gamma\, \frac{1 - c^2 \gamma}{1 - \gamma} , \\
+# c_0^2\, \kappa^{2L/(L-1)} = b + \kappa^2 c_0^2 (1 - \gamma)
+# \end{gathered}
+# $$
+#
+# For $\gamma < 1$, from a source of clean signs. At 45°, $\gamma = 0.5$, $p = 0.1$, $L = 2$: {glue:text}`tuned-rate:.4f`. {py:func}`~fatelib.theory.fine_tuning_error_rate`, {doc}`classification`.
+
+# %%
+#| tags: [remove-input]
+b = g * (1 - c**2 * g) / (1 - g)
+kappa2 = brentq(lambda k: c0**2 * k**2 - b - k * c0**2 * (1 - g), 0.1, 10)
+overlap = c * g + np.sqrt(kappa2) * c0 * (1 - g) * np.cos(angle)
+cosine = overlap / np.sqrt(b + kappa2 * c0**2 * (1 - g))
+by_library = theory.fine_tuning_error_rate(g, angle, flip=0.1)
+same("tuned-rate", by_library, np.arccos(cosine) / np.pi)
+curve = theory.fine_tuning_error_rate(gammas, angle, flip=0.1)
+sketch(
+    "Error rate against samples per dimension, rising to one half at one, then falling",
+    gammas,
+    curve,
+    xlabel="γ",
+    marks=(1,),
+    ylim=(0, 0.5),
+)
+
+# %% [markdown]
+# (sheet-break-even-angle-for-signs)=
+# ### Break-even angle for signs
+#
+# $$
+# \begin{gathered}
+# \cos\theta = \frac{c \gamma}{\kappa c_0 (1 - \gamma)} \left( \sqrt{1 + \frac{w^2}b} - 1 \right) , \\
+# w^2 = \kappa^2 c_0^2 (1 - \gamma)
+# \end{gathered}
+# $$
+#
+# Fine-tuning errs less often below it. At $\gamma = 0.5$, $p = 0.1$, $L = 2$: {glue:text}`sign-even:.2f`°. {py:func}`~fatelib.theory.fine_tuning_error_break_even`, {doc}`classification`.
+
+# %%
+#| tags: [remove-input]
+sign_even = np.degrees(theory.fine_tuning_error_break_even(g, flip=0.1))
+w2 = kappa2 * c0**2 * (1 - g)
+cosine = c * g / (np.sqrt(kappa2) * c0 * (1 - g)) * (np.sqrt(1 + w2 / b) - 1)
+same("sign-even", sign_even, np.degrees(np.arccos(cosine)))
+curve = np.degrees(theory.fine_tuning_error_break_even(low, flip=0.1))
+sketch(
+    "Break-even angle against samples per dimension, 90 degrees at both ends",
+    low,
+    curve,
+    xlabel="γ",
+    marks=(0.5,),
+    ylim=(60, 90),
+)
 
 # %% [markdown]
 # ## Regularised

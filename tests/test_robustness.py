@@ -113,7 +113,7 @@ CALLED = {fatelib.DeepLinear, relu.ReluNetwork}
 def bound(path, value):
     """A method of a class is one of an instance."""
     owner, _, name = path.rpartition(".")
-    if name == "error_rate":  # of a report on classes
+    if path.endswith("Report.error_rate"):  # of a report on classes
         return CLASSES_REPORT.error_rate
     return getattr(INSTANCES[CLASSES[owner]], name) if owner in CLASSES else value
 

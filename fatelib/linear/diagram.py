@@ -26,11 +26,12 @@ from fatelib.descent.options import STOPPING, Options
 from fatelib.linear.instance import INNER, FullNetworks, ReducedNetworks, samples
 from fatelib.linear.training import ONE_DIRECTION, Engine
 from fatelib.sweep.grid import sweep, within
-from fatelib.sweep.instance import with_transferability
+from fatelib.sweep.instance import standard_error, with_transferability
 
 __all__ = ["phase_diagram"]
 
 Method = Literal["linear_transfer", "fine_tuning"]
+Labels = Literal["numbers", "signs"]
 Values = float | Sequence[float] | np.ndarray
 Grids = dict[str, list[float] | list[int]]
 
@@ -53,6 +54,8 @@ def phase_diagram(
     scale: float = 1e-5,
     source_gamma: Values = np.inf,
     source_sigma: float = 0.0,
+    labels: str = "numbers",
+    flip: float = 0.0,
     ridge: Values = 0.0,
     weight_decay: Values = 0.0,
     learning_rate: float | None = None,
@@ -113,6 +116,11 @@ def phase_diagram(
         source_gamma: Source samples per dimension, a number or ``(v,)``; infinite for the
             population.
         source_sigma: Standard deviation of the label noise of finitely many source samples.
+        labels: "numbers", or "signs" for classification: the labels are the signs of both tasks'
+            numbers, learned with the squared loss. `sigma` is 0 then, `source_gamma` infinite, and
+            the engine ``spectral``, ``flow`` or ``limit``.
+        flip: Share of the target's training labels that are reversed, a number in [0, 1/2), where
+            labels are signs.
         ridge: Ridge of the last layer in linear transfer; a number or ``(v,)``.
         weight_decay: Decay in the training of all layers on the target: of scratch networks, and of
             transferred ones in fine-tuning; a number or ``(v,)``.
@@ -144,6 +152,11 @@ def phase_diagram(
         - ``converged``: whether both reached the tolerance,
         - ``steps_scratch`` and ``steps``: steps taken.
 
+        Where labels are signs also ``error_rate_scratch`` and ``error_rate``, the shares of new
+        inputs with a wrong sign (see `fatelib.LinearTasks.error_rate`), with their standard errors
+        ``error_rate_scratch_error`` and ``error_rate_error``; risks are then squared errors against
+        clean signs, less that of the best linear map.
+
     Raises:
         ValueError: An argument is impossible or has no effect; nothing has been computed then.
         TypeError: An argument is of another type, such as text for a number.
@@ -170,6 +183,8 @@ def phase_diagram(
     one |= {"ridge": ridge, "weight_decay": weight_decay}
     grids = _read_grids(d, **one, thetas=thetas, gammas=gammas)
     source_sigma = float(check_number("source_sigma", source_sigma, *AT_LEAST_0))
+    labels = check_choice("labels", labels, get_args(Labels))
+    flip = float(check_number("flip", flip, lambda f: (f >= 0) & (f < 0.5), "a number in [0, 0.5)"))
     scale = float(check_number("scale", scale, *ABOVE_0))
     memory = float(check_number("memory", memory, *ABOVE_0))
     common, progress = check_flag("common", common), check_flag("progress", progress)
@@ -183,6 +198,7 @@ def phase_diagram(
     scratch_training = training.changed("scratch_options", scratch_options)
     if engine == "auto":
         engine = "spectral" if scale <= _SMALL else "descent"
+    _refuse_labels(labels, flip, grids, engine)
     _refuse_source_noise(source_sigma, grids["source_gamma"])
     _refuse_method(method, grids)
     _refuse_engine(engine, grids, width)
@@ -203,8 +219,10 @@ def phase_diagram(
         training=training.traced(),
         scratch_training=scratch_training.traced(),
         decays=max(grids["weight_decay"]) > 0,
+        flip=flip if labels == "signs" else None,
     )
     fixed = {"method": method, "d": d, "engine": engine, "width": width or d, "scale": scale}
+    fixed |= {"labels": labels, "flip": flip} if labels == "signs" else {}
     new = scratch_training.recorded() if scratch_options else {}
     data = sweep(
         experiment.measure,
@@ -261,6 +279,21 @@ def _finite(ratios: Sequence[float | int]) -> list[float]:
     return [ratio for ratio in ratios if ratio < np.inf]
 
 
+def _refuse_labels(labels: str, flip: float, grids: Grids, engine: str) -> None:
+    """Raise where an argument has no meaning for these labels."""
+    if labels == "numbers":
+        check("flip", flip, lambda f: f == 0, "0 unless labels='signs'")
+        return
+    check("sigma", grids["sigma"], lambda s: s == 0, "0 for labels='signs', which flip reverses")
+    unlimited = "infinite for labels='signs'"
+    check("source_gamma", grids["source_gamma"], lambda g: g == np.inf, unlimited)
+    if engine not in ONE_DIRECTION:
+        raise ValueError(
+            f"engine must be one of {ONE_DIRECTION} for labels='signs'; got {engine!r}. (Full "
+            "networks learn signs when `fatelib.fine_tune` and the others are given signs as y.)"
+        )
+
+
 def _refuse_source_noise(source_sigma: float, source_gamma: Sequence[float | int]) -> None:
     if source_sigma > 0 and not _finite(source_gamma):
         raise ValueError(
@@ -308,6 +341,9 @@ def _refuse_training(
 def _label(data: xr.Dataset, d: int) -> xr.Dataset:
     """Add what follows from the risks, and say what things are."""
     data = with_transferability(data)
+    for name in ("error_rate", "error_rate_scratch"):
+        if name in data:
+            data[f"{name}_error"] = standard_error(data[name])
     n = np.asarray(samples(data.gamma.values, d))
     data = data.assign_coords(n=("gamma", n, {"long_name": "number of samples"}))
     data.theta.attrs.update(units="rad", long_name="angle between the tasks")

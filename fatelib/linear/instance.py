@@ -26,6 +26,8 @@ from fatelib.transfer import Result, fine_tune, linear_transfer, scratch
 
 # Dimensions that share their draws, in the order of the results. (JAX sorts dictionaries.)
 INNER = ("sigma", "ridge", "weight_decay", "theta")
+# The norm of what the best linear map makes of the signs of a Gaussian direction.
+_SIGN = math.sqrt(2 / math.pi)
 # Those of them that a new network depends on.
 _NEW = ("sigma", "weight_decay")
 
@@ -48,6 +50,7 @@ class Experiment(eqx.Module):
         training: Options of `fatelib.train` for pretrained and transferred networks.
         scratch_training: The same for new ones.
         decays: Whether there is a weight decay anywhere.
+        flip: Share of reversed labels, which are signs; None where labels are numbers.
         alone: The inner dimensions whose values a CPU fine-tunes one after the other, where
             measurements found that faster than all at once.
         static: The outer dimensions whose values compile programs of their own.
@@ -67,6 +70,7 @@ class Experiment(eqx.Module):
     training: dict[str, Any]
     scratch_training: dict[str, Any]
     decays: bool
+    flip: float | None
 
     @abstractmethod
     def bytes(self, depth: int) -> float:
@@ -99,32 +103,39 @@ class Experiment(eqx.Module):
         n = samples(gamma, self.d)
         sample, source, learned = self.instance(key, prepared, depth, source_gamma, n)
 
-        def new(sigma: Array, weight_decay: Array, **_: Any) -> Result:
+        def found(result: Result, tasks: LinearTasks) -> dict[str, Array]:
+            values = {name: getattr(result, name) for name in ("risk", "steps", "converged")}
+            if self.flip is not None:
+                network: Any = result.network
+                values["error_rate"] = tasks.error_rate(network)
+            return values
+
+        def new(sigma: Array, weight_decay: Array, **_: Any) -> dict[str, Array]:
             options: dict[str, Any] = {"depth": depth, "width": self.width, "scale": self.scale}
             options |= {"engine": self.engine, **self.scratch_training}
             options["weight_decay"] = weight_decay if self.decays else 0.0
-            return scratch(stream(key, "scratch"), *sample(0.0, sigma), **options)
+            data = sample(0.0, sigma)
+            return found(scratch(stream(key, "scratch"), *data, **options), data[0])
 
         def transferred(
             theta: Array, sigma: Array, ridge: Array, weight_decay: Array, **_: Any
-        ) -> Result:
+        ) -> dict[str, Array]:
             network, data = source(theta), sample(theta, sigma)
             if self.method == "fine_tuning":
                 options = {"engine": self.engine, **self.training}
                 options["weight_decay"] = weight_decay if self.decays else 0.0
-                return fine_tune(network, *data, **options)
-            if self.engine in ("flow", "limit"):
-                return linear_transfer(network, *data, ridge=ridge, engine="limit")
+                return found(fine_tune(network, *data, **options), data[0])
             options = {"engine": "descent", **self.training}
-            return linear_transfer(network, *data, ridge=ridge, **options)
+            if self.engine in ("flow", "limit"):
+                options = {"engine": "limit"}
+            return found(linear_transfer(network, *data, ridge=ridge, **options), data[0])
 
         def over(
             function: Callable[..., Any], names: Sequence[str], point: Any, alone: Sequence[str]
         ) -> Any:
             """Map over the inner dimensions; what does not depend on one is done once for it."""
             if not names:
-                result = function(**point)
-                return result.risk, result.steps, result.converged
+                return function(**point)
             name, *rest = names
 
             def cell(value: Array) -> Any:
@@ -139,16 +150,11 @@ class Experiment(eqx.Module):
         # On a CPU new networks one after the other: at once all wait for the slowest. So it is for
         # full networks in fine-tuning; those of one direction are so small that all at once is
         # faster. The last layers of linear transfer stop together, and share decompositions.
-        risk_scratch, steps_scratch, converged_scratch = over(new, names, point, _NEW)
+        scratched = over(new, names, point, _NEW)
         alone = self.alone if self.method == "fine_tuning" else ()
-        risk, steps, converged = over(transferred, names, point, alone)
-        return {
-            "risk_scratch": risk_scratch,
-            "risk": risk,
-            "converged": converged & converged_scratch & learned,
-            "steps_scratch": steps_scratch,
-            "steps": steps,
-        }
+        values = over(transferred, names, point, alone)
+        values["converged"] &= scratched.pop("converged") & learned
+        return values | {f"{name}_scratch": value for name, value in scratched.items()}
 
 
 class FullNetworks(Experiment):
@@ -243,6 +249,9 @@ class ReducedNetworks(Experiment):
         target, across = drawn.beta_target, drawn.beta_source
         signal = X @ target
         noise = y - signal
+        if self.flip is not None:
+            labels = _signs(stream(key, "signs", n), n, self.largest, self.flip, noise)
+            norm = _SIGN * norm
 
         def direction(theta: ArrayLike) -> Array:
             along = jnp.cos(theta) * cosine + jnp.sin(theta) * sine * side
@@ -250,6 +259,8 @@ class ReducedNetworks(Experiment):
             return along * target + jnp.hypot(turned, sine * rest) * across
 
         def sample(theta: ArrayLike, sigma: ArrayLike) -> tuple[LinearTasks, Bidiagonal, Array]:
+            if self.flip is not None:
+                return LinearTasks(_SIGN * direction(theta), _SIGN * target), X, labels
             return LinearTasks(direction(theta), target, sigma), X, signal + sigma * noise
 
         def source(theta: ArrayLike) -> DeepLinear:
@@ -292,6 +303,34 @@ def samples(gamma: ArrayLike, d: int) -> Array:
         15
     """
     return jnp.round(jnp.asarray(gamma) * d).astype(int)
+
+
+def _signs(key: Any, n: Array, largest: int, flip: float, noise: Array) -> Float[Array, " rows"]:
+    r"""Draw labels that are signs of the target, reversed with probability flip.
+
+    In the coordinates of `reduced_tasks` the target's values :math:`z_i` are :math:`|z| u` with u
+    the first one, and independent of all others. So n labels of size 1 have :math:`\sum_i y_i u_i`
+    along it, and the rest of their length :math:`\sqrt n` in a uniform direction across it.
+
+    Args:
+        key: A JAX random key.
+        n: Number of samples, at least 1 and at most `largest`.
+        largest: How many are drawn.
+        flip: Share of reversed labels.
+        noise: Labels of standard normal noise in these coordinates, (rows,), for the direction.
+
+    Returns:
+        The labels in these coordinates, (rows,).
+    """
+    u_key, flip_key = jax.random.split(key)
+    present = jnp.arange(largest) < n
+    size = jnp.abs(jax.random.normal(u_key, (largest,), noise.dtype)) * present
+    reversed_ = jax.random.bernoulli(flip_key, flip, (largest,))
+    along = jnp.where(reversed_, -size, size).sum() / jnp.linalg.norm(size)
+    across = noise.at[0].set(0)
+    length = jnp.linalg.norm(across)
+    rest = jnp.sqrt(jnp.maximum(n - along**2, 0)) / jnp.where(length > 0, length, 1)
+    return (rest * across).at[0].set(along)
 
 
 def _square_sample(key: Any, n: Array, d: int) -> tuple[Float[Array, "d d"], Float[Array, " d"]]:

@@ -237,10 +237,48 @@ class LinearTasks(Tasks):
             >>> round(float(tasks.risk(DeepLinear.balanced(0 * tasks.beta_target))), 3)
             1.0
         """
+        self._check(network)
+        return jnp.sum((network.end_to_end() - self.beta_target) ** 2)
+
+    def error_rate(self, network: DeepLinear) -> Float[Array, ""]:
+        r"""Share of new inputs on which a network and the target have different signs.
+
+        .. math:: \mathbb{P}_x (\operatorname{sign}(x \cdot \beta)
+            \ne \operatorname{sign}(x \cdot \beta_t)) = \angle(\beta, \beta_t) / \pi
+
+        for Gaussian inputs, with the linear map :math:`\beta` that it computes. To train a
+        classifier give `numpy.sign` of labels without noise as labels.
+
+        Args:
+            network: The network; of a map alone, ``DeepLinear.balanced(beta)``.
+
+        Returns:
+            The error rate, a number in [0, 1]; that of a zero map, or target, is 1/2.
+
+        Raises:
+            TypeError: `network` is not a DeepLinear.
+            ValueError: It has inputs of another dimension.
+
+        Source:
+            Ours.
+
+        Example:
+            >>> import jax
+            >>> tasks = LinearTasks.at_angle(jax.random.key(0), 50, 0.5)
+            >>> source = DeepLinear.balanced(tasks.beta_source)
+            >>> round(float(tasks.error_rate(source)), 4)  # 0.5 / pi
+            0.1592
+        """
+        self._check(network)
+        beta, target = network.end_to_end(), self.beta_target
+        units = [v / jnp.where(jnp.any(v != 0), jnp.linalg.norm(v), 1) for v in (beta, target)]
+        apart, near = (jnp.linalg.norm(units[0] + sign * units[1]) for sign in (-1, 1))
+        return 2 * jnp.arctan2(apart, near) / jnp.pi
+
+    def _check(self, network: DeepLinear) -> None:
         check_type("network", network, DeepLinear, "a DeepLinear")
         if network.d != self.d:
             raise ValueError(f"network must have inputs ({self.d},); got ({network.d},)")
-        return jnp.sum((network.end_to_end() - self.beta_target) ** 2)
 
     def new_network(
         self,

@@ -12,7 +12,7 @@ from fatelib.arguments import check_choice, check_count, check_key, check_type
 __all__ = ["standard_error", "stream", "with_transferability"]
 
 # In the order of their numbers.
-_STREAMS = ("tasks", "data", "start", "scratch", "source data", "side", "rest")
+_STREAMS = ("tasks", "data", "start", "scratch", "source data", "side", "rest", "signs")
 
 
 def stream(key: Any, name: str, n: SupportsInt | Array | None = None) -> Array:
@@ -25,7 +25,7 @@ def stream(key: Any, name: str, n: SupportsInt | Array | None = None) -> Array:
         name: "tasks" (the target, and what its sources are made of), "data" (target samples),
             "start" (initial weights of pretraining), "scratch" (those of a new network), "source
             data" (finitely many source samples), "side" and "rest" (where those lead pretraining
-            to, in the plane of source and target and out of it).
+            to, in the plane of source and target and out of it), "signs" (labels that are signs).
         n: The number of samples, for a stream of its own for each.
 
     Returns:

@@ -3,6 +3,12 @@
 What is squared on the way is at most 1e9: float32 holds the fourth power of that and not much more.
 """
 
+from fatelib.theory.classification import (
+    fine_tuning_error_break_even,
+    fine_tuning_error_rate,
+    linear_transfer_error_rate,
+    scratch_error_rate,
+)
 from fatelib.theory.dynamics import aligned_strength, escape_time, strength_growth_rate
 from fatelib.theory.fine_tuning import (
     fine_tuning_break_even,
@@ -33,12 +39,15 @@ __all__ = [
     "effective_ridge",
     "escape_time",
     "fine_tuning_break_even",
+    "fine_tuning_error_break_even",
+    "fine_tuning_error_rate",
     "fine_tuning_scale",
     "fine_tuning_scale_from_norms",
     "fine_tuning_transferability",
     "interpolator_norm2",
     "learned_angle",
     "least_squares_risk",
+    "linear_transfer_error_rate",
     "linear_transfer_risk",
     "linear_transferability",
     "negative_transfer_interval",
@@ -47,6 +56,7 @@ __all__ = [
     "regularised_risk",
     "ridge_risk",
     "scratch_boundary",
+    "scratch_error_rate",
     "scratch_risk",
     "strength_growth_rate",
 ]

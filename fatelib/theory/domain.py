@@ -26,6 +26,7 @@ _DOMAINS: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
     "sigma": _SQUARED,
     "source_sigma": _SQUARED,
     "noise": _SQUARED,
+    "flip": (lambda x: (x >= 0) & (x < 0.5), "a number in [0, 0.5)"),
     "residual": _AT_LEAST_0,
     "signal": _AT_LEAST_0,
     "ridge": _SQUARED,

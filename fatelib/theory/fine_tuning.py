@@ -23,7 +23,7 @@ __all__ = [
 
 @jax.jit
 @jnp.vectorize
-def _scale(seen: Array, ratio: Array, depth: Array) -> Array:
+def solve_scale(seen: Array, ratio: Array, depth: Array) -> Array:
     """Scale for a seen share of the source and ratio = interpolator norm^2 / seen source norm^2.
 
     With r = ||beta_ft||^2 / ||beta_s||^2 the fixed point is r = seen * ratio + unseen * scale^2 and
@@ -130,7 +130,7 @@ def fine_tuning_scale_from_norms(
     at_most = (lambda share: share <= longest, "at most source_norm2")
     check("seen_norm2", seen_norm2 / source_norm2, *at_most)
     seen_norm2 = jnp.minimum(seen_norm2, source_norm2)
-    scale: Array = _scale(seen_norm2 / source_norm2, interpolator_norm2 / seen_norm2, depth)
+    scale: Array = solve_scale(seen_norm2 / source_norm2, interpolator_norm2 / seen_norm2, depth)
     return scale
 
 
@@ -191,7 +191,7 @@ def fine_tuning_scale(
     )
     seen, source_seen = jnp.minimum(gamma, 1.0), jnp.minimum(source_gamma, 1.0)
     source_norm2 = source_seen * (1 + noise_gain(source_gamma, source_sigma))
-    scale: Array = _scale(seen, (1 + noise_gain(gamma, sigma)) / source_norm2, depth)
+    scale: Array = solve_scale(seen, (1 + noise_gain(gamma, sigma)) / source_norm2, depth)
     return scale
 
 

@@ -237,3 +237,109 @@ def test_sources_whose_cosine_rounds_to_more_than_one(method, engine, d):
     # Noise-free samples that are many leave nothing to learn: as infinitely many.
     exact, ideal = (data.risk.sel(source_gamma=gamma) for gamma in (100.0, np.inf))
     np.testing.assert_allclose(exact, ideal, rtol=1e-3, atol=1e-5)
+
+
+SIGNS = {**SMALL, "sigma": 0.0, "labels": "signs", "engine": "limit"}
+
+
+@pytest.mark.parametrize("flip", [0.0, 0.2])
+def test_error_rates_of_fine_tuning_agree_with_the_theory(flip):
+    thetas, gammas = np.array([0.4, 1.3]), np.array([0.25, 0.5, 2.0])
+    options = {**SIGNS, "d": 200, "depth": 3, "flip": flip}
+    data = phase_diagram("fine_tuning", thetas, gammas, instances=100, **options)
+    expected = theory.fine_tuning_error_rate(gammas, thetas[:, None], depth=3, flip=flip)
+    scratch = theory.scratch_error_rate(gammas, flip=flip)
+    agreement_table(
+        {"error rate": (data.error_rate, expected), "scratch": (data.error_rate_scratch, scratch)}
+    )
+    np.testing.assert_allclose(
+        data.error_rate_error, data.error_rate.std("instance", ddof=1) / 10, rtol=1e-6
+    )
+    # A vector of norm^2 N and overlap o has the risk N - 2 o sqrt(2/pi) + 2/pi, here of scratch.
+    c2 = (2 / np.pi) * (1 - 2 * flip) ** 2
+    seen = np.minimum(gammas, 1)
+    norm2 = seen * (c2 + (1 - c2) / abs(1 - gammas))
+    risk = norm2 - 2 * seen * (1 - 2 * flip) * 2 / np.pi + 2 / np.pi
+    agreement_table({"risk": (data.risk_scratch, risk)})
+
+
+def test_error_rates_of_linear_transfer_agree_with_the_theory():
+    thetas, n = np.array([0.4, 1.3]), np.array([1, 6, 60])
+    data = phase_diagram("linear_transfer", thetas, n / 30, instances=2000, flip=0.1, **SIGNS)
+    np.testing.assert_array_equal(data.n, n)
+    found = data.error_rate.values
+    right = thetas[:, None, None] / np.pi
+    # Each network is right in its sign or wrong: counts of a known probability.
+    np.testing.assert_allclose(
+        np.minimum(found, 1 - found), np.broadcast_to(right, found.shape), rtol=1e-4
+    )
+    wrong = (found > 0.5).mean(-1)
+    rate = theory.linear_transfer_error_rate(thetas[:, None], n=n, flip=0.1)
+    expected = np.asarray((rate - right[..., 0]) / (1 - 2 * right[..., 0]))
+    assert (abs(wrong - expected) < 4 * np.sqrt(expected / 2000) + 1e-6).all()
+
+
+def test_reduced_signs_are_signs_of_samples():
+    """Samples that are formed, and their signs learned, give error rates of the same law."""
+    d, n, theta = 12, 8, 0.9
+    data = phase_diagram("fine_tuning", [theta], [n / d], instances=1000, **{**SIGNS, "d": d})
+    rng = np.random.default_rng(0)
+    target, across = np.eye(d)[:2]
+    source = np.sqrt(2 / np.pi) * (np.cos(theta) * target + np.sin(theta) * across)
+    rates = []
+    for _ in range(1000):
+        X = rng.standard_normal((n, d))
+        inverse = np.linalg.pinv(X)
+        fitted, unseen = inverse @ np.sign(X @ target), source - inverse @ (X @ source)
+        b, left = fitted @ fitted, unseen @ unseen
+        # Two layers: N kappa^4 = b + left kappa^2.
+        kappa2 = (left + np.sqrt(left**2 + 8 / np.pi * b)) / (4 / np.pi)
+        tuned = fitted + np.sqrt(kappa2) * unseen
+        pair = [np.arccos(v[0] / np.linalg.norm(v)) / np.pi for v in (fitted, tuned)]
+        rates.append(pair)
+    rates = np.array(rates)
+    for i, name in enumerate(("error_rate_scratch", "error_rate")):
+        formed, reduced = rates[:, i], data[name].values.ravel()
+        for power in (1, 2):  # means and spreads
+            error = np.hypot(np.std(formed**power), np.std(reduced**power)) / 1000**0.5
+            assert abs(np.mean(formed**power) - np.mean(reduced**power)) < 4 * error
+
+
+def test_trained_networks_reach_the_limit_on_signs():
+    grid = ("fine_tuning", [0.4, 1.2], [0.5, 3.0])
+    options = {**SIGNS, "instances": 20, "flip": 0.1}
+    limit = phase_diagram(*grid, **options)
+    options |= {"engine": "spectral", "learning_rate": 0.005, "absolute_tolerance": 1e-8}
+    data = phase_diagram(*grid, **options, steps=20_000)
+    assert data.converged.all()
+    # The same draws: what is left is the price of steps, and falls with the learning rate.
+    assert (abs(data.error_rate - limit.error_rate) < 2e-3).all()
+    assert (abs(data.error_rate_scratch - limit.error_rate_scratch) < 2e-3).all()
+
+
+def test_an_interrupted_sweep_of_signs_goes_on(tmp_path):
+    grid = ("fine_tuning", [0.4], [0.5, 2.0])
+    whole = phase_diagram(*grid, instances=6, **SIGNS)
+    options = {**SIGNS, "store": tmp_path / "a.zarr"}
+    phase_diagram(*grid, instances=2, **options)
+    resumed = phase_diagram(*grid, instances=6, **options)
+    for name in ("error_rate", "error_rate_scratch", "risk"):
+        np.testing.assert_allclose(resumed[name], whole[name], rtol=1e-6, err_msg=name)
+    with pytest.raises(ValueError, match="flip"):
+        phase_diagram(*grid, instances=6, flip=0.1, **options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": "classes"}, "labels must be 'numbers' or 'signs'; got 'classes'"),
+        ({"flip": 0.5}, r"flip must be a number in \[0, 0.5\); got 0.5"),
+        ({"labels": "numbers", "flip": 0.1}, "flip must be 0 unless labels='signs'; got 0.1"),
+        ({"sigma": 0.2}, "sigma must be 0 for labels='signs'"),
+        ({"source_gamma": 2.0}, "source_gamma must be infinite for labels='signs'"),
+        ({"engine": "gram"}, "engine must be one of .* for labels='signs'; got 'gram'"),
+    ],
+)
+def test_what_has_no_meaning_for_signs_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        phase_diagram("fine_tuning", [0.4], [0.5], instances=2, **{**SIGNS, **changes})

@@ -110,3 +110,17 @@ def test_opposite_tasks_in_float32():
     np.testing.assert_allclose(tasks.beta_source, -tasks.beta_target, atol=1e-6)
     with pytest.raises(ValueError, match=r"theta must be angles in radians, in \[0, pi\]"):
         LinearTasks.at_angle(jax.random.key(0), 50, np.pi + 1e-6)
+
+
+def test_error_rate_is_the_share_of_wrong_signs(dtype):
+    tasks = LinearTasks.at_angle(jax.random.key(0), 20, dtype.type(0.8))
+    X, y = tasks.sample(jax.random.key(1), 40_000)
+    rate = float(tasks.error_rate(DeepLinear.balanced(3 * tasks.beta_source)))
+    wrong = np.asarray(np.sign(X @ tasks.beta_source) != np.sign(y))
+    assert abs(wrong.mean() - rate) < 4 * np.sqrt(rate * (1 - rate) / 40_000)
+    np.testing.assert_allclose(rate, 0.8 / np.pi, rtol=32 * np.finfo(dtype).eps)
+    for factor, expected in ((1, 0), (-2, 1), (0, 0.5)):
+        network = DeepLinear.balanced(factor * tasks.beta_target)
+        assert abs(float(tasks.error_rate(network)) - expected) < 8 * np.finfo(dtype).eps
+    with pytest.raises(ValueError, match=r"network must have inputs \(20,\); got \(3,\)"):
+        tasks.error_rate(DeepLinear.balanced(jnp.ones(3)))

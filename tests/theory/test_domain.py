@@ -37,6 +37,7 @@ SPECTRUM = hnp.arrays(
 SOURCE = {"source_gamma": SOURCE_GAMMA, "source_sigma": SIGMA}
 FINITE_DEPTH = numbers(1, 100, 1.0, 2.0)
 INITIAL = numbers(1e-10, 0.99)
+FLIP = numbers(1e-6, 0.499, 0.0, 0.25, 0.49999997)
 
 DOMAINS = {
     "least_squares_risk": {"n": SIZE, "k": SIZE, "residual": NORM2, "noise": SIGMA},
@@ -74,6 +75,10 @@ DOMAINS = {
         **SOURCE,
     },
     "fine_tuning_break_even": {"gamma": GAMMA, "sigma": SIGMA, "depth": DEPTH, **SOURCE},
+    "scratch_error_rate": {"gamma": GAMMA, "flip": FLIP},
+    "linear_transfer_error_rate": {"theta": THETA, "n": SIZE, "flip": FLIP},
+    "fine_tuning_error_rate": {"gamma": GAMMA, "theta": THETA, "depth": DEPTH, "flip": FLIP},
+    "fine_tuning_error_break_even": {"gamma": GAMMA, "depth": DEPTH, "flip": FLIP},
     "strength_growth_rate": {"strength": INITIAL, "depth": FINITE_DEPTH},
     "aligned_strength": {"time": NORM2, "initial": INITIAL, "depth": FINITE_DEPTH},
     "escape_time": {"initial": INITIAL, "level": INITIAL, "depth": FINITE_DEPTH},
@@ -88,10 +93,16 @@ RANGES = {
     "negative_transfer_onset": (1, np.inf),
     "fine_tuning_transferability": (-np.inf, np.inf),
     "fine_tuning_break_even": (0, np.pi / 3),
+    "scratch_error_rate": (0, 0.5),
+    "linear_transfer_error_rate": (0, 1),
+    "fine_tuning_error_rate": (0, 1),
+    "fine_tuning_error_break_even": (np.radians(73), np.pi / 2),
     "aligned_strength": (0, 1),
     "escape_time": (-np.inf, np.inf),
 }
-MAY_BE_NAN = {"negative_transfer_interval", "fine_tuning_break_even"}
+MAY_BE_NAN = {
+    *("negative_transfer_interval", "fine_tuning_break_even", "fine_tuning_error_break_even"),
+}
 
 
 def call(name, arguments):
@@ -161,7 +172,7 @@ def test_inequalities_that_must_hold(gamma, theta, sigma, more, ridge):
     assert (theory.fine_tuning_scale(gamma, sigma) >= 1 / slack).all()
 
 
-SOUND = {"sigma": 0.1} | {
+SOUND = {"sigma": 0.1, "flip": 0.1} | {
     name: 0.5 for name in ("gamma", "theta", "ridge", "initial", "level", "time")
 }
 SOUND |= {"n": 10.0, "k": 3.0, "depth": 2.0, "source_gamma": 2.0, "source_sigma": 0.1}
@@ -216,6 +227,16 @@ IMPOSSIBLE = [
     ("fine_tuning_transferability", "source_sigma", -1.0),
     ("fine_tuning_transferability", "source_gamma", 1e-45),
     ("fine_tuning_break_even", "sigma", -1.0),
+    ("scratch_error_rate", "gamma", 0.0),
+    ("scratch_error_rate", "gamma", np.inf),
+    ("scratch_error_rate", "flip", 0.5),
+    ("scratch_error_rate", "flip", np.array([0.1, np.nan])),
+    ("linear_transfer_error_rate", "theta", 3.2),
+    ("linear_transfer_error_rate", "n", 0),
+    ("linear_transfer_error_rate", "flip", -0.1),
+    ("fine_tuning_error_rate", "depth", 0.5),
+    ("fine_tuning_error_rate", "flip", 0.6),
+    ("fine_tuning_error_break_even", "flip", 1.0),
     ("strength_growth_rate", "strength", -0.1),
     ("aligned_strength", "time", -1.0),
     ("aligned_strength", "initial", 0.0),
