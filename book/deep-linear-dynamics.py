@@ -518,6 +518,18 @@ print(f"u = {u:.4f}, c = {c:.4f}, u^2 - c^2 = {u**2 - c**2:.2f}")
 # :::{solution-end}
 # :::
 #
+# ## What regularisation would change
+#
+# A source with several outputs, $B = \sum_i \varsigma_i u_i v_i^\top$, is learned one direction after the other. Let $a$ be the singular value that both of two layers have along direction $i$, and $f = a^2$ that of their product.
+# The gradient of $\lVert W_1 W_2 - B \rVert^2$ gives each layer $\dot a = 2 a (\varsigma_i - a^2)$, and weight decay takes off $\lambda a$. With $\dot f = 2 a \dot a$,
+#
+# $$
+# \dot f = 4 f \left( \varsigma_i - \lambda/2 - f \right) .
+# $$
+#
+# It is the logistic growth of this chapter towards a smaller end, $(\varsigma_i - \lambda/2)_+$: every direction loses as much, and those with $\varsigma_i \le \lambda/2$ are lost. Stopping after a time $t$ leaves out those that are still on their plateau, $4 \varsigma_i t \ll \log(\varsigma_i/\alpha^2)$, and
+# takes nothing from the others. Dropout of hidden units takes off one threshold too, the larger the more there is to keep. So all three prune what is weak in the source. {py:func}`~fatelib.theory.pretraining_filter` has all of them in closed form; its result is the spectrum of the features, which {py:func}`~fatelib.theory.ridge_risk` turns into a risk of transfer.
+#
 # ## What to remember
 #
 # 1. Small weights sit near a saddle: a plateau, then a sudden rise. For two layers the curve is logistic, predicted from the

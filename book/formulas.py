@@ -1105,6 +1105,39 @@ sketch(
 )
 
 # %% [markdown]
+# (sheet-filter-of-pretraining)=
+# ### What regularised pretraining keeps
+#
+# $$
+# \begin{gathered}
+# f(\varsigma) = \frac{\varsigma'}{1 + (\varsigma' / \alpha^2 - 1)\, e^{-4 \varsigma' t}} , \\
+# \varsigma' = \varsigma - \lambda / 2
+# \end{gathered}
+# $$
+#
+# Eigenvalues of the features of two layers that learned a source with singular values $\varsigma_i$ for a time $t$ with weight decay $\lambda$, exact from aligned layers of scale $\alpha$; in the end $(\varsigma')_+$.
+# At $\varsigma = 1$, $\lambda = 0.5$, $t = 2$, $\alpha = 0.1$: {glue:text}`kept:.4f`. {py:func}`~fatelib.theory.pretraining_filter`, also with dropout and more layers. {doc}`deep-linear-dynamics`.
+
+# %%
+#| tags: [remove-input]
+kept = theory.pretraining_filter(
+    jnp.ones(1), weight_decay=0.5, time=2.0, scale=0.1
+)
+same("kept", kept[0], 0.75 / (1 + (0.75 / 0.01 - 1) * np.exp(-6)))
+values = np.linspace(0, 2, 100)
+curves = [
+    theory.pretraining_filter(values, weight_decay=0.8),
+    theory.pretraining_filter(values, time=1.5, scale=0.1),
+]
+sketch(
+    "What is kept against singular values: nothing below a threshold with decay, an S early",
+    values,
+    *curves,
+    xlabel="ς",
+    marks=(0.4,),
+)
+
+# %% [markdown]
 # ## ReLU networks and kernels
 #
 # (sheet-overlap-of-two-neurons)=

@@ -10,6 +10,7 @@ from fatelib.theory.classification import (
     scratch_error_rate,
 )
 from fatelib.theory.dynamics import aligned_strength, escape_time, strength_growth_rate
+from fatelib.theory.filter import pretraining_filter
 from fatelib.theory.fine_tuning import (
     fine_tuning_break_even,
     fine_tuning_scale,
@@ -53,6 +54,7 @@ __all__ = [
     "negative_transfer_interval",
     "negative_transfer_onset",
     "optimal_scratch_risk",
+    "pretraining_filter",
     "regularised_risk",
     "ridge_risk",
     "scratch_boundary",

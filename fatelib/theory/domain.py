@@ -41,10 +41,19 @@ _DOMAINS: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
     "initial": (lambda x: (x > 0) & (x < 1), "a number in (0, 1)"),
     "level": (lambda x: (x > 0) & (x < 1), "a number in (0, 1)"),
     "strength": _AT_LEAST_0,
+    "singular_values": _SQUARED,
+    "weight_decay": _SQUARED,
+    "dropout": (lambda x: (x >= 0) & (x < 1), "a number in [0, 1)"),
+    "width": _AT_LEAST_1,
+    "scale": (lambda x: (x > 0) & (x <= 1e9), "a number in (0, 1e9]"),
 }
 
-# Their last axis, one entry per feature, is no axis of the result.
-_SPECTRA = {"eigenvalues", "coefficients2"}
+# Their last axis, one entry per feature, is none of the others' axes.
+_SPECTRA = {
+    "eigenvalues": "eigenvalue",
+    "coefficients2": "eigenvalue",
+    "singular_values": "singular value",
+}
 
 # What users compute by a decomposition or a difference, so that rounding may leave it below 0 ->
 # the arguments that it is small beside; none: the squared norm of the target, 1.
@@ -82,10 +91,10 @@ def check_domain(**arguments: Any) -> None:
         rounded = name in _ROUNDED
         check(name, _cleared(name, arguments) if rounded else value, *_DOMAINS[name])
     shapes = {name: np.shape(value) for name, value in arguments.items()}
-    for name in _SPECTRA & shapes.keys():
+    for name in _SPECTRA.keys() & shapes.keys():
         if shapes[name][-1:] in ((), (0,)):
             raise ValueError(
-                f"{name} must have one entry per eigenvalue along its last axis; got shape "
+                f"{name} must have one entry per {_SPECTRA[name]} along its last axis; got shape "
                 f"{shapes[name]}"
             )
         shapes[name] = shapes[name][:-1]

@@ -79,6 +79,13 @@ DOMAINS = {
     "linear_transfer_error_rate": {"theta": THETA, "n": SIZE, "flip": FLIP},
     "fine_tuning_error_rate": {"gamma": GAMMA, "theta": THETA, "depth": DEPTH, "flip": FLIP},
     "fine_tuning_error_break_even": {"gamma": GAMMA, "depth": DEPTH, "flip": FLIP},
+    # Depth and dropout, which exclude a time, are tried in test_filter.py.
+    "pretraining_filter": {
+        "singular_values": SPECTRUM,
+        "weight_decay": NORM2,
+        "time": NORM2,
+        "scale": INITIAL,
+    },
     "strength_growth_rate": {"strength": INITIAL, "depth": FINITE_DEPTH},
     "aligned_strength": {"time": NORM2, "initial": INITIAL, "depth": FINITE_DEPTH},
     "escape_time": {"initial": INITIAL, "level": INITIAL, "depth": FINITE_DEPTH},
@@ -116,6 +123,8 @@ def call(name, arguments):
     if name == "fine_tuning_scale_from_norms":  # what is seen is part of the source
         positional[2] = jnp.minimum(positional[2], positional[1])
     result = function(*positional, **keyword)
+    if name == "pretraining_filter":  # the axis of a spectrum is its last
+        return jnp.moveaxis(result, -1, 0)
     return jnp.stack(result) if isinstance(result, tuple) else result
 
 
@@ -178,6 +187,7 @@ SOUND = {"sigma": 0.1, "flip": 0.1} | {
 SOUND |= {"n": 10.0, "k": 3.0, "depth": 2.0, "source_gamma": 2.0, "source_sigma": 0.1}
 SOUND |= {"eigenvalues": np.ones(3), "coefficients2": np.ones(3)}
 SOUND |= {name: 0.5 for name in ("residual", "noise", "signal", "distance2", "strength")}
+SOUND |= {"singular_values": np.ones(3), "weight_decay": 0.1, "scale": 0.1}
 SOUND |= {"interpolator_norm2": 1.0, "source_norm2": 1.0, "seen_norm2": 0.5}
 
 IMPOSSIBLE = [
@@ -237,6 +247,15 @@ IMPOSSIBLE = [
     ("fine_tuning_error_rate", "depth", 0.5),
     ("fine_tuning_error_rate", "flip", 0.6),
     ("fine_tuning_error_break_even", "flip", 1.0),
+    ("pretraining_filter", "singular_values", np.array([1.0, -0.2, 0.5])),
+    ("pretraining_filter", "depth", 1.0),
+    ("pretraining_filter", "depth", np.inf),
+    ("pretraining_filter", "weight_decay", -0.1),
+    ("pretraining_filter", "dropout", 1.0),
+    ("pretraining_filter", "width", 0),
+    ("pretraining_filter", "time", -1.0),
+    ("pretraining_filter", "time", np.nan),
+    ("pretraining_filter", "scale", 0.0),
     ("strength_growth_rate", "strength", -0.1),
     ("aligned_strength", "time", -1.0),
     ("aligned_strength", "initial", 0.0),
