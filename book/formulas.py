@@ -1120,9 +1120,7 @@ sketch(
 
 # %%
 #| tags: [remove-input]
-kept = theory.pretraining_filter(
-    jnp.ones(1), weight_decay=0.5, time=2.0, scale=0.1
-)
+kept = theory.pretraining_filter(jnp.ones(1), weight_decay=0.5, time=2.0, scale=0.1)
 same("kept", kept[0], 0.75 / (1 + (0.75 / 0.01 - 1) * np.exp(-6)))
 values = np.linspace(0, 2, 100)
 curves = [

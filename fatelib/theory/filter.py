@@ -55,14 +55,15 @@ def pretraining_filter(
     that is what any usual weight decay does to three layers: give the scale of the network's start.
 
     Args:
-        singular_values: Singular values :math:`s_i` of the source, ``(..., k)``, in any order.
+        singular_values: Singular values :math:`s_i` of the source, ``(..., k)``, in any order, at
+            most 1e9.
         depth: Number of layers L, ``(...)``, finite and at least 2.
         weight_decay: Weight decay λ, ``(...)``, at most 1e9.
         dropout: Share q of the hidden units left out at each step, ``(...)``, in [0, 1): the
             minimum of the loss averaged over what is left out, of two layers.
         width: Number h of hidden units, ``(...)``, which dropout needs.
         time: Learning rate times steps, ``(...)``; ``inf`` trains to the end.
-        scale: Singular value of each layer at the start, ``(...)``, above 0.
+        scale: Singular value of each layer at the start, ``(...)``, above 0, at most 1e9.
 
     Returns:
         The :math:`f(s_i)`, in the order given, with the broadcast shape of the arguments: the last
