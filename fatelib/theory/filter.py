@@ -161,14 +161,16 @@ def _thresholded(kept: Array, cost: Array, units: Array) -> Array:
     """Return (s - tau)_+ of the strongest `units`, with tau = cost sum (s - tau)_+.
 
     The sum is the largest, over m, of that of the m strongest s - tau; so tau is the largest
-    solution of such a linear equation.
+    solution of such a linear equation. What is left is written without taking off nearly all.
     """
     order = jnp.argsort(-kept, stable=True)
     rank = jnp.argsort(order, stable=True) + 1
     count = jnp.arange(1, len(kept) + 1)
-    tau = cost * jnp.cumsum(kept[order]) / (1 + cost * count)
-    tau = jnp.max(jnp.where(count <= units, tau, 0.0))
-    return jnp.where(rank <= units, jnp.maximum(kept - tau, 0.0), 0.0)
+    sums = jnp.cumsum(kept[order])
+    tau = jnp.where(count <= units, cost * sums / (1 + cost * count), 0.0)
+    m = count[jnp.argmax(tau)]
+    left = (kept + cost * (m * kept - sums[m - 1])) / (1 + cost * m)
+    return jnp.where(rank <= units, jnp.maximum(left, 0.0), 0.0)
 
 
 def _deep(s: Array, depth: Array, decay: Array, scale: Array) -> Array:

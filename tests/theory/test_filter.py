@@ -178,6 +178,12 @@ def test_limits(dtype):
     np.testing.assert_allclose(balanced, 1 / 13, **same)
 
 
+def test_strong_dropout_leaves_little_of_much(dtype):
+    share = dtype.type(1 - 2**-20)
+    left = theory.pretraining_filter(np.array([3.0], dtype), dropout=share, width=1)
+    np.testing.assert_allclose(left, 3 * 2.0**-20, rtol=64 * np.finfo(dtype).eps)
+
+
 def test_order_and_axes():
     filtered = theory.pretraining_filter(S, dropout=0.5, width=2)
     shuffled = theory.pretraining_filter(S[::-1], dropout=0.5, width=2)
