@@ -199,7 +199,7 @@ for depth, scale in {2: 1e-5, 3: 0.01, 4: 0.03}.items():
 #
 # ## Figure 2 of the paper, with noise and depth
 #
-# Now at the size of the paper: three angles, three noise levels, two to four layers, $d = 500$, 20 data sets for each cell, at most $6{,}000$ steps of full-batch gradient descent. The learning rate is smaller for fine-tuning, because the theorem is about small steps. The engine `spectral` starts in the limit of small initial weights: fine-tuning from $\beta_s$, balanced; scratch training from one faint direction.
+# Now at the size of the paper: three angles, three noise levels, two to four layers, $d = 500$, 20 data sets for each cell, at most $6{,}000$ steps of full-batch gradient descent. The learning rate is smaller for fine-tuning, because the theorem is about small steps. Networks start (`engine="spectral"`) in the limit of small initial weights: fine-tuning from $\beta_s$, balanced; scratch training from one faint direction.
 
 # %%
 #| tags: [remove-output]

@@ -1442,4 +1442,4 @@ sketch(
 # \end{gathered}
 # $$
 #
-# More raters lower the first part, other features the second, more labels the third. Credit above 1: pretraining helped. `report.noise`, `report.ceiling`, `report.credit`: {py:class}`~fatelib.probe.Report`, {doc}`sentence-features`, {doc}`what-pretraining-adds`.
+# More raters lower the first part, other features the second, more labels the third. Credit above 1: pretraining helped. The first two, $\sigma^2 + \rho$, are the *ceiling*, an error below which no number of labels goes with these features. `report.noise`, `report.ceiling`, `report.credit`: {py:class}`~fatelib.probe.Report`, {doc}`sentence-features`, {doc}`what-pretraining-adds`.

@@ -81,7 +81,7 @@ ax.legend(loc="upper right", fontsize="small")
 # | $\Theta(x, x')$ | kernel of a set of neurons, between two *inputs* |
 # | $\Lambda_l$, $N_l$, $P_l$ | eigenvalue of $K_1(w \cdot v)$ on the functions of degree $l$, number of these functions, Gegenbauer polynomial |
 # | $\ell_i$, $\hat\ell_i$ | eigenvalues of the features' second moments; the same in a sample |
-# | $t_i$ | squared coefficients of the target on the features of these eigenvalues |
+# | $t_i$ | squared coefficients of the target on the features of these eigenvalues, each scaled to mean square 1 |
 # | $k$ | number of features |
 # | $\tilde\lambda$ | effective ridge: what $n$ samples make of the ridge, and of having no more samples |
 # | $\tilde\lambda_0$ | effective ridge of the constant alone |

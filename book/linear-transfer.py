@@ -112,7 +112,7 @@ fatelib.agreement_table(pairs, where=scatters & away)
 #
 # ## The experiment in ten lines
 #
-# A worthless feature, $\theta = 90°$, at $\sigma = 0.5$: the band should reach from $\gamma = 0.75$ to 1.25. One pair of tasks, three numbers of samples, both contestants on the same data. `DeepLinear.balanced` is what pretraining leaves. Printed are $\gamma$ and both risks:
+# A worthless feature, $\theta = 90°$, at $\sigma = 0.5$: the band should reach from $\gamma = 0.75$ to 1.25. One pair of tasks, three numbers of samples, both contestants on the same data. `DeepLinear.balanced` is what pretraining leaves, and the engine `spectral` starts scratch training, as in {numref}`fig-scratch`, from the one direction that small random weights reach first. Printed are $\gamma$ and both risks:
 
 # %%
 tasks = fatelib.LinearTasks.at_angle(jax.random.key(1), d, np.pi / 2, sigma=0.5)
@@ -361,7 +361,7 @@ explore(grid, x="theta", y="gamma", at=start, limit=1)
 # :::
 
 # %%
-difference = ...  # of the two transferabilities, a number
+difference = "nothing yet"  # put a number here: of the two transferabilities
 
 # %% [markdown]
 # :::{solution-start} ex-two-columns

@@ -195,7 +195,7 @@ for scale in (1e-1, 1e-2, 1e-3, 1e-4):
 # \end{aligned}
 # $$ (scratch-limit)
 #
-# which is eq. 8 of {cite:t}`tahir2025`. Their experiment is next. The engine `spectral` starts from the state that small random weights reach first, one direction, and from there takes the very steps of gradient descent.
+# which is eq. 8 of {cite:t}`tahir2025`. Their experiment is next. To save time its networks do not start from random weights, but (`engine="spectral"`) from the state that small ones reach first, one direction; from there on the steps are those of gradient descent.
 
 # %%
 #| tags: [remove-output]
@@ -522,7 +522,7 @@ for m in (25, 100, 400, 1600):
 #
 # 1. Unlimited data and a ridge $\lambda$: why is the share $\ell / (\ell + \lambda)$? So few samples act like a larger ridge.
 # 2. No ridge, $n < k$: why must the shares add up to $n$?
-# 3. Let $t_i$ be the target's squared coefficients. Argue for the risk {eq}`unequal-risk` below.
+# 3. Let $t_i$ be the target's squared coefficients on these features, each divided by its standard deviation $\sqrt{\ell_i}$, so that $\sum_i t_i = S$. Argue for the risk {eq}`unequal-risk` below.
 # 4. With pencil: 100 features each of $\ell = 4$, 1 and $\frac14$, no ridge or noise, $n = 150$. What are $\tilde\lambda$ and the risk of a target of norm 1 among the largest, the middle, the smallest features? Then fit.
 #
 # $$

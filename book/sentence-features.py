@@ -217,7 +217,7 @@ assert report.credit().credit_low.sel(features="embedding") > 1
 # - The **residual** $\rho$: what no linear combination of these features says of that average, with any number of labels. Only *other features* lower it.
 # - The **rest** $v(n)$: bias and variance of a fit to $n$ labels. *More labels* bring it to zero.
 #
-# (The rest is also smaller where noise and residual are: to a fit both are scatter.) So the sizes of the parts say what can be gained where, if we can tell them apart. Repeated labels give $\tau^2$: it is the variance among the ratings of one sentence, averaged over sentences, here {glue:text}`tau:.2f`. `fatelib.diagnose` estimates the curve error$(n)$ and its end, the **ceiling** $\sigma^2 + \rho$: the leave-one-out errors of 500 labels at
+# (The rest is also smaller where noise and residual are: to a fit both are scatter.) So the sizes of the parts say what can be gained where, if we can tell them apart. Repeated labels give $\tau^2$: it is the variance among the ratings of one sentence, averaged over sentences, here {glue:text}`tau:.2f`. `fatelib.diagnose` estimates the curve error$(n)$ and its end, $\sigma^2 + \rho$, which is called the **ceiling** (of how good a probe can be): the error, noise and residual, below which no number of labels brings a linear layer on these features. How it can: the leave-one-out errors of 500 labels at
 # one ridge are the error at another $n$ with another ridge ({doc}`which-layer` derives it).
 
 # %%
@@ -454,7 +454,7 @@ print(fatelib.diagnose(own, labels, control=control, groups=groups))
 # :::
 
 # %%
-told_apart, ceiling_known = ..., ...  # True or False, for each of the dots
+told_apart = ceiling_known = "nothing yet"  # put True or False, for each of the two
 
 # %% [markdown]
 # :::{solution-start} ex-fewer-labels

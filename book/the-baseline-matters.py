@@ -79,7 +79,7 @@ axes[1].set_ylabel("")
 # *The first layer.* With $w = W_2 \cdots W_L$ its condition reads $G\, w^\top = -\text{decay}\, W_1$. Multiply by $w$ from the right: $W_1 w = \beta$, and $w^\top w = \lVert \beta \rVert^{2 - 2/L}$, so that $G\, \lVert \beta \rVert^{2 - 2/L} = -\text{decay}\, \beta$.
 # :::
 #
-# Which $\lambda$ it is depends on the data, through $\lVert \beta \rVert$. With two layers the squared weights of a given $\beta$ sum to $2 \lVert \beta \rVert$ at least: decay amounts to the convex penalty $\text{decay}\, \lVert \beta \rVert$, and every point of the ridge path has its decay. So the *best* decay is the best ridge. (Deeper networks reach the same path, except for its end near zero, where decay takes all weights to zero at once.) Hold one network, every weight of it trained from random ones, against {eq}`decay-is-ridge`:
+# Which $\lambda$ it is depends on the data, through $\lVert \beta \rVert$. With two layers the squared weights of a given $\beta$ sum to $2 \lVert \beta \rVert$ at least: decay amounts to the convex penalty $\text{decay}\, \lVert \beta \rVert$, and every point of the ridge path has its decay. So the *best* decay is the best ridge. (Deeper networks reach the same path, except for its end near zero, where decay takes all weights to zero at once.) Hold one network, every weight of it trained from random ones (`engine="gram"` takes the steps of gradient descent on the matrix $X^\top X$, which is faster), against {eq}`decay-is-ridge`:
 
 # %%
 d, decay = 500, 0.1
@@ -205,7 +205,7 @@ print("transferability below, at, above:", gains.mean(axis=1).round(3))
 # %% [markdown]
 # ## The experiment: Figure 5 of the paper
 #
-# {cite:t}`tahir2025` gave the scratch network a few values of weight decay to choose from. We train the same. (The same key draws the same samples for both calls. Scratch training does not know the angle, so one is enough; the last layers of transferred networks are solved for.)
+# {cite:t}`tahir2025` gave the scratch network a few values of weight decay to choose from. We train the same. (The same key draws the same samples for both calls. Scratch training does not know the angle, so one is enough. With `engine="spectral"` it starts from the one direction that small random weights reach first; with `engine="limit"`, the end of training for small weights, the last layers of transferred networks are solved for.)
 
 # %%
 #| tags: [remove-output]

@@ -172,7 +172,7 @@ ax.legend(fontsize="small")
 # %% [markdown]
 # The rich student ends with its teacher's ten features and a faint rest, the lazy one with strengths that cannot be told from those it started with. (The control has a step after 31: the constant and the 30 directions of the input.)
 #
-# Strength decides what few samples reveal. Let $t_i$ be the squared coefficient of the target on feature $i$, $\rho$ what is outside the span, and $\lambda$ the ridge. A last layer fitted to $n$ samples finds on average the share
+# Strength decides what few samples reveal. Let $t_i$ be the squared coefficient of the target on feature $i$ scaled to mean square 1 (so that the $t_i$ and $\rho$ add up to $\lVert f_t \rVert^2$), $\rho$ what is outside the span, and $\lambda$ the ridge. A last layer fitted to $n$ samples finds on average the share
 #
 # $$
 # a_i = \frac{\ell_i}{\ell_i + \tilde\lambda}
@@ -190,7 +190,7 @@ ax.legend(fontsize="small")
 # R = \frac{n}{n - \sum_i a_i^2}\, E_\infty - \sigma^2 .
 # $$ (risk-from-strengths)
 #
-# You know a special case. Let $k < n$ features be equally strong, and the ridge go to zero. So does $\tilde\lambda$, all $a_i = 1$, and $R = \rho + (\sigma^2 + \rho)\, k / (n - k)$: {eq}`three-pieces` for large $n$ and $k$. (The general formula is {eq}`unequal-risk`, derived at {eq}`general-risk`; it assumes Gaussian features, of which ReLU features are not an example. So fits decide.)
+# You know a special case. Let $k < n$ features be equally strong, and the ridge go to zero. So does $\tilde\lambda$, all $a_i = 1$, and $R = \rho + (\sigma^2 + \rho)\, k / (n - k)$: {eq}`three-pieces` for large $n$ and $k$. (The general formula is {eq}`unequal-risk`, argued for in {numref}`ex-unequal-features`; it assumes Gaussian features, of which ReLU features are not an example. So fits decide.)
 #
 # Now the rich student makes sense. With 100 samples it learns its ten strong features very well. For the near source that is most of the target. For the distant one, half of the target is in other neurons, which this student can only express with features that are now too faint. The control has all its features at moderate strength: ten of them less well, everything else better.
 #

@@ -189,7 +189,7 @@ print(f"transfer loses for {low:.3f} < γ < {high:.3f} and for γ > {onset:.3f}"
 #
 # ## Theory on experiment
 #
-# Now at the size of the paper's Figure 1: two layers, three angles, twenty numbers of samples, twenty repetitions. {glue:text}`networks-trained` networks are trained from random weights: one pretrained and twenty from scratch in each repetition, and a new last layer for each angle and number of samples.
+# Now at the size of the paper's Figure 1: two layers, three angles, twenty numbers of samples, twenty repetitions. {glue:text}`networks-trained` networks are trained from random weights: one pretrained and twenty from scratch in each repetition, and a new last layer for each angle and number of samples. (`engine="descent"` asks for just that; some later chapters take shortcuts to the same end, and say so.) The line beneath a figure, so many *cells agree*, sums up the comparison of theory and experiment: a cell is one setting, here one angle at one number of samples, the distance between theory and its mean over the repetitions is measured in standard errors of that mean, and the worst cell is named; {doc}`checks` has the table.
 
 # %%
 #| tags: [remove-output]
