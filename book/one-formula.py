@@ -43,7 +43,6 @@ ax.legend()
 # With few features the model cannot express the target. With more it can, and the risk falls. Then it climbs, has a pole where there are as many features as samples, and on the far side comes down again: **double descent** {cite:p}`belkin2019,belkin2020`. Still further out it grows again, since few samples see little of many features: that is the second piece below.
 #
 # ## What one would guess
-#
 # More features express more, so the risk falls, until there are more features than samples. From then on a model can go through every label, noise and all, and should be worthless. But beyond $k = n$ the risk *falls*, and before $k = n$ it has been rising for long.
 #
 # ## The experiment in ten lines
@@ -93,10 +92,7 @@ fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 # Fit $n$ samples by least squares (of minimum norm where it is not unique) on $k$ orthonormal Gaussian features of Gaussian inputs. Let the target, linear in the inputs, have squared norm $S$ inside the span of the features and $\rho$ outside. Then the expected risk $R(n, k; \rho, S)$ is
 #
 # $$
-# \begin{aligned}
-# & n > k + 1: \\ & R = \rho + \frac{(\sigma^2 + \rho)\, k}{n - k - 1} , \\[1ex]
-# & n < k - 1: \\ & R = \rho + S \left(1 - \frac nk\right) \\ & \qquad + \frac{(\sigma^2 + \rho)\, n}{k - n - 1} ,
-# \end{aligned}
+# \begin{aligned} & n > k + 1: \\ & R = \rho + \frac{(\sigma^2 + \rho)\, k}{n - k - 1} , \\[1ex] & n < k - 1: \\ & R = \rho + S \left(1 - \frac nk\right) \\ & \qquad + \frac{(\sigma^2 + \rho)\, n}{k - n - 1} , \end{aligned}
 # $$ (least-squares)
 #
 # and, unless $\sigma = \rho = 0$, infinite when $|n - k| \le 1$.
@@ -105,10 +101,7 @@ fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 # Both lines are one sum,
 #
 # $$
-# \begin{aligned}
-# R = {} & \underbrace{\rho \vphantom{\frac nk}}_{\text{out of reach}} + \underbrace{S \left( 1 - \frac nk \right)_{\!+}}_{\text{not seen}} \\
-# & + \underbrace{(\sigma^2 + \rho)\, \frac{\min(n, k)}{\lvert n - k \rvert - 1}}_{\text{noise that was fitted}} .
-# \end{aligned}
+# \begin{aligned} R = {} & \underbrace{\rho \vphantom{\frac nk}}_{\text{out of reach}} + \underbrace{S \left( 1 - \frac nk \right)_{\!+}}_{\text{not seen}} \\ & + \underbrace{(\sigma^2 + \rho)\, \frac{\min(n, k)}{\lvert n - k \rvert - 1}}_{\text{noise that was fitted}} . \end{aligned}
 # $$ (three-pieces)
 #
 # - **Out of reach**: what no combination of the features expresses. No amount of data helps.
@@ -123,9 +116,7 @@ fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 # **One feature.** Its fitted coefficient $\hat u$ is off by $\hat u - u = \sum_i z_i e_i / q$ with $q = \sum_i z_i^2$. For given $z$ that has mean square $v/q$, so we need the mean of $1/q$. A sum of $n$ squares of standard normal numbers has a density proportional to $\varphi(q) = q^{n/2 - 1} e^{-q/2}$. Integrate by parts:
 #
 # $$
-# \begin{aligned}
-# & \int_0^\infty \varphi(q)\, dq \\ & \quad = (n - 2) \int_0^\infty \frac{\varphi(q)}{q}\, dq .
-# \end{aligned}
+# \begin{aligned} & \int_0^\infty \varphi(q)\, dq \\ & \quad = (n - 2) \int_0^\infty \frac{\varphi(q)}{q}\, dq . \end{aligned}
 # $$ (by-parts)
 #
 # Divided by the left side this says $1 = (n - 2)\, \mathbb E \frac 1q$. The mean of $1/q$ is $1/(n - 2)$, for $n > 2$.
@@ -146,7 +137,6 @@ fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 # (Features need not be orthonormal as long as $n > k + 1$: least squares rescales them as it likes. With fewer samples, or with a ridge, large features are learned first: {numref}`ex-unequal-features`.)
 #
 # ## Scratch training is the case $k = d$
-#
 # A deep linear network, $f(x) = x W_1 \cdots W_L$, has many weights, but as a function it is one vector $\beta$ of $d$ numbers. With $n < d$ samples infinitely many $\beta$ fit the labels. Which one does gradient descent find?
 #
 # :::{prf:theorem} Small initial weights lead to minimum norm
@@ -159,9 +149,7 @@ fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 # Let $w = W_2 \cdots W_L$ be the network behind its first layer, so $\beta = W_1 w$. The gradient of the loss in $\beta$ is $G = \frac2n X^\top (X \beta - y)$, and in $W_1$ it is $G w^\top$: its columns lie in the row space of $X$. So with the projector $P = X^+ X$ on that space, $(I - P) W_1$ never moves. At the minimum $G w^\top = 0$ with $w \ne 0$, so $G = 0$, which says $P \beta = X^+ y$. Therefore $\beta = P \beta + (I - P)\, \beta$ is
 #
 # $$
-# \begin{aligned}
-# \beta = {} & X^+ y \\ & + (I - P)\, W_1(0)\, w ,
-# \end{aligned}
+# \begin{aligned} \beta = {} & X^+ y \\ & + (I - P)\, W_1(0)\, w , \end{aligned}
 # $$ (remainder)
 #
 # in which the second term is of the order of $\alpha$. (For $n \ge d$ it is zero.)
@@ -189,10 +177,7 @@ for scale in (1e-1, 1e-2, 1e-3, 1e-4):
 # The distance is the remainder of the initial weights, and falls in proportion to their scale. So a network trained from scratch is least squares on all $d$ coordinates: nothing is out of reach, $\rho = 0$ and $S = 1$. For large $d$, {eq}`three-pieces` becomes with $\gamma = n/d$
 #
 # $$
-# \begin{aligned}
-# \gamma < 1: \; & R_{\text{scratch}} \to 1 - \gamma + \frac{\sigma^2 \gamma}{1 - \gamma} \\[1ex]
-# \gamma > 1: \; & R_{\text{scratch}} \to \frac{\sigma^2}{\gamma - 1} ,
-# \end{aligned}
+# \begin{aligned} \gamma < 1: \; & R_{\text{scratch}} \to 1 - \gamma + \frac{\sigma^2 \gamma}{1 - \gamma} \\[1ex] \gamma > 1: \; & R_{\text{scratch}} \to \frac{\sigma^2}{\gamma - 1} , \end{aligned}
 # $$ (scratch-limit)
 #
 # which is eq. 8 of {cite:t}`tahir2025`. Their experiment is next. To save time its networks do not start from random weights, but (`engine="spectral"`) from the state that small ones reach first, one direction; from there on the steps are those of gradient descent.
@@ -258,7 +243,6 @@ fatelib.agreement_table(
 # Without noise there is nothing to amplify and the spike is gone. A *regularised* network (dashed) has no spike either, however noisy the labels {cite:p}`dobriban2018`; {doc}`the-baseline-matters` draws the consequences.
 #
 # ## The spike: an infinite mean of finite risks
-#
 # Any single square matrix of Gaussian numbers can be inverted, so every single risk at $n = k$ is finite. Why is the mean infinite?
 #
 # :::{prf:theorem} Tail of the risk
@@ -319,7 +303,6 @@ fatelib.agreement_table(
 # What does a network do at the spike? To follow the direction of $z_{\min}$ gradient descent needs a time of order $n / z_{\min}^2$, and the hollow points of {numref}`fig-scratch` were stopped before. An early end acts like a little regularisation, and the spike that one measures is a matter of patience.
 #
 # ## What if
-#
 # Seven numbers of features, any residual, any noise. Set both sliders to zero and watch the spikes vanish; then raise *either* one. A residual alone is enough: a target that the features cannot express makes their double descent.
 
 # %%
@@ -526,9 +509,7 @@ for m in (25, 100, 400, 1600):
 # 4. With pencil: 100 features each of $\ell = 4$, 1 and $\frac14$, no ridge or noise, $n = 150$. What are $\tilde\lambda$ and the risk of a target of norm 1 among the largest, the middle, the smallest features? Then fit.
 #
 # $$
-# \begin{aligned}
-# R &= \frac{n\, E_\infty}{n - \sum_i a_i^2} - \sigma^2 , \\ E_\infty &= \sum_i (1 - a_i)^2\, t_i \\ & \qquad + \rho + \sigma^2 .
-# \end{aligned}
+# \begin{aligned} R &= \frac{n\, E_\infty}{n - \sum_i a_i^2} - \sigma^2 , \\ E_\infty &= \sum_i (1 - a_i)^2\, t_i \\ & \qquad + \rho + \sigma^2 . \end{aligned}
 # $$ (unequal-risk)
 # :::
 #
@@ -571,7 +552,6 @@ assert np.all(abs(mean - said) < 4 * error + said / 150)
 # :::
 #
 # ## What to remember
-#
 # 1. Risk is what is out of reach, plus what is not seen, plus noise that was fitted; what is out of reach counts as noise a second time.
 # 2. Scratch training from small weights is minimum-norm least squares on all $d$ coordinates.
 # 3. At the spike one divides by the square of a single normal number. Near it distrust means, standard errors, and unregularised baselines.

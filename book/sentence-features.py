@@ -287,7 +287,7 @@ assert 0 < below["words"][-1] < 10 > abs(below["embedding"]).max()
 #
 # ## Fewer raters, more sentences
 #
-# The noise is {glue:text}`noise:.3f` of {glue:text}`now:.2f`. So did we ask too many? A budget of $M$ ratings buys $n = M / r$ sentences with $r$ raters each, and noise $\tau^2 / r$. `report.spectrum` hands over what {eq}`general-risk` needs to foresee any such plan: eigenvalues, coefficients and the residual, from which we take the
+# The noise is {glue:text}`noise:.3f` of {glue:text}`now:.2f`. So did we ask too many? A budget of $M$ ratings buys $n = M / r$ sentences with $r$ raters each, and noise $\tau^2 / r$. `report.spectrum` hands over what {eq}`unequal-risk` needs to foresee any such plan: eigenvalues, coefficients and the residual, from which we take the
 # noise of 20 raters off.
 
 # %%
@@ -347,7 +347,7 @@ assert paid[1000, 1][0] < paid[500, 20][0]
 
 # %% [markdown]
 # One rating each wins at every budget shown: a thousand tweets with *one* opinion each (measured risk {glue:text}`cheap:.2f`) teach as much as 500 with twenty each ({glue:text}`dear:.2f`), for a tenth of the ratings. (Lines and points are at most {glue:text}`raters-off:.1f` standard errors apart, with the relative intervals of the curve
-# above.) The reason: in {eq}`general-risk` the residual stands beside the noise, under one factor. To a fit both are scatter that more sentences average out, and a sentence brings $\rho$ along whatever the number of raters. Here $\rho$ is larger than the variance of one rating, so that lowering the latter gains little. Keep a few repeated labels, though: without them nobody knows $\tau^2$.
+# above.) The reason: in {eq}`unequal-risk` the residual stands beside the noise, under one factor. To a fit both are scatter that more sentences average out, and a sentence brings $\rho$ along whatever the number of raters. Here $\rho$ is larger than the variance of one rating, so that lowering the latter gains little. Keep a few repeated labels, though: without them nobody knows $\tau^2$.
 #
 # ## Positive or negative
 #

@@ -121,7 +121,6 @@ assert (credit.sel(mu=0.1) > 1).all()
 
 # %% [markdown]
 # ## Who competes
-#
 # A **ReLU network** of $m$ neurons $w_i$ with output weights $c_i$ computes $f(x) = \frac1m \sum_i c_i \operatorname{relu}(w_i \cdot x)$. Its **features** are the functions $\operatorname{relu}(w_i \cdot x)$, and its last layer weighs them. Inputs are standard normal, in $d = 30$ dimensions.
 #
 # - The **target** $f_t$ is such a network itself, a *teacher*: 20 random neurons of length one, all with output weight 1.
@@ -138,11 +137,9 @@ assert (credit.sel(mu=0.1) > 1).all()
 # :::
 #
 # ## What one would guess
-#
 # Trained neurons beat untrained ones. And the better a student has found its teacher's neurons, the higher its credit. In {numref}`fig-explore-students` the student with $\alpha = 0.1$ has found them: {glue:text}`turned-rich:.0f`% of its neurons point within 26° of one of the source teacher's. At $n = 100$ its credit is below 1.
 #
 # ## Strong features and faint ones
-#
 # How can that be? 200 neurons are in general 200 features, however training has moved them: it brings neurons close to one another, not exactly together. What differs is how *strong* features are. Take the matrix of second moments, $\mathbb E\, [\operatorname{relu}(w_i \cdot x) \operatorname{relu}(w_j \cdot x)]$, which is known in closed form ({eq}`arc-cosine`; nothing is sampled). Each of its eigenvectors combines the neurons to one feature, orthogonal to the others, and the eigenvalue $\ell_i$ is that feature's mean square: its strength.
 
 # %%
@@ -195,7 +192,6 @@ ax.legend(fontsize="small")
 # Now the rich student makes sense. With 100 samples it learns its ten strong features very well. For the near source that is most of the target. For the distant one, half of the target is in other neurons, which this student can only express with features that are now too faint. The control has all its features at moderate strength: ten of them less well, everything else better.
 #
 # ## The experiment
-#
 # Pretrain one student of the distant source, keep its start, and fit last layers on both, to the same twelve data sets:
 
 # %%
@@ -373,11 +369,9 @@ assert mean.sel(mu=0.5, features="equal loss").min() > 0.95
 # Pretraining deserves its credit and nothing else. That most neurons have turned to the teacher's is no merit in itself: {glue:text}`turned-near:.0f`% do at $\mu = 0.1$, where it helps, and {glue:text}`turned-rich:.0f`% at $\mu = 0.5$, where it harms.
 #
 # ## What if?
-#
 # Go back to {numref}`fig-explore-students` and guess before you move: what happens to the three curves with a higher initial scale? With the near source? Which of them does label noise hurt most, at few samples and at many?
 #
 # ## And your own network?
-#
 # You do not know its teacher, or the target. But the three ingredients are at hand: a copy of the network with its weights *before* training, the same layer of both, and some labelled samples of the new task. {py:func}`fatelib.diagnose <fatelib.probe.diagnose>`, with the copy's features as `control`, estimates both errors and the credit, with intervals, at any number of samples ({numref}`ex-own-credit`). Its errors contain the label noise, which brings the ratio nearer to 1. If the credit is
 #
 # - *clearly above 1*: keep the features;
@@ -637,7 +631,6 @@ note(both_long=both[-1, :, 1].mean(), random_400=measured)
 # :::
 #
 # ## What to remember
-#
 # 1. Weigh features, do not count them: strong ones are learned from few samples, faint ones are not. A rich student has its teacher's and a faint rest, a lazy one almost what it started with.
 # 2. What pretraining adds is measured against untrained neurons. From a near source it is much; from a distant one, at $n = 100$ and $\sigma = 0.1$, the longest trained rich students are worse than random, and the best lie between rich and lazy.
 # 3. Having found the teacher is no merit in itself; it helped where the next task needed the same neurons. For a more distant one an earlier stop avoids the harm; longer initial neurons, or random ones kept beside, turn it into a gain.
