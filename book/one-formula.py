@@ -88,7 +88,6 @@ fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 #
 # :::{prf:theorem} Risk of least squares on $k$ features
 # :label: thm-least-squares
-#
 # Fit $n$ samples by least squares (of minimum norm where it is not unique) on $k$ orthonormal Gaussian features of Gaussian inputs. Let the target, linear in the inputs, have squared norm $S$ inside the span of the features and $\rho$ outside. Then the expected risk $R(n, k; \rho, S)$ is
 #
 # $$
@@ -141,7 +140,6 @@ fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 #
 # :::{prf:theorem} Small initial weights lead to minimum norm
 # :label: thm-minimum-norm
-#
 # Let a deep linear network be trained by gradient descent on $X$ and $y$, from weights of scale $\alpha$, to a minimum of the loss at which $W_2 \cdots W_L$ is finite and not zero. Then for $\alpha \to 0$ it computes the solution of minimum norm, $\beta \to X^+ y$.
 # :::
 #
@@ -247,7 +245,6 @@ fatelib.agreement_table(
 #
 # :::{prf:theorem} Tail of the risk
 # :label: thm-tail
-#
 # For noisy labels and $g = \lvert n - k \rvert$, the risk of one data set exceeds a large $r$ with probability proportional to
 #
 # $$
@@ -340,7 +337,6 @@ explore(family, x="n", lines="k", at=where, limit=2, missing="more than 50")
 #
 # :::{exercise} Ten features or one: predict, then run
 # :label: ex-k-features
-#
 # One source left a single feature, and the target lies at 45° to it. Another left *ten* orthonormal features, and the target lies within 30° of their span. $\sigma = 0.2$. Write down which of the two has the smaller risk, *then* compute it with {py:func}`~fatelib.theory.least_squares_risk`:
 #
 # ```python
@@ -366,10 +362,8 @@ assert all((ten < one)[m - 1] == (name == "ten") for m, name in guess.items())
 # %% [markdown]
 # :::{solution-end}
 # :::
-#
 # :::{exercise} When more data hurt (pencil)
 # :label: ex-more-data-hurt
-#
 # Below $\gamma = 1$, from which $\gamma_*$ on does the scratch risk {eq}`scratch-limit` *rise* with every further sample? You are given $n = d$ samples with $\sigma = 0.2$. What risk can you have by throwing some of them away, and up to which $\gamma > 1$ is it worth it?
 # :::
 #
@@ -391,7 +385,6 @@ assert abs(theory.scratch_risk(star, 0.2) - theory.scratch_risk(back, 0.2)) < 1e
 # %% [markdown]
 # :::{solution-end}
 # :::
-#
 # :::{exercise} How large is large? (code)
 # :label: ex-how-large
 #
@@ -433,10 +426,8 @@ fatelib.agreement_table(
 #
 # :::{solution-end}
 # :::
-#
 # :::{exercise} Your own features
 # :label: ex-own-few
-#
 # For $n > k + 1$ and given features, nothing in {eq}`least-squares` but $v = \sigma^2 + \rho$ is unknown, and the error on new *labels* is $v\,(1 + k/(n - k - 1))$. Estimate $v$ from $N$ samples of features $Z$ and labels $y$, predict the error of fits to fewer samples, and measure it. Compare with {py:func}`fatelib.diagnose <fatelib.probe.diagnose>`. Take arrays of your own; below they are features that are not Gaussian and a target that is not linear.
 # :::
 #
@@ -469,10 +460,8 @@ for m in (30, 60, 200):
 #
 # :::{solution-end}
 # :::
-#
 # :::{exercise} How many features? (hard)
 # :label: ex-how-many-features
-#
 # For the target of {numref}`fig-features`, which number $k$ of features has the smallest risk at $n = 25$, 100, 400 and 1600 samples? Explain how it grows with $n$ when $n \gg k$.
 # :::
 #
@@ -497,10 +486,8 @@ for m in (25, 100, 400, 1600):
 # %% [markdown]
 # :::{solution-end}
 # :::
-#
 # :::{exercise} Features of unequal size (hard)
 # :label: ex-unequal-features
-#
 # With $n < k$, or with a ridge $\lambda$ (a penalty $\lambda \lVert b \rVert^2$ on the mean squared error), large features are learned first: of the coefficient of a feature with mean square $\ell_i$ the share $a_i = \ell_i / (\ell_i + \tilde\lambda)$, with one *effective ridge* $\tilde\lambda$ for all (for many features and samples).
 #
 # 1. Unlimited data and a ridge $\lambda$: why is the share $\ell / (\ell + \lambda)$? So few samples act like a larger ridge.

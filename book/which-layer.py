@@ -487,7 +487,7 @@ print(fatelib.diagnose(data, target, control=control, groups=groups))
 # :::{exercise} Predict, then run
 # :label: ex-layer-pixels
 #
-# At how many labels is the third layer as good as the pixels, if anywhere? Guess from {numref}`fig-layers`, then fill in the blank: `report.ratio("third layer", ___, 20)` is a ratio of squared errors, with its interval.
+# At how many labels is the third layer as good as the pixels, if anywhere? Guess from {numref}`fig-layers`, then fill in the blank: `report.ratio("third layer", ___, 20)` is a ratio of squared errors, with its interval. (It prints as an `Interval`: the ratio, the lower and the upper end of its 95% interval, and whether the labels identify it.)
 # :::
 #
 # :::{solution-start} ex-layer-pixels
