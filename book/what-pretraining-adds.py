@@ -128,7 +128,6 @@ assert (credit.sel(mu=0.1) > 1).all()
 # - The **control** is the student's neurons *before* any training. Their length makes no difference: it changes all features alike, which the ridge makes up for.
 #
 # Then neurons are frozen, and a last layer is fitted to $n$ noisy samples of the target, by ridge regression. What no combination of the features can express, what their *span* misses, stays out of reach.
-#
 # :::{prf:definition} Credit
 # :label: def-credit
 # The **credit** of pretraining is the risk of a last layer on the control over that on the pretrained features, at the same $n$: above 1 pretraining helped, below 1 it harmed.
@@ -164,14 +163,17 @@ ax.legend(fontsize="small")
 
 # %% [markdown]
 # The rich student ends with its teacher's ten features and a faint rest, the lazy one with strengths that cannot be told from those it started with. (The control has a step after 31: the constant and the 30 directions of the input.) Strength decides what few samples reveal. Let $t_i$ be the squared coefficient of the target on feature $i$ scaled to mean square 1 (so that the $t_i$ and $\rho$ add up to $\lVert f_t \rVert^2$), $\rho$ what is outside the span, and $\lambda$ the ridge. A last layer fitted to $n$ samples finds on average the share
+#
 # $$
 # a_i = \frac{\ell_i}{\ell_i + \tilde\lambda}
 # $$ (share-found)
 # of coefficient $i$. The *effective ridge* $\tilde\lambda$ is one number, the same for all features, and solves $\sum_i a_i + n \lambda / \tilde\lambda = n$: the shares add up to at most $n$. Features much stronger than $\tilde\lambda$ are learned, fainter ones are not. With infinitely many samples at this $\tilde\lambda$ the error would be
+#
 # $$
 # E_\infty = \sum_i (1 - a_i)^2\, t_i + \rho + \sigma^2 ,
 # $$ (missed)
 # what is missed on each feature, what is out of reach, and the noise of a label. Having only $n$ samples multiplies it; the risk leaves the label's noise out:
+#
 # $$
 # R = \frac{n}{n - \sum_i a_i^2}\, E_\infty - \sigma^2 .
 # $$ (risk-from-strengths)
@@ -361,7 +363,6 @@ assert mean.sel(mu=0.5, features="equal loss").min() > 0.95
 #
 # And credit compares with an untrained copy only. Whether to train all weights instead is another contest, for which `diagnose` takes contenders ({numref}`ex-own-fine-tuning`).
 # ## Exercises
-#
 # :::{exercise} Predict, then run: many samples
 # :label: ex-many-samples
 # The rich student of the distant source loses at $n = 100$. Does it lose more or less at $n = 1000$, or does it win? Guess, with {numref}`fig-strengths` and the way $\tilde\lambda$ goes as $n$ grows. Then fill in the blank: `risks = grid.sel(mu=0.5, alpha=0.1, sigma=0.1).interp(n=___)`, and divide the entry of "random" by that of "pretrained".
