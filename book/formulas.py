@@ -234,7 +234,7 @@ sketch(
 # \end{gathered}
 # $$
 #
-# For many features and samples. With $t_i = \ell_i$, $\rho = 0$, $\sigma = 0.1$ and the above: {glue:text}`general:.4f`. {py:func}`~fatelib.theory.ridge_risk`, {doc}`feature-sparsification`.
+# For many features and samples; $t_i$ are squared coefficients on features scaled to mean square 1. With $t_i = \ell_i$, $\rho = 0$, $\sigma = 0.1$ and the above: {glue:text}`general:.4f`. {py:func}`~fatelib.theory.ridge_risk`, {doc}`feature-sparsification`.
 
 # %%
 #| tags: [remove-input]

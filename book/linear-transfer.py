@@ -345,7 +345,7 @@ explore(grid, x="theta", y="gamma", at=start, limit=1)
 # :::
 
 # %%
-difference = "nothing yet"  # put a number here: of the two transferabilities
+difference = "nothing yet (fill in the cell above)"  # put a number in its place
 
 # %% [markdown]
 # :::{solution-start} ex-two-columns

@@ -245,7 +245,7 @@ fatelib.agreement_table(
 #
 # :::{prf:theorem} Tail of the risk
 # :label: thm-tail
-# For noisy labels and $g = \lvert n - k \rvert$, the risk of one data set exceeds a large $r$ with probability proportional to
+# For noisy labels and $g = \lvert n - k \rvert$, the risk of one data set exceeds a large level $r$ (a letter of this section only) with probability proportional to
 #
 # $$
 # \mathbb P(R > r) \propto r^{-(g + 1)/2} .

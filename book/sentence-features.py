@@ -237,7 +237,7 @@ report = fatelib.diagnose(
 print(report)
 
 # %% [markdown]
-# Read it from above. **Credit**: the report compares the control with its best set, `both`. For the embedding alone `report.credit()` says {glue:text}`credit:.2f`: pretraining earned it, as the untrained copy also knows which words there are. **Parts**: at $n = 500$ the error of the embedding is {glue:text}`now:.2f`
+# Read it from above. **Credit**: the report compares the control with its best set, `both` (the best of several flatters itself a little, {doc}`which-layer`). For the embedding alone `report.credit()` says {glue:text}`credit:.2f`: pretraining earned it, as the untrained copy also knows which words there are. **Parts**: at $n = 500$ the error of the embedding is {glue:text}`now:.2f`
 # (between {glue:text}`now-low:.2f` and {glue:text}`now-high:.2f`), of which {glue:text}`noise:.3f` is noise (`report.noise`), {glue:text}`residual:.2f` residual (`report.ceiling`, between {glue:text}`residual-low:.2f` and {glue:text}`residual-high:.2f`), and {glue:text}`few:.2f` the price of few labels. The residual is the largest part:
 #
 # - *ask more raters* would take off about {glue:text}`noise:.2f`, the noise and its small share in the rest,
@@ -454,7 +454,8 @@ print(fatelib.diagnose(own, labels, control=control, groups=groups))
 # :::
 
 # %%
-told_apart = ceiling_known = "nothing yet"  # put True or False, for each of the two
+told_apart = "nothing yet (fill in the cell above)"  # put True or False
+ceiling_known = "nothing yet"  # put True or False
 
 # %% [markdown]
 # :::{solution-start} ex-fewer-labels
