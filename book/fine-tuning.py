@@ -30,7 +30,6 @@ null_space(at={"theta": np.radians(55)})
 # Two things to see. Turn $\beta_s$ on the thin circle: without noise, fine-tuning wins up to 60°. Then go back to 55° and raise $\sigma$, the label noise: $\beta_s$ stays, but the answer $\kappa \beta_s$ grows until it leaves the disk, and it grows faster with more layers $L$. Why 60°? And why do noise and depth stretch the answer?
 #
 # ## What one would guess
-#
 # The $n$ inputs, rows of $X$, span $n$ of $d$ directions. Let $P = X^+ X$ project on this span, so that $I - P$ projects on what no sample sees.
 #
 # *In the span* the labels decide. Whoever fits them, $X \beta = y$, has $P \beta = X^+ X \beta = X^+ y$: both contestants end there, with the same noise fitted.
@@ -38,26 +37,18 @@ null_space(at={"theta": np.radians(55)})
 # *Outside*, in the null space of $X$, no gradient ever points. Scratch training began near zero and stays there ({prf:ref}`thm-minimum-norm`). A pretrained network should keep what it brought along:
 #
 # $$
-# \begin{aligned}
-# \beta_{\text{scratch}} &= X^+ y , \\
-# \beta_{\text{ft}} &\overset{?}{=} X^+ y + (I - P)\, \beta_s .
-# \end{aligned}
+# \begin{aligned} \beta_{\text{scratch}} &= X^+ y , \\ \beta_{\text{ft}} &\overset{?}{=} X^+ y + (I - P)\, \beta_s . \end{aligned}
 # $$ (null-space-guess)
 #
 # So outside the span, scratch training is off by $(I - P) \beta_t$ and fine-tuning by $(I - P)(\beta_s - \beta_t)$. The unseen directions are a random share $1 - \gamma$ of all ($\gamma = n/d$), and keep that share of any squared norm. The transferability is the difference of the two errors,
 #
 # $$
-# \begin{aligned}
-# \mathcal T_{\text{ft}} &\overset{?}{=} (1 - \gamma) \lVert \beta_t \rVert^2 \\
-# &\quad - (1 - \gamma) \lVert \beta_s - \beta_t \rVert^2 \\
-# &= (1 - \gamma) (2 \cos\theta - 1) ,
-# \end{aligned}
+# \begin{aligned} \mathcal T_{\text{ft}} &\overset{?}{=} (1 - \gamma) \lVert \beta_t \rVert^2 \\ &\quad - (1 - \gamma) \lVert \beta_s - \beta_t \rVert^2 \\ &= (1 - \gamma) (2 \cos\theta - 1) , \end{aligned}
 # $$ (sixty-degrees)
 #
 # the last line for unit vectors, $\lVert \beta_s - \beta_t \rVert^2 = 2 - 2 \cos\theta$. This is eq. 15 of {cite:t}`tahir2025`. At 60° the triangle of 0, $\beta_s$ and $\beta_t$ has three equal sides: the source is as far from the truth as zero is. The number of samples drops out. Linear transfer had to beat scratch training everywhere at once; fine-tuning is only judged where scratch training knows nothing.
 #
 # ## Why the answer grows
-#
 # The guess forgets that the network has more than one layer. In the unseen directions the *first* layer does keep what it has. But the other $L - 1$ layers pass it on, and they are shared by all directions. Say the network has to become $g$ times as long to fit the target, noise and all, $g = \lVert \beta_{\text{ft}} \rVert / \lVert \beta_s \rVert$. Pretraining from small weights leaves all layers equally large, *balanced*, and training keeps them so: each grows by the factor $g^{1/L}$. What no sample sees is stretched by all of them but the first:
 #
 # $$
@@ -72,10 +63,7 @@ null_space(at={"theta": np.radians(55)})
 # Let a network of $L \ge 2$ layers be balanced, as small-scale pretraining leaves it ({prf:ref}`thm-sparsification`), and compute $\beta_s \ne 0$. If gradient flow on $(X, y)$ brings the training loss to its minimum, it ends at
 #
 # $$
-# \begin{gathered}
-# \beta_{\text{ft}} = X^+ y + \kappa\, (I - P)\, \beta_s , \\
-# \kappa = \left( \frac{\lVert \beta_{\text{ft}} \rVert}{\lVert \beta_s \rVert} \right)^{(L-1)/L} .
-# \end{gathered}
+# \begin{gathered} \beta_{\text{ft}} = X^+ y + \kappa\, (I - P)\, \beta_s , \\ \kappa = \left( \frac{\lVert \beta_{\text{ft}} \rVert}{\lVert \beta_s \rVert} \right)^{(L-1)/L} . \end{gathered}
 # $$ (fine-tuned)
 # :::
 #
@@ -115,10 +103,7 @@ null_space(at={"theta": np.radians(55)})
 # The theorem is ours, as is the rest of this chapter where no source is named. How long does the network become? The two terms of {eq}`fine-tuned` are orthogonal, so their squared norms add up. For large $d$ and a unit source the second has $(1 - \gamma) \kappa^2$. The first, what scratch training learns, has $\gamma$ from the target and $\gamma \sigma^2 / (1 - \gamma)$ from the noise that is fitted {eq}`three-pieces`. And the sum is $\lVert \beta_{\text{ft}} \rVert^2 = \kappa^{2L/(L-1)}$:
 #
 # $$
-# \begin{aligned}
-# \kappa^{2L/(L-1)} = \gamma &\Big( 1 + \frac{\sigma^2}{1 - \gamma} \Big) \\
-# &+ (1 - \gamma)\, \kappa^2 .
-# \end{aligned}
+# \begin{aligned} \kappa^{2L/(L-1)} = \gamma &\Big( 1 + \frac{\sigma^2}{1 - \gamma} \Big) \\ &+ (1 - \gamma)\, \kappa^2 . \end{aligned}
 # $$ (kappa)
 #
 # Without noise $\kappa = 1$ solves it: the target is as long as the source, and nothing has to grow. With noise $\kappa > 1$. Two layers are a quadratic equation in $\kappa^2$; for $\gamma = \frac12$, $\sigma = 1$ it is $\kappa^4 = \frac32 + \frac12 \kappa^2$, so $\kappa^2 = \frac32$.
@@ -162,7 +147,6 @@ ax.legend()
 # :::
 #
 # ## One network
-#
 # The theorem speaks of one data set, not of averages, so a single network tests it. Pretrain networks of two, three and four layers from small random weights, every weight trained; fine-tune them on 50 very noisy samples in 100 dimensions; measure the distance to {eq}`fine-tuned`.
 
 # %%
@@ -198,8 +182,7 @@ for depth, scale in {2: 1e-5, 3: 0.01, 4: 0.03}.items():
 # What remains of the distance is the price of finite steps and of a finite initial scale ({numref}`ex-residual-distance`).
 #
 # ## Figure 2 of the paper, with noise and depth
-#
-# Now at the size of the paper: three angles, three noise levels, two to four layers, $d = 500$, 20 data sets for each cell, at most $6{,}000$ steps of full-batch gradient descent. The learning rate is smaller for fine-tuning, because the theorem is about small steps. The engine `spectral` starts in the limit of small initial weights: fine-tuning from $\beta_s$, balanced; scratch training from one faint direction.
+# Now at the size of the paper: three angles, three noise levels, two to four layers, $d = 500$, 20 data sets for each cell, at most $6{,}000$ steps of full-batch gradient descent. The learning rate is smaller for fine-tuning, because the theorem is about small steps. Networks start (`engine="spectral"`) in the limit of small initial weights: fine-tuning from $\beta_s$, balanced; scratch training from one faint direction.
 
 # %%
 #| tags: [remove-output]
@@ -330,7 +313,6 @@ for name, number in numbers.items():
 # The points lie on the corrected theory, up to $\gamma =$ {glue:text}`compared-to:.1f` where training was finished. Without noise, $\kappa = 1$ says the same. At the paper's $\sigma = 0.2$ these networks cannot tell the two apart ({glue:text}`weak-off:.1f` standard errors at worst for the corrected theory, {glue:text}`weak-off-guess:.1f` for $\kappa = 1$). At $\sigma = 1$ they can: with three layers $\kappa = 1$ is off by {glue:text}`paper-off:.0f` standard errors. At $\gamma = 2$, where the data see everything, no mean transferability exceeds {glue:text}`beyond:.4f` in absolute value.
 #
 # ## What if there is more noise, or more layers?
-#
 # Guess first: which part of the boundary leaves 60° first as $\sigma$ grows? Start at $\sigma = 0$ and raise it; then go deeper. Just below $\gamma = 1$, where scratch training and fine-tuning fit the most noise, $\kappa$ exceeds 2 and no angle helps: at $\sigma = 1$ from $\gamma \approx$ {glue:text}`hopeless-2:.2f` on with two layers, and from {glue:text}`hopeless-4:.2f` with four.
 
 # %%
@@ -619,7 +601,6 @@ assert last < 0.2 * float(unequal[:, :, at80].mean(1).min())
 # :::
 #
 # ## What to remember
-#
 # 1. Fine-tuning and scratch training agree in every direction that the data see. They differ in the $1 - \gamma$ others, so the boundary of fine-tuning is an angle: 60° without noise.
 # 2. All directions share the later layers. Fitting noise makes them grow, which stretches the source by $\kappa > 1$, the more the deeper the network: the angle shrinks to $\arccos(\kappa / 2)$.
 # 3. Compare for equal training time: at $\gamma = 1$ stopping early looks like transfer ({numref}`ex-blue-line`).

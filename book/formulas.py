@@ -234,7 +234,7 @@ sketch(
 # \end{gathered}
 # $$
 #
-# For many features and samples. With $t_i = \ell_i$, $\rho = 0$, $\sigma = 0.1$ and the above: {glue:text}`general:.4f`. {py:func}`~fatelib.theory.ridge_risk`, {doc}`feature-sparsification`.
+# For many features and samples; $t_i$ are squared coefficients on features scaled to mean square 1. With $t_i = \ell_i$, $\rho = 0$, $\sigma = 0.1$ and the above: {glue:text}`general:.4f`. {py:func}`~fatelib.theory.ridge_risk`, {doc}`feature-sparsification`.
 
 # %%
 #| tags: [remove-input]
@@ -1473,4 +1473,4 @@ sketch(
 # \end{gathered}
 # $$
 #
-# More raters lower the first part, other features the second, more labels the third. Credit above 1: pretraining helped. `report.noise`, `report.ceiling`, `report.credit`: {py:class}`~fatelib.probe.Report`, {doc}`sentence-features`, {doc}`what-pretraining-adds`.
+# More raters lower the first part, other features the second, more labels the third. Credit above 1: pretraining helped. The first two, $\sigma^2 + \rho$, are the *ceiling*, an error below which no number of labels goes with these features. `report.noise`, `report.ceiling`, `report.credit`: {py:class}`~fatelib.probe.Report`, {doc}`sentence-features`, {doc}`what-pretraining-adds`.

@@ -81,7 +81,7 @@ ax.legend(loc="upper right", fontsize="small")
 # | $\Theta(x, x')$ | kernel of a set of neurons, between two *inputs* |
 # | $\Lambda_l$, $N_l$, $P_l$ | eigenvalue of $K_1(w \cdot v)$ on the functions of degree $l$, number of these functions, Gegenbauer polynomial |
 # | $\ell_i$, $\hat\ell_i$ | eigenvalues of the features' second moments; the same in a sample |
-# | $t_i$ | squared coefficients of the target on the features of these eigenvalues |
+# | $t_i$ | squared coefficients of the target on the features of these eigenvalues, each scaled to mean square 1 |
 # | $k$ | number of features |
 # | $\tilde\lambda$ | effective ridge: what $n$ samples make of the ridge, and of having no more samples |
 # | $\tilde\lambda_0$ | effective ridge of the constant alone |
@@ -437,7 +437,7 @@ assert shares.sel(outputs=["sign", "gaussian"], mu=0.2).min() > axis
 # $$ (last-layer)
 #
 # ReLU features are not Gaussian, and what they cannot express is uncorrelated with them but not independent; {prf:ref}`prop-leverage` says what that does. For $n < k$ it also matters how strong each feature is. The eigenvalues $\ell_i$
-# of $K(W, W)$ and the target's coefficients $t_i$ on them go into {eq}`general-risk`, and {py:func}`fatelib.relu.feature_spectrum` reads all of them off the weights of *any* neurons and of the target:
+# of $K(W, W)$ and the target's squared coefficients $t_i$ on them, each scaled to mean square 1, go into {eq}`general-risk`, and {py:func}`fatelib.relu.feature_spectrum` reads all of them off the weights of *any* neurons and of the target:
 
 # %%
 fractions, ns = [0.3, 0.6, 0.9], [5, 20, 60, 120, 250, 500, 1000, 2000]

@@ -63,11 +63,9 @@ fatelib.agreement_table(pairs, where=scatters & away)
 
 # %% [markdown]
 # ## What one would guess
-#
 # Transfer should win at small angles with few samples, and scratch training at large angles with many: one falling curve between blue and red. Without label noise it is so. But with a little noise a blue band crosses *all* angles at $\gamma = 1$. At its right end, $\theta = 90°$, the frozen feature says nothing about the target. How can a worthless feature win?
 #
 # ## Bias against variance
-#
 # {doc}`one-formula` took the risk of least squares apart into three pieces {eq}`three-pieces`. Here they are for both contestants, with $n = \gamma d$ samples ($(a)_+$ is $a$ where that is positive, else 0; all symbols: {doc}`notation`):
 #
 # | piece | scratch (large $d$) | linear transfer |
@@ -101,18 +99,14 @@ fatelib.agreement_table(pairs, where=scatters & away)
 # Predicting zero has the risk $\lVert \beta_t \rVert^2 = 1$. By {eq}`bias-for-variance` $\mathcal T_{\text{lt}}$ is smallest at $\theta = \pi/2$, where it is $R_{\text{scratch}} - 1$. For $\gamma < 1$ that is
 #
 # $$
-# \begin{aligned}
-# R_{\text{scratch}} - 1 &= - \gamma + \sigma^2 \frac{\gamma}{1 - \gamma} \\
-# &= \gamma \left( \frac{\sigma^2}{1 - \gamma} - 1 \right) ,
-# \end{aligned}
+# \begin{aligned} R_{\text{scratch}} - 1 &= - \gamma + \sigma^2 \frac{\gamma}{1 - \gamma} \\ &= \gamma \left( \frac{\sigma^2}{1 - \gamma} - 1 \right) , \end{aligned}
 # $$
 #
 # positive exactly when $\sigma^2 > 1 - \gamma$. For $\gamma > 1$ it is $\sigma^2 / (\gamma - 1) - 1$, positive exactly when $\gamma < 1 + \sigma^2$.
 # :::
 #
 # ## The experiment in ten lines
-#
-# A worthless feature, $\theta = 90°$, at $\sigma = 0.5$: the band should reach from $\gamma = 0.75$ to 1.25. One pair of tasks, three numbers of samples, both contestants on the same data. `DeepLinear.balanced` is what pretraining leaves. Printed are $\gamma$ and both risks:
+# A worthless feature, $\theta = 90°$, at $\sigma = 0.5$: the band should reach from $\gamma = 0.75$ to 1.25. One pair of tasks, three numbers of samples, both contestants on the same data. `DeepLinear.balanced` is what pretraining leaves, and the engine `spectral` starts scratch training, as in {numref}`fig-scratch`, from the one direction that small random weights reach first. Printed are $\gamma$ and both risks:
 
 # %%
 tasks = fatelib.LinearTasks.at_angle(jax.random.key(1), d, np.pi / 2, sigma=0.5)
@@ -127,14 +121,10 @@ for n in (250, 450, 1000):
 
 # %% [markdown]
 # ## How much of a gain is merit?
-#
 # A worthless feature wins only because its rival fails. So put a *sound* rival in between: scratch training with the best weight decay, of risk $R_{\text{reg}}$ {eq}`regularised-scratch`. Then a gain is the sum of two,
 #
 # $$
-# \begin{aligned}
-# \mathcal T_{\text{lt}} = {} & \underbrace{R_{\text{scratch}} - R_{\text{reg}}}_{\text{failure of the baseline}} \\
-# & + \underbrace{R_{\text{reg}} - R_{\text{lt}}}_{\text{merit of the features}} ,
-# \end{aligned}
+# \begin{aligned} \mathcal T_{\text{lt}} = {} & \underbrace{R_{\text{scratch}} - R_{\text{reg}}}_{\text{failure of the baseline}} \\ & + \underbrace{R_{\text{reg}} - R_{\text{lt}}}_{\text{merit of the features}} , \end{aligned}
 # $$ (failure-and-merit)
 #
 # of which the first is never negative and knows nothing of the source.
@@ -183,7 +173,6 @@ fatelib.agreement_table({"cost of fitting one number": (pooled, 1.0)}, over="dra
 # The whole spike is the baseline's failure. The merit falls with every sample and changes sign once: where, {eq}`regularised-boundary` says, and {doc}`the-baseline-matters` proves.
 #
 # ## More features: one for each source task
-#
 # One source task leaves one feature, and its bias of $\sin^2\theta$ may be large. Pretrain on $k$ source tasks at once: $k$ outputs, $f(x) = x W_1 W_2$ with a hidden layer of width $m$ and $W_2$ of shape $(m, k)$, and the source vectors as columns of $B_s = (\beta_1, \ldots, \beta_k)$.
 #
 # :::{prf:theorem} $k$ tasks leave $k$ features
@@ -202,11 +191,7 @@ fatelib.agreement_table({"cost of fitting one number": (pooled, 1.0)}, over="dra
 # Training from small weights keeps the layers balanced ({doc}`feature-sparsification`). So, in three steps,
 #
 # $$
-# \begin{aligned}
-# B_s B_s^\top &= W_1 \left( W_2 W_2^\top \right) W_1^\top \\
-# &= W_1 \left( W_1^\top W_1 \right) W_1^\top \\
-# &= \left( W_1 W_1^\top \right)^2 ,
-# \end{aligned}
+# \begin{aligned} B_s B_s^\top &= W_1 \left( W_2 W_2^\top \right) W_1^\top \\ &= W_1 \left( W_1^\top W_1 \right) W_1^\top \\ &= \left( W_1 W_1^\top \right)^2 , \end{aligned}
 # $$
 #
 # and a positive semidefinite matrix has exactly one positive semidefinite square root.
@@ -310,7 +295,6 @@ fatelib.agreement_table(pairs, where=away)
 # Read it from left to right: at $n = 6$ one feature is best, then eight, then 64, and at last all of them. A further source task pays *if the target samples suffice to weigh its feature*: if its share of the target exceeds the price of one more number, about $(\sigma^2 + \rho_k)/n$. A broad pretraining that is read out from too few samples is worse than a narrow one. (Why directions that are merely faint count as absent: {numref}`ex-cutoff`.)
 #
 # ## What if …
-#
 # **… there are $k$ features and you may turn everything?** The angle is now that between the target and the *span* of the features. Raise $k$ and watch a second resonance appear at $n = k$: red, since there it is transfer that suffers from double descent. Lower $d$ and see the map of {numref}`fig-map` blur where $n$ is small.
 
 # %%
@@ -361,7 +345,7 @@ explore(grid, x="theta", y="gamma", at=start, limit=1)
 # :::
 
 # %%
-difference = ...  # of the two transferabilities, a number
+difference = "nothing yet (fill in the cell above)"  # put a number in its place
 
 # %% [markdown]
 # :::{solution-start} ex-two-columns
@@ -637,7 +621,6 @@ fatelib.agreement_table(
 # :::
 #
 # ## What to remember
-#
 # 1. Freezing features trades variance for bias: with one feature the map is the scratch risk, lowered by $\sin^2\theta$.
 # 2. For large $d$ and $1 - \sigma^2 < \gamma < 1 + \sigma^2$ even a worthless feature wins, because scratch training there is worse than no training at all.
 # 3. $k$ source tasks leave $k$ features; how many to wish for depends on the samples that are there to weigh them.

@@ -43,7 +43,6 @@ ax.legend()
 # With few features the model cannot express the target. With more it can, and the risk falls. Then it climbs, has a pole where there are as many features as samples, and on the far side comes down again: **double descent** {cite:p}`belkin2019,belkin2020`. Still further out it grows again, since few samples see little of many features: that is the second piece below.
 #
 # ## What one would guess
-#
 # More features express more, so the risk falls, until there are more features than samples. From then on a model can go through every label, noise and all, and should be worthless. But beyond $k = n$ the risk *falls*, and before $k = n$ it has been rising for long.
 #
 # ## The experiment in ten lines
@@ -89,14 +88,10 @@ fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 #
 # :::{prf:theorem} Risk of least squares on $k$ features
 # :label: thm-least-squares
-#
 # Fit $n$ samples by least squares (of minimum norm where it is not unique) on $k$ orthonormal Gaussian features of Gaussian inputs. Let the target, linear in the inputs, have squared norm $S$ inside the span of the features and $\rho$ outside. Then the expected risk $R(n, k; \rho, S)$ is
 #
 # $$
-# \begin{aligned}
-# & n > k + 1: \\ & R = \rho + \frac{(\sigma^2 + \rho)\, k}{n - k - 1} , \\[1ex]
-# & n < k - 1: \\ & R = \rho + S \left(1 - \frac nk\right) \\ & \qquad + \frac{(\sigma^2 + \rho)\, n}{k - n - 1} ,
-# \end{aligned}
+# \begin{aligned} & n > k + 1: \\ & R = \rho + \frac{(\sigma^2 + \rho)\, k}{n - k - 1} , \\[1ex] & n < k - 1: \\ & R = \rho + S \left(1 - \frac nk\right) \\ & \qquad + \frac{(\sigma^2 + \rho)\, n}{k - n - 1} , \end{aligned}
 # $$ (least-squares)
 #
 # and, unless $\sigma = \rho = 0$, infinite when $|n - k| \le 1$.
@@ -105,10 +100,7 @@ fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 # Both lines are one sum,
 #
 # $$
-# \begin{aligned}
-# R = {} & \underbrace{\rho \vphantom{\frac nk}}_{\text{out of reach}} + \underbrace{S \left( 1 - \frac nk \right)_{\!+}}_{\text{not seen}} \\
-# & + \underbrace{(\sigma^2 + \rho)\, \frac{\min(n, k)}{\lvert n - k \rvert - 1}}_{\text{noise that was fitted}} .
-# \end{aligned}
+# \begin{aligned} R = {} & \underbrace{\rho \vphantom{\frac nk}}_{\text{out of reach}} + \underbrace{S \left( 1 - \frac nk \right)_{\!+}}_{\text{not seen}} \\ & + \underbrace{(\sigma^2 + \rho)\, \frac{\min(n, k)}{\lvert n - k \rvert - 1}}_{\text{noise that was fitted}} . \end{aligned}
 # $$ (three-pieces)
 #
 # - **Out of reach**: what no combination of the features expresses. No amount of data helps.
@@ -123,9 +115,7 @@ fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 # **One feature.** Its fitted coefficient $\hat u$ is off by $\hat u - u = \sum_i z_i e_i / q$ with $q = \sum_i z_i^2$. For given $z$ that has mean square $v/q$, so we need the mean of $1/q$. A sum of $n$ squares of standard normal numbers has a density proportional to $\varphi(q) = q^{n/2 - 1} e^{-q/2}$. Integrate by parts:
 #
 # $$
-# \begin{aligned}
-# & \int_0^\infty \varphi(q)\, dq \\ & \quad = (n - 2) \int_0^\infty \frac{\varphi(q)}{q}\, dq .
-# \end{aligned}
+# \begin{aligned} & \int_0^\infty \varphi(q)\, dq \\ & \quad = (n - 2) \int_0^\infty \frac{\varphi(q)}{q}\, dq . \end{aligned}
 # $$ (by-parts)
 #
 # Divided by the left side this says $1 = (n - 2)\, \mathbb E \frac 1q$. The mean of $1/q$ is $1/(n - 2)$, for $n > 2$.
@@ -146,12 +136,10 @@ fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 # (Features need not be orthonormal as long as $n > k + 1$: least squares rescales them as it likes. With fewer samples, or with a ridge, large features are learned first: {numref}`ex-unequal-features`.)
 #
 # ## Scratch training is the case $k = d$
-#
 # A deep linear network, $f(x) = x W_1 \cdots W_L$, has many weights, but as a function it is one vector $\beta$ of $d$ numbers. With $n < d$ samples infinitely many $\beta$ fit the labels. Which one does gradient descent find?
 #
 # :::{prf:theorem} Small initial weights lead to minimum norm
 # :label: thm-minimum-norm
-#
 # Let a deep linear network be trained by gradient descent on $X$ and $y$, from weights of scale $\alpha$, to a minimum of the loss at which $W_2 \cdots W_L$ is finite and not zero. Then for $\alpha \to 0$ it computes the solution of minimum norm, $\beta \to X^+ y$.
 # :::
 #
@@ -159,9 +147,7 @@ fatelib.agreement_table({"risk": (measured, at)}, where=abs(measured.k - n) > 5)
 # Let $w = W_2 \cdots W_L$ be the network behind its first layer, so $\beta = W_1 w$. The gradient of the loss in $\beta$ is $G = \frac2n X^\top (X \beta - y)$, and in $W_1$ it is $G w^\top$: its columns lie in the row space of $X$. So with the projector $P = X^+ X$ on that space, $(I - P) W_1$ never moves. At the minimum $G w^\top = 0$ with $w \ne 0$, so $G = 0$, which says $P \beta = X^+ y$. Therefore $\beta = P \beta + (I - P)\, \beta$ is
 #
 # $$
-# \begin{aligned}
-# \beta = {} & X^+ y \\ & + (I - P)\, W_1(0)\, w ,
-# \end{aligned}
+# \begin{aligned} \beta = {} & X^+ y \\ & + (I - P)\, W_1(0)\, w , \end{aligned}
 # $$ (remainder)
 #
 # in which the second term is of the order of $\alpha$. (For $n \ge d$ it is zero.)
@@ -189,13 +175,10 @@ for scale in (1e-1, 1e-2, 1e-3, 1e-4):
 # The distance is the remainder of the initial weights, and falls in proportion to their scale. So a network trained from scratch is least squares on all $d$ coordinates: nothing is out of reach, $\rho = 0$ and $S = 1$. For large $d$, {eq}`three-pieces` becomes with $\gamma = n/d$
 #
 # $$
-# \begin{aligned}
-# \gamma < 1: \; & R_{\text{scratch}} \to 1 - \gamma + \frac{\sigma^2 \gamma}{1 - \gamma} \\[1ex]
-# \gamma > 1: \; & R_{\text{scratch}} \to \frac{\sigma^2}{\gamma - 1} ,
-# \end{aligned}
+# \begin{aligned} \gamma < 1: \; & R_{\text{scratch}} \to 1 - \gamma + \frac{\sigma^2 \gamma}{1 - \gamma} \\[1ex] \gamma > 1: \; & R_{\text{scratch}} \to \frac{\sigma^2}{\gamma - 1} , \end{aligned}
 # $$ (scratch-limit)
 #
-# which is eq. 8 of {cite:t}`tahir2025`. Their experiment is next. The engine `spectral` starts from the state that small random weights reach first, one direction, and from there takes the very steps of gradient descent.
+# which is eq. 8 of {cite:t}`tahir2025`. Their experiment is next. To save time its networks do not start from random weights, but (`engine="spectral"`) from the state that small ones reach first, one direction; from there on the steps are those of gradient descent.
 
 # %%
 #| tags: [remove-output]
@@ -258,13 +241,11 @@ fatelib.agreement_table(
 # Without noise there is nothing to amplify and the spike is gone. A *regularised* network (dashed) has no spike either, however noisy the labels {cite:p}`dobriban2018`; {doc}`the-baseline-matters` draws the consequences.
 #
 # ## The spike: an infinite mean of finite risks
-#
 # Any single square matrix of Gaussian numbers can be inverted, so every single risk at $n = k$ is finite. Why is the mean infinite?
 #
 # :::{prf:theorem} Tail of the risk
 # :label: thm-tail
-#
-# For noisy labels and $g = \lvert n - k \rvert$, the risk of one data set exceeds a large $r$ with probability proportional to
+# For noisy labels and $g = \lvert n - k \rvert$, the risk of one data set exceeds a large level $r$ (a letter of this section only) with probability proportional to
 #
 # $$
 # \mathbb P(R > r) \propto r^{-(g + 1)/2} .
@@ -319,7 +300,6 @@ fatelib.agreement_table(
 # What does a network do at the spike? To follow the direction of $z_{\min}$ gradient descent needs a time of order $n / z_{\min}^2$, and the hollow points of {numref}`fig-scratch` were stopped before. An early end acts like a little regularisation, and the spike that one measures is a matter of patience.
 #
 # ## What if
-#
 # Seven numbers of features, any residual, any noise. Set both sliders to zero and watch the spikes vanish; then raise *either* one. A residual alone is enough: a target that the features cannot express makes their double descent.
 
 # %%
@@ -357,7 +337,6 @@ explore(family, x="n", lines="k", at=where, limit=2, missing="more than 50")
 #
 # :::{exercise} Ten features or one: predict, then run
 # :label: ex-k-features
-#
 # One source left a single feature, and the target lies at 45° to it. Another left *ten* orthonormal features, and the target lies within 30° of their span. $\sigma = 0.2$. Write down which of the two has the smaller risk, *then* compute it with {py:func}`~fatelib.theory.least_squares_risk`:
 #
 # ```python
@@ -383,10 +362,8 @@ assert all((ten < one)[m - 1] == (name == "ten") for m, name in guess.items())
 # %% [markdown]
 # :::{solution-end}
 # :::
-#
 # :::{exercise} When more data hurt (pencil)
 # :label: ex-more-data-hurt
-#
 # Below $\gamma = 1$, from which $\gamma_*$ on does the scratch risk {eq}`scratch-limit` *rise* with every further sample? You are given $n = d$ samples with $\sigma = 0.2$. What risk can you have by throwing some of them away, and up to which $\gamma > 1$ is it worth it?
 # :::
 #
@@ -408,7 +385,6 @@ assert abs(theory.scratch_risk(star, 0.2) - theory.scratch_risk(back, 0.2)) < 1e
 # %% [markdown]
 # :::{solution-end}
 # :::
-#
 # :::{exercise} How large is large? (code)
 # :label: ex-how-large
 #
@@ -450,10 +426,8 @@ fatelib.agreement_table(
 #
 # :::{solution-end}
 # :::
-#
 # :::{exercise} Your own features
 # :label: ex-own-few
-#
 # For $n > k + 1$ and given features, nothing in {eq}`least-squares` but $v = \sigma^2 + \rho$ is unknown, and the error on new *labels* is $v\,(1 + k/(n - k - 1))$. Estimate $v$ from $N$ samples of features $Z$ and labels $y$, predict the error of fits to fewer samples, and measure it. Compare with {py:func}`fatelib.diagnose <fatelib.probe.diagnose>`. Take arrays of your own; below they are features that are not Gaussian and a target that is not linear.
 # :::
 #
@@ -486,10 +460,8 @@ for m in (30, 60, 200):
 #
 # :::{solution-end}
 # :::
-#
 # :::{exercise} How many features? (hard)
 # :label: ex-how-many-features
-#
 # For the target of {numref}`fig-features`, which number $k$ of features has the smallest risk at $n = 25$, 100, 400 and 1600 samples? Explain how it grows with $n$ when $n \gg k$.
 # :::
 #
@@ -514,21 +486,17 @@ for m in (25, 100, 400, 1600):
 # %% [markdown]
 # :::{solution-end}
 # :::
-#
 # :::{exercise} Features of unequal size (hard)
 # :label: ex-unequal-features
-#
 # With $n < k$, or with a ridge $\lambda$ (a penalty $\lambda \lVert b \rVert^2$ on the mean squared error), large features are learned first: of the coefficient of a feature with mean square $\ell_i$ the share $a_i = \ell_i / (\ell_i + \tilde\lambda)$, with one *effective ridge* $\tilde\lambda$ for all (for many features and samples).
 #
 # 1. Unlimited data and a ridge $\lambda$: why is the share $\ell / (\ell + \lambda)$? So few samples act like a larger ridge.
 # 2. No ridge, $n < k$: why must the shares add up to $n$?
-# 3. Let $t_i$ be the target's squared coefficients. Argue for the risk {eq}`unequal-risk` below.
+# 3. Let $t_i$ be the target's squared coefficients on these features, each divided by its standard deviation $\sqrt{\ell_i}$, so that $\sum_i t_i = S$. Argue for the risk {eq}`unequal-risk` below.
 # 4. With pencil: 100 features each of $\ell = 4$, 1 and $\frac14$, no ridge or noise, $n = 150$. What are $\tilde\lambda$ and the risk of a target of norm 1 among the largest, the middle, the smallest features? Then fit.
 #
 # $$
-# \begin{aligned}
-# R &= \frac{n\, E_\infty}{n - \sum_i a_i^2} - \sigma^2 , \\ E_\infty &= \sum_i (1 - a_i)^2\, t_i \\ & \qquad + \rho + \sigma^2 .
-# \end{aligned}
+# \begin{aligned} R &= \frac{n\, E_\infty}{n - \sum_i a_i^2} - \sigma^2 , \\ E_\infty &= \sum_i (1 - a_i)^2\, t_i \\ & \qquad + \rho + \sigma^2 . \end{aligned}
 # $$ (unequal-risk)
 # :::
 #
@@ -571,7 +539,6 @@ assert np.all(abs(mean - said) < 4 * error + said / 150)
 # :::
 #
 # ## What to remember
-#
 # 1. Risk is what is out of reach, plus what is not seen, plus noise that was fitted; what is out of reach counts as noise a second time.
 # 2. Scratch training from small weights is minimum-norm least squares on all $d$ coordinates.
 # 3. At the spike one divides by the square of a single normal number. Near it distrust means, standard errors, and unregularised baselines.

@@ -217,7 +217,7 @@ assert report.credit().credit_low.sel(features="embedding") > 1
 # - The **residual** $\rho$: what no linear combination of these features says of that average, with any number of labels. Only *other features* lower it.
 # - The **rest** $v(n)$: bias and variance of a fit to $n$ labels. *More labels* bring it to zero.
 #
-# (The rest is also smaller where noise and residual are: to a fit both are scatter.) So the sizes of the parts say what can be gained where, if we can tell them apart. Repeated labels give $\tau^2$: it is the variance among the ratings of one sentence, averaged over sentences, here {glue:text}`tau:.2f`. `fatelib.diagnose` estimates the curve error$(n)$ and its end, the **ceiling** $\sigma^2 + \rho$: the leave-one-out errors of 500 labels at
+# (The rest is also smaller where noise and residual are: to a fit both are scatter.) So the sizes of the parts say what can be gained where, if we can tell them apart. Repeated labels give $\tau^2$: it is the variance among the ratings of one sentence, averaged over sentences, here {glue:text}`tau:.2f`. `fatelib.diagnose` estimates the curve error$(n)$ and its end, $\sigma^2 + \rho$, which is called the **ceiling** (of how good a probe can be): the error, noise and residual, below which no number of labels brings a linear layer on these features. How it can: the leave-one-out errors of 500 labels at
 # one ridge are the error at another $n$ with another ridge ({doc}`which-layer` derives it).
 
 # %%
@@ -237,7 +237,7 @@ report = fatelib.diagnose(
 print(report)
 
 # %% [markdown]
-# Read it from above. **Credit**: the report compares the control with its best set, `both`. For the embedding alone `report.credit()` says {glue:text}`credit:.2f`: pretraining earned it, as the untrained copy also knows which words there are. **Parts**: at $n = 500$ the error of the embedding is {glue:text}`now:.2f`
+# Read it from above. **Credit**: the report compares the control with its best set, `both` (the best of several flatters itself a little, {doc}`which-layer`). For the embedding alone `report.credit()` says {glue:text}`credit:.2f`: pretraining earned it, as the untrained copy also knows which words there are. **Parts**: at $n = 500$ the error of the embedding is {glue:text}`now:.2f`
 # (between {glue:text}`now-low:.2f` and {glue:text}`now-high:.2f`), of which {glue:text}`noise:.3f` is noise (`report.noise`), {glue:text}`residual:.2f` residual (`report.ceiling`, between {glue:text}`residual-low:.2f` and {glue:text}`residual-high:.2f`), and {glue:text}`few:.2f` the price of few labels. The residual is the largest part:
 #
 # - *ask more raters* would take off about {glue:text}`noise:.2f`, the noise and its small share in the rest,
@@ -287,7 +287,7 @@ assert 0 < below["words"][-1] < 10 > abs(below["embedding"]).max()
 #
 # ## Fewer raters, more sentences
 #
-# The noise is {glue:text}`noise:.3f` of {glue:text}`now:.2f`. So did we ask too many? A budget of $M$ ratings buys $n = M / r$ sentences with $r$ raters each, and noise $\tau^2 / r$. `report.spectrum` hands over what {eq}`general-risk` needs to foresee any such plan: eigenvalues, coefficients and the residual, from which we take the
+# The noise is {glue:text}`noise:.3f` of {glue:text}`now:.2f`. So did we ask too many? A budget of $M$ ratings buys $n = M / r$ sentences with $r$ raters each, and noise $\tau^2 / r$. `report.spectrum` hands over what {eq}`unequal-risk` needs to foresee any such plan: eigenvalues, coefficients and the residual, from which we take the
 # noise of 20 raters off.
 
 # %%
@@ -347,7 +347,7 @@ assert paid[1000, 1][0] < paid[500, 20][0]
 
 # %% [markdown]
 # One rating each wins at every budget shown: a thousand tweets with *one* opinion each (measured risk {glue:text}`cheap:.2f`) teach as much as 500 with twenty each ({glue:text}`dear:.2f`), for a tenth of the ratings. (Lines and points are at most {glue:text}`raters-off:.1f` standard errors apart, with the relative intervals of the curve
-# above.) The reason: in {eq}`general-risk` the residual stands beside the noise, under one factor. To a fit both are scatter that more sentences average out, and a sentence brings $\rho$ along whatever the number of raters. Here $\rho$ is larger than the variance of one rating, so that lowering the latter gains little. Keep a few repeated labels, though: without them nobody knows $\tau^2$.
+# above.) The reason: in {eq}`unequal-risk` the residual stands beside the noise, under one factor. To a fit both are scatter that more sentences average out, and a sentence brings $\rho$ along whatever the number of raters. Here $\rho$ is larger than the variance of one rating, so that lowering the latter gains little. Keep a few repeated labels, though: without them nobody knows $\tau^2$.
 #
 # ## Positive or negative
 #
@@ -454,7 +454,8 @@ print(fatelib.diagnose(own, labels, control=control, groups=groups))
 # :::
 
 # %%
-told_apart, ceiling_known = ..., ...  # True or False, for each of the dots
+told_apart = "nothing yet (fill in the cell above)"  # put True or False
+ceiling_known = "nothing yet"  # put True or False
 
 # %% [markdown]
 # :::{solution-start} ex-fewer-labels

@@ -47,7 +47,6 @@ axes[1].set_ylabel("")
 #
 # :::{prf:theorem} Weight decay ends on the ridge path
 # :label: thm-decay-is-ridge
-#
 # Let gradient descent on a deep linear network with weight decay stop at $\beta \neq 0$, and let $G$ be the gradient of the loss in $\beta$. Then
 #
 # $$
@@ -79,7 +78,7 @@ axes[1].set_ylabel("")
 # *The first layer.* With $w = W_2 \cdots W_L$ its condition reads $G\, w^\top = -\text{decay}\, W_1$. Multiply by $w$ from the right: $W_1 w = \beta$, and $w^\top w = \lVert \beta \rVert^{2 - 2/L}$, so that $G\, \lVert \beta \rVert^{2 - 2/L} = -\text{decay}\, \beta$.
 # :::
 #
-# Which $\lambda$ it is depends on the data, through $\lVert \beta \rVert$. With two layers the squared weights of a given $\beta$ sum to $2 \lVert \beta \rVert$ at least: decay amounts to the convex penalty $\text{decay}\, \lVert \beta \rVert$, and every point of the ridge path has its decay. So the *best* decay is the best ridge. (Deeper networks reach the same path, except for its end near zero, where decay takes all weights to zero at once.) Hold one network, every weight of it trained from random ones, against {eq}`decay-is-ridge`:
+# Which $\lambda$ it is depends on the data, through $\lVert \beta \rVert$. With two layers the squared weights of a given $\beta$ sum to $2 \lVert \beta \rVert$ at least: decay amounts to the convex penalty $\text{decay}\, \lVert \beta \rVert$, and every point of the ridge path has its decay. So the *best* decay is the best ridge. (Deeper networks reach the same path, except for its end near zero, where decay takes all weights to zero at once.) Hold one network, every weight of it trained from random ones (`engine="gram"` takes the same steps of gradient descent at less cost), against {eq}`decay-is-ridge`:
 
 # %%
 d, decay = 500, 0.1
@@ -112,7 +111,6 @@ assert distance < 1e-3
 #
 # :::{prf:theorem} The price of a risk
 # :label: thm-price
-#
 # For $n, d \to \infty$ the best $\lambda$ in {eq}`pull` is $\lambda_* = \sigma^2 / (\gamma \Delta)$, and the number of samples per dimension that it takes to come down to the risk $R < \Delta$ is
 #
 # $$
@@ -121,7 +119,7 @@ assert distance < 1e-3
 # :::
 #
 # :::{prf:proof}
-# *1. The best ridge is a prior.* To the fit only the difference $u = \beta_t - \beta_0$ matters: what $\beta_0$ leaves of the labels is $y_0 = y - X \beta_0 = X u + \sigma \xi$. Gaussian inputs look the same from all directions, so the mean risk depends on the length of $u$ alone. We may draw $u$ at random, each of its $d$ numbers with variance $\Delta / d$; for large $d$ its squared length is $\Delta$. For Gaussian $u$ and noise nothing has a smaller risk than the posterior mean, the minimiser over $u$ of $\lVert X u - y_0 \rVert^2 / \sigma^2 + (d/\Delta) \lVert u \rVert^2$. Times $\sigma^2 / n$, this is {eq}`pull` with $\lambda_* = \sigma^2 d / (n \Delta) = \sigma^2 / (\gamma \Delta)$.
+# *1. The best ridge is a prior.* To the fit only the difference $h = \beta_t - \beta_0$ matters: what $\beta_0$ leaves of the labels is $y_0 = y - X \beta_0 = X h + \sigma \xi$. Gaussian inputs look the same from all directions, so the mean risk depends on the length of $h$ alone. We may draw $h$ at random, each of its $d$ numbers with variance $\Delta / d$; for large $d$ its squared length is $\Delta$. For Gaussian $h$ and noise nothing has a smaller risk than the posterior mean, the minimiser over $h$ of $\lVert X h - y_0 \rVert^2 / \sigma^2 + (d/\Delta) \lVert h \rVert^2$. Times $\sigma^2 / n$, this is {eq}`pull` with $\lambda_* = \sigma^2 d / (n \Delta) = \sigma^2 / (\gamma \Delta)$.
 #
 # *2. One direction.* Take an eigenvector of $X^\top X$ with eigenvalue $q_i$. Along it a single number is unknown. The prior knows it with precision (one over variance) $d/\Delta$, the data with precision $q_i / \sigma^2$. Precisions add, and what is left of the variance is $v_i = 1 / (d/\Delta + q_i/\sigma^2)$. Multiply by the denominator:
 #
@@ -131,7 +129,7 @@ assert distance < 1e-3
 #
 # *3. Sum over the $d$ directions.* The risk is the sum of what is left, $R = \sum_i v_i$. So $\frac d\Delta R$ of the $d$ numbers come from the prior, and the rest from the data.
 #
-# *4. Count the data's share by samples.* With $A = \frac d\Delta I + \frac1{\sigma^2} X^\top X$, whose inverse has the eigenvalues $v_i$, it is $\frac1{\sigma^2} \operatorname{tr}(A^{-1} X^\top X) = \frac1{\sigma^2} \sum_j x_j^\top A^{-1} x_j$. Let $A_j$ be $A$ without sample $j$, and $r = x_j^\top A_j^{-1} x_j$ the variance with which the others predict at $x_j$. Adding the sample changes it to $x_j^\top A^{-1} x_j = r \sigma^2 / (\sigma^2 + r)$ (Sherman and Morrison). But $x_j$ is independent of $A_j$, and for large $d$ the sum $r$ is close to its mean $\operatorname{tr} A_j^{-1}$, which is $R$ but for one sample of $n$. Hence each sample contributes $R / (\sigma^2 + R)$.
+# *4. Count the data's share by samples.* With $A = \frac d\Delta I + \frac1{\sigma^2} X^\top X$, whose inverse has the eigenvalues $v_i$, it is $\frac1{\sigma^2} \operatorname{tr}(A^{-1} X^\top X) = \frac1{\sigma^2} \sum_j x_j^\top A^{-1} x_j$. Let $A_j$ be $A$ without sample $j$, and $p = x_j^\top A_j^{-1} x_j$ the variance with which the others predict at $x_j$. Adding the sample changes it to $x_j^\top A^{-1} x_j = p\, \sigma^2 / (\sigma^2 + p)$ (Sherman and Morrison). But $x_j$ is independent of $A_j$, and for large $d$ the sum $p$ is close to its mean $\operatorname{tr} A_j^{-1}$, which is $R$ but for one sample of $n$. Hence each sample contributes $R / (\sigma^2 + R)$.
 #
 # *5. Add up.* $\frac d\Delta R + n \frac{R}{\sigma^2 + R} = d$. Divide by $d$:
 #
@@ -171,7 +169,6 @@ assert distance < 1e-3
 #
 # :::{prf:corollary} The fair boundary
 # :label: cor-fair-boundary
-#
 # For large $d$, and $n$ large against the number of features, linear transfer from features that miss $\rho$ beats the best regularised scratch training if and only if
 #
 # $$
@@ -205,7 +202,7 @@ print("transferability below, at, above:", gains.mean(axis=1).round(3))
 # %% [markdown]
 # ## The experiment: Figure 5 of the paper
 #
-# {cite:t}`tahir2025` gave the scratch network a few values of weight decay to choose from. We train the same. (The same key draws the same samples for both calls. Scratch training does not know the angle, so one is enough; the last layers of transferred networks are solved for.)
+# {cite:t}`tahir2025` gave the scratch network a few values of weight decay to choose from. We train the same. (The same key draws the same samples for both calls. Scratch training does not know the angle, so one is enough. With `engine="spectral"` it starts from the one direction that small random weights reach first; with `engine="limit"`, the end of training for small weights, the last layers of transferred networks are solved for.)
 
 # %%
 #| tags: [remove-output]
@@ -351,7 +348,6 @@ explore(grid, x="theta", y="gamma", at=start, limit=1)
 #
 # :::{exercise} Samples saved
 # :label: ex-samples-saved
-#
 # Predict, then run. You want a risk of 0.05 at $\sigma = 0.2$. How many samples per dimension does regularised scratch training need, how many with a source at 30° that you pull towards, and how many if you pull towards its best multiple? Fill in your guesses.
 # :::
 
@@ -387,10 +383,8 @@ for name, delta, guess in zip(priors, distance2(np.pi / 6), guesses, strict=True
 # %% [markdown]
 # :::{solution-end}
 # :::
-#
 # :::{exercise} Pull on the weights
 # :label: ex-pull-weights
-#
 # With pencil. In practice one pulls on the *weights*. Take the pretrained two-layer network $W_1 = u v^\top$, $W_2 = c\, v$ with $\lVert v \rVert = 1$, which starts at $u = \beta_s$, $c = 1$, and train it with the penalty $\tfrac12\, \text{decay}\, (\lVert u - \beta_s \rVert^2 + (c - 1)^2)$. Which vector does the map $\beta = c\, u$ get pulled to?
 # :::
 #
@@ -445,10 +439,8 @@ glue("moved-edge", float(np.degrees(np.arccos(c / 2))), display=False)
 # %% [markdown]
 # :::{solution-end}
 # :::
-#
 # :::{exercise} Three pulls
 # :label: ex-three-pulls
-#
 # With code. Solve {eq}`pull` on the same samples for $\beta_0 = 0$, for $\beta_0 = \beta_s$ and for the multiple of $\beta_s$ that linear transfer fits, each with its own $\lambda_*$, at angles from 7.5° to 90°. Where do the first two cross, at $\gamma = 0.5$ and at 1.5? Does the third ever lose?
 # :::
 #
@@ -529,10 +521,8 @@ fatelib.agreement_table(
 # %% [markdown]
 # :::{solution-end}
 # :::
-#
 # :::{exercise} The rival in your own data
 # :label: ex-own-rival
-#
 # With your own data. Does your pretrained network beat ridge regression on what it was given? Take its features `Z`, the inputs `X` (one row per sample) and the labels `y`. Which is the fair rival if the inputs are images, and a ridge on pixels is hopeless?
 # :::
 #
@@ -552,11 +542,9 @@ print(fatelib.diagnose({"transferred": Z, "inputs": X}, y, control="inputs"))
 #
 # :::{solution-end}
 # :::
-#
 # :::{exercise} Never, chosen from the samples
 # :label: ex-left-out
-#
-# Hard. Show that the ridge fit {eq}`pull`, fitted without sample $i$, errs on it by $((I - H)\, r)_i / (1 - H_{ii})$, where $H = X (X^\top X + n\lambda I)^{-1} X^\top$ and $r = y - X \beta_0$: no refitting is needed. Then let both sides choose their penalty so. Up to which angle does the pull to the fitted multiple still win?
+# Hard. Show that the ridge fit {eq}`pull`, fitted without sample $i$, errs on it by $((I - H)\, y_0)_i / (1 - H_{ii})$, where $H = X (X^\top X + n\lambda I)^{-1} X^\top$ and $y_0 = y - X \beta_0$: no refitting is needed. Then let both sides choose their penalty so. Up to which angle does the pull to the fitted multiple still win?
 # :::
 #
 # :::{solution-start} ex-left-out
@@ -564,13 +552,13 @@ print(fatelib.diagnose({"transferred": Z, "inputs": X}, y, control="inputs"))
 # :class: dropdown
 # :::
 #
-# Let $C = X^\top X + n\lambda I$, and $C_i = C - x_i x_i^\top$ without sample $i$ (the same penalty $n \lambda$). The fit without it is $u_i = C_i^{-1} (X^\top r - x_i r_i)$, that is $C u_i - x_i (x_i^\top u_i) = X^\top r - x_i r_i$. So with the fit to all, $u = C^{-1} X^\top r$, and the error $e_i = r_i - x_i^\top u_i$,
+# Let $C = X^\top X + n\lambda I$, and $C_i = C - x_i x_i^\top$ without sample $i$ (the same penalty $n \lambda$). Write $y_{0i}$ for the numbers in $y_0$. The fit without sample $i$ is $h_i = C_i^{-1} (X^\top y_0 - x_i\, y_{0i})$, that is $C h_i - x_i (x_i^\top h_i) = X^\top y_0 - x_i\, y_{0i}$. So with the fit to all, $h = C^{-1} X^\top y_0$, and the error $e_i = y_{0i} - x_i^\top h_i$,
 #
 # $$
-# u_i = u - C^{-1} x_i\, e_i .
+# h_i = h - C^{-1} x_i\, e_i .
 # $$
 #
-# Multiply by $x_i^\top$, with $x_i^\top C^{-1} x_i = H_{ii}$ and $x_i^\top u = (H r)_i$: $r_i - e_i = (H r)_i - H_{ii} e_i$. Solve for $e_i$. If $\beta_0$ is a fitted multiple, it has to be the multiple fitted without sample $i$, too.
+# Multiply by $x_i^\top$, with $x_i^\top C^{-1} x_i = H_{ii}$ and $x_i^\top h = (H y_0)_i$: $y_{0i} - e_i = (H y_0)_i - H_{ii} e_i$. Solve for $e_i$. If $\beta_0$ is a fitted multiple, it has to be the multiple fitted without sample $i$, too.
 
 # %%
 #| tags: [hide-input]

@@ -121,28 +121,20 @@ assert (credit.sel(mu=0.1) > 1).all()
 
 # %% [markdown]
 # ## Who competes
-#
 # A **ReLU network** of $m$ neurons $w_i$ with output weights $c_i$ computes $f(x) = \frac1m \sum_i c_i \operatorname{relu}(w_i \cdot x)$. Its **features** are the functions $\operatorname{relu}(w_i \cdot x)$, and its last layer weighs them. Inputs are standard normal, in $d = 30$ dimensions.
-#
 # - The **target** $f_t$ is such a network itself, a *teacher*: 20 random neurons of length one, all with output weight 1.
 # - The **source** is the same teacher without a fraction $\mu$ of its neurons: *near* means $\mu = 0.1$ and *distant* $\mu = 0.5$, here and in other chapters.
 # - A **student** has $m = 200$ neurons and learns the source, both layers, from infinitely many samples: 1500 steps at the learning rate $1/(\alpha^2 + \frac12)$. Its neurons start in random directions with length $\alpha$, the initial scale. Short ones ($\alpha = 0.1$) turn to their teacher's, which is called *rich*; long ones ($\alpha = 5$) hardly move, which is called *lazy*. ({doc}`relu-students` derives this; it is not needed here.)
 # - The **control** is the student's neurons *before* any training. Their length makes no difference: it changes all features alike, which the ridge makes up for.
 #
 # Then neurons are frozen, and a last layer is fitted to $n$ noisy samples of the target, by ridge regression. What no combination of the features can express, what their *span* misses, stays out of reach.
-#
 # :::{prf:definition} Credit
 # :label: def-credit
-#
 # The **credit** of pretraining is the risk of a last layer on the control over that on the pretrained features, at the same $n$: above 1 pretraining helped, below 1 it harmed.
 # :::
-#
 # ## What one would guess
-#
 # Trained neurons beat untrained ones. And the better a student has found its teacher's neurons, the higher its credit. In {numref}`fig-explore-students` the student with $\alpha = 0.1$ has found them: {glue:text}`turned-rich:.0f`% of its neurons point within 26° of one of the source teacher's. At $n = 100$ its credit is below 1.
-#
 # ## Strong features and faint ones
-#
 # How can that be? 200 neurons are in general 200 features, however training has moved them: it brings neurons close to one another, not exactly together. What differs is how *strong* features are. Take the matrix of second moments, $\mathbb E\, [\operatorname{relu}(w_i \cdot x) \operatorname{relu}(w_j \cdot x)]$, which is known in closed form ({eq}`arc-cosine`; nothing is sampled). Each of its eigenvectors combines the neurons to one feature, orthogonal to the others, and the eigenvalue $\ell_i$ is that feature's mean square: its strength.
 
 # %%
@@ -170,32 +162,23 @@ ax.set(xlabel="feature", ylabel="strength / strongest")
 ax.legend(fontsize="small")
 
 # %% [markdown]
-# The rich student ends with its teacher's ten features and a faint rest, the lazy one with strengths that cannot be told from those it started with. (The control has a step after 31: the constant and the 30 directions of the input.)
-#
-# Strength decides what few samples reveal. Let $t_i$ be the squared coefficient of the target on feature $i$, $\rho$ what is outside the span, and $\lambda$ the ridge. A last layer fitted to $n$ samples finds on average the share
+# The rich student ends with its teacher's ten features and a faint rest, the lazy one with strengths that cannot be told from those it started with. (The control has a step after 31: the constant and the 30 directions of the input.) Strength decides what few samples reveal. Let $t_i$ be the squared coefficient of the target on feature $i$ scaled to mean square 1 (so that the $t_i$ and $\rho$ add up to $\lVert f_t \rVert^2$), $\rho$ what is outside the span, and $\lambda$ the ridge. A last layer fitted to $n$ samples finds on average the share
 #
 # $$
 # a_i = \frac{\ell_i}{\ell_i + \tilde\lambda}
 # $$ (share-found)
-#
 # of coefficient $i$. The *effective ridge* $\tilde\lambda$ is one number, the same for all features, and solves $\sum_i a_i + n \lambda / \tilde\lambda = n$: the shares add up to at most $n$. Features much stronger than $\tilde\lambda$ are learned, fainter ones are not. With infinitely many samples at this $\tilde\lambda$ the error would be
 #
 # $$
 # E_\infty = \sum_i (1 - a_i)^2\, t_i + \rho + \sigma^2 ,
 # $$ (missed)
-#
 # what is missed on each feature, what is out of reach, and the noise of a label. Having only $n$ samples multiplies it; the risk leaves the label's noise out:
 #
 # $$
 # R = \frac{n}{n - \sum_i a_i^2}\, E_\infty - \sigma^2 .
 # $$ (risk-from-strengths)
-#
-# You know a special case. Let $k < n$ features be equally strong, and the ridge go to zero. So does $\tilde\lambda$, all $a_i = 1$, and $R = \rho + (\sigma^2 + \rho)\, k / (n - k)$: {eq}`three-pieces` for large $n$ and $k$. (The general formula is {eq}`unequal-risk`, derived at {eq}`general-risk`; it assumes Gaussian features, of which ReLU features are not an example. So fits decide.)
-#
-# Now the rich student makes sense. With 100 samples it learns its ten strong features very well. For the near source that is most of the target. For the distant one, half of the target is in other neurons, which this student can only express with features that are now too faint. The control has all its features at moderate strength: ten of them less well, everything else better.
-#
+# You know a special case. Let $k < n$ features be equally strong, and the ridge go to zero. So does $\tilde\lambda$, all $a_i = 1$, and $R = \rho + (\sigma^2 + \rho)\, k / (n - k)$: {eq}`three-pieces` for large $n$ and $k$. (The general formula is {eq}`unequal-risk`, argued for in {numref}`ex-unequal-features`; it assumes Gaussian features, of which ReLU features are not an example. So fits decide.) Now the rich student makes sense. With 100 samples it learns its ten strong features very well. For the near source that is most of the target. For the distant one, half of the target is in other neurons, which this student can only express with features that are now too faint. The control has all its features at moderate strength: ten of them less well, everything else better.
 # ## The experiment
-#
 # Pretrain one student of the distant source, keep its start, and fit last layers on both, to the same twelve data sets:
 
 # %%
@@ -365,32 +348,23 @@ assert mean.sel(mu=0.5, features="equal loss").min() > 0.95
 
 # %% [markdown]
 # What pretraining adds depends on three things.
-#
 # - **The source.** From the near one every student gains: from $\alpha = 0.1$ the credit is {glue:text}`adds-near:.1f` ± {glue:text}`adds-near-error:.1f`, next to {glue:text}`adds-near-ideal:.1f` ± {glue:text}`adds-near-ideal-error:.1f` of the source teacher's own features. From the distant one the same student *loses*: its credit is {glue:text}`adds-far:.2f` ± {glue:text}`adds-far-error:.2f`, and below 1 in {glue:text}`worse` of 6 instances.
 # - **The scale.** For the distant source the best of our five scales lies between rich and lazy, $\alpha = 2$: {glue:text}`adds-far-best:.2f` ± {glue:text}`adds-far-best-error:.2f`. Our reading: there neurons lean towards the source without arriving (none has turned to within 26°), so that the student has the source *and* a random memory of everything else. {ref}`ex-both` supports it. Lazy students still gain a little: {glue:text}`adds-far-lazy:.2f` ± {glue:text}`adds-far-lazy-error:.2f`.
 # - **The stop.** At equal training loss ({glue:text}`level:.1f`% of the initial one at $\mu = 0.5$, which $\alpha = 0.1$ reaches in at most {glue:text}`level-step` steps) the rich student of the distant source does about as well as the control: {glue:text}`adds-far-early:.2f` ± {glue:text}`adds-far-early-error:.2f`. By then none of its neurons has turned. It becomes worse in the training beyond, while they do ({numref}`fig-features-last`). For the near source the same training makes it better, from {glue:text}`adds-near-early:.1f` ± {glue:text}`adds-near-early-error:.1f` to {glue:text}`adds-near:.1f`.
 #
 # Pretraining deserves its credit and nothing else. That most neurons have turned to the teacher's is no merit in itself: {glue:text}`turned-near:.0f`% do at $\mu = 0.1$, where it helps, and {glue:text}`turned-rich:.0f`% at $\mu = 0.5$, where it harms.
-#
 # ## What if?
-#
 # Go back to {numref}`fig-explore-students` and guess before you move: what happens to the three curves with a higher initial scale? With the near source? Which of them does label noise hurt most, at few samples and at many?
-#
 # ## And your own network?
-#
 # You do not know its teacher, or the target. But the three ingredients are at hand: a copy of the network with its weights *before* training, the same layer of both, and some labelled samples of the new task. {py:func}`fatelib.diagnose <fatelib.probe.diagnose>`, with the copy's features as `control`, estimates both errors and the credit, with intervals, at any number of samples ({numref}`ex-own-credit`). Its errors contain the label noise, which brings the ratio nearer to 1. If the credit is
-#
 # - *clearly above 1*: keep the features;
 # - *about 1*: you pay for the network, not for its pretraining. Look at its other layers: the last ones are the most specialised ({doc}`which-layer`);
 # - *below 1*: put the untrained features beside the pretrained ones ({numref}`ex-both`). If the pretraining is yours, stop it earlier, start from longer weights, or choose a nearer source.
 #
 # And credit compares with an untrained copy only. Whether to train all weights instead is another contest, for which `diagnose` takes contenders ({numref}`ex-own-fine-tuning`).
-#
 # ## Exercises
-#
 # :::{exercise} Predict, then run: many samples
 # :label: ex-many-samples
-#
 # The rich student of the distant source loses at $n = 100$. Does it lose more or less at $n = 1000$, or does it win? Guess, with {numref}`fig-strengths` and the way $\tilde\lambda$ goes as $n$ grows. Then fill in the blank: `risks = grid.sel(mu=0.5, alpha=0.1, sigma=0.1).interp(n=___)`, and divide the entry of "random" by that of "pretrained".
 # :::
 #
@@ -415,10 +389,8 @@ assert many[20] > 1 > many[100] > many[300] > many[1000] > many[3000]
 #
 # :::{solution-end}
 # :::
-#
 # :::{exercise} With pencil: all the samples in the world
 # :label: ex-all-samples
-#
 # Without label noise and ridge, what is the credit for $n \to \infty$, by {eq}`risk-from-strengths`? What if $\rho = 0$ for one of the two? And why is this limit a poor guide at $n = 100$?
 # :::
 #
@@ -431,12 +403,9 @@ assert many[20] > 1 > many[100] > many[300] > many[1000] > many[3000]
 #
 # :::{solution-end}
 # :::
-#
 # :::{exercise} Code: how many features?
 # :label: ex-cutoff-relu
-#
-# Count the features of the rich student and of the control that are stronger than a share $\epsilon$ of the strongest, for $\epsilon = 10^{-2}, 10^{-3}$ and $10^{-4}$. For which of the two is "the number of features" well defined? Then sum up every set of neurons, for the distant source, by four numbers: the share of **neurons turned** to within a cosine of 0.9 of a neuron of the source teacher; the **numerical rank**, the number of $\ell_i$ above a thousandth of the largest; the **participation ratio**
-# $(\operatorname{tr} C)^2 / \operatorname{tr} C^2$ of the features' covariance $C$ (the second moments less the products of the means, $\lvert w_i \rvert / \sqrt{2 \pi}$ each); and the share of the target **outside** the span, $\rho / \lVert f_t \rVert^2$.
+# Count the features of the rich student and of the control that are stronger than a share $\epsilon$ of the strongest, for $\epsilon = 10^{-2}, 10^{-3}$ and $10^{-4}$. For which of the two is "the number of features" well defined? Then sum up every set of neurons, for the distant source, by four numbers: the share of **neurons turned** to within a cosine of 0.9 of a neuron of the source teacher; the **numerical rank**, the number of $\ell_i$ above a thousandth of the largest; the **participation ratio** $(\operatorname{tr} C)^2 / \operatorname{tr} C^2$ of the features' covariance $C$ (the second moments less the products of the means, $\lvert w_i \rvert / \sqrt{2 \pi}$ each); and the share of the target **outside** the span, $\rho / \lVert f_t \rVert^2$.
 # :::
 #
 # :::{solution-start} ex-cutoff-relu
@@ -535,10 +504,8 @@ assert faintest(m, jnp.float32) < 1e-5
 #
 # :::{solution-end}
 # :::
-#
 # :::{exercise} Your own arrays
 # :label: ex-own-credit
-#
 # Measure a credit as one would with a network of unknown origin: features of network and untrained copy on 300 labelled samples, and `diagnose`. With no network at hand, take the rich students of both sources. What does the report find out at $n = 100$, next to {numref}`fig-adds`? What would you need to find out more?
 # :::
 #
@@ -581,10 +548,8 @@ assert own[0.5].credit_high > 1
 #
 # :::{solution-end}
 # :::
-#
 # :::{exercise} Hard: have both
 # :label: ex-both
-#
 # Rich students of the distant source lose to the control: they have given up what random neurons know of everything else. Give it back: put beside the 200 neurons of the student its 200 initial ones, stretched to length $a$. What is the risk of a last layer on all 400, for $a$ from 0.01 to 10? And is it the pretraining, or only more neurons?
 # :::
 #
@@ -635,9 +600,7 @@ note(both_long=both[-1, :, 1].mean(), random_400=measured)
 # %% [markdown]
 # :::{solution-end}
 # :::
-#
 # ## What to remember
-#
 # 1. Weigh features, do not count them: strong ones are learned from few samples, faint ones are not. A rich student has its teacher's and a faint rest, a lazy one almost what it started with.
 # 2. What pretraining adds is measured against untrained neurons. From a near source it is much; from a distant one, at $n = 100$ and $\sigma = 0.1$, the longest trained rich students are worse than random, and the best lie between rich and lazy.
 # 3. Having found the teacher is no merit in itself; it helped where the next task needed the same neurons. For a more distant one an earlier stop avoids the harm; longer initial neurons, or random ones kept beside, turn it into a gain.

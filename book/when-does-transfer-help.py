@@ -47,11 +47,9 @@ explore(grid, x="theta", y="gamma", at=at, limit=1)
 # - **A band at $\gamma = 1$**, where even a source *orthogonal* to the target (90°) seems to help.
 #
 # ## What one would guess
-#
 # Related tasks help, unrelated ones do not, so there should be a largest angle. Or: own data replace borrowed knowledge, so there should be a largest number of samples. Each is half of the answer, and neither has room for the band. What is missing is the price of training from scratch.
 #
 # ## Two tasks at an angle
-#
 # Inputs are Gaussian, $x \sim \mathcal N(0, I_d)$, and both tasks are linear: the source is $f_s(x) = \beta_s \cdot x$, the target $f_t(x) = \beta_t \cdot x$. Both vectors have unit norm, so all that relates the tasks is the angle between them, $\cos\theta = \beta_s \cdot \beta_t$. The source we know as well as we like: somebody else paid for that data. Of the target we see $n = \gamma d$ samples with noisy labels,
 #
 # $$
@@ -91,7 +89,6 @@ explore(grid, x="theta", y="gamma", at=at, limit=1)
 # So linear transfer fits one number, and scratch training fits $d$. What does that cost?
 #
 # ## What each of them pays
-#
 # **Linear transfer** predicts $b\, \beta_s \cdot x$ and fits the number $b$. Split the target into what points along the source and a unit vector $u$ orthogonal to it, $\beta_t = \cos\theta\, \beta_s + \sin\theta\, u$. With the feature's values $z_i = \beta_s \cdot x_i$ a label is
 #
 # $$
@@ -113,10 +110,7 @@ explore(grid, x="theta", y="gamma", at=at, limit=1)
 # **Scratch training** has every direction in reach. With $n < d$ samples it sees $n$ of $d$ directions, chosen at random, and answers zero in the others: a share $1 - n/d$ of the target is *not seen*. In the directions it sees it fits every label, noise included. The noise that this puts into $\beta$ is, by the same argument for many numbers instead of one (again {doc}`one-formula`), the last term of
 #
 # $$
-# \begin{aligned}
-# & n < d - 1: \\ & R_{\text{scratch}} = 1 - \frac nd + \frac{\sigma^2 n}{d - n - 1} , \\[1ex]
-# & n > d + 1: \\ & R_{\text{scratch}} = \frac{\sigma^2 d}{n - d - 1} .
-# \end{aligned}
+# \begin{aligned} & n < d - 1: \\ & R_{\text{scratch}} = 1 - \frac nd + \frac{\sigma^2 n}{d - n - 1} , \\[1ex] & n > d + 1: \\ & R_{\text{scratch}} = \frac{\sigma^2 d}{n - d - 1} . \end{aligned}
 # $$ (scratch-exact)
 #
 # Both risks are exact, for $n > 2$ and $\lvert n - d \rvert > 1$ (with noise the risk of scratch training is infinite for $\lvert n - d \rvert \le 1$), and so is their difference
@@ -128,10 +122,7 @@ explore(grid, x="theta", y="gamma", at=at, limit=1)
 # For large $d$ at fixed $\gamma = n/d$ the cost of one number disappears, and with $1 - \sin^2\theta = \cos^2\theta$
 #
 # $$
-# \begin{aligned}
-# \gamma < 1: \; & \mathcal T_{\text{lt}} \to \cos^2\theta - \gamma + \frac{\gamma \sigma^2}{1 - \gamma} \\[1ex]
-# \gamma > 1: \; & \mathcal T_{\text{lt}} \to \frac{\sigma^2}{\gamma - 1} - \sin^2\theta ,
-# \end{aligned}
+# \begin{aligned} \gamma < 1: \; & \mathcal T_{\text{lt}} \to \cos^2\theta - \gamma + \frac{\gamma \sigma^2}{1 - \gamma} \\[1ex] \gamma > 1: \; & \mathcal T_{\text{lt}} \to \frac{\sigma^2}{\gamma - 1} - \sin^2\theta , \end{aligned}
 # $$ (transferability-limit)
 #
 # which is eq. 11 of {cite:t}`tahir2025` and the map of {numref}`fig-explore-linear`. It is a balance: the feature is worth $\cos^2\theta$ before any data arrive, scratch training catches up by one unit per $d$ samples, and its own noise sets it back.
@@ -142,9 +133,7 @@ explore(grid, x="theta", y="gamma", at=at, limit=1)
 # (Ours.) For $\gamma > 1$, linear transfer is negative exactly when $\gamma > 1 + \sigma^2/\sin^2\theta$. For $\gamma < 1$ it is negative exactly between the roots $\gamma_- < \gamma_+$ of
 #
 # $$
-# \begin{aligned}
-# \gamma^2 & - (1 + \cos^2\theta - \sigma^2)\, \gamma \\ & + \cos^2\theta ,
-# \end{aligned}
+# \begin{aligned} \gamma^2 & - (1 + \cos^2\theta - \sigma^2)\, \gamma \\ & + \cos^2\theta , \end{aligned}
 # $$ (boundaries)
 #
 # which lie between 0 and 1 exactly when $\sigma < 1 - \lvert \cos\theta \rvert$, and are not there otherwise.
@@ -155,7 +144,6 @@ explore(grid, x="theta", y="gamma", at=at, limit=1)
 # :::
 #
 # ## The experiment in ten lines
-#
 # Formulas about networks should be held against networks: pretrain one on the source, then let both contestants loose on the same 250 samples.
 
 # %%
@@ -188,8 +176,7 @@ print(f"transfer loses for {low:.3f} < γ < {high:.3f} and for γ > {onset:.3f}"
 # (One data set of this size scatters visibly round its mean.) One singular value has grown to the norm of the task, the others are at the scale of the initial weights: of $d$ possible features the network kept the one it was trained on.
 #
 # ## Theory on experiment
-#
-# Now at the size of the paper's Figure 1: two layers, three angles, twenty numbers of samples, twenty repetitions. {glue:text}`networks-trained` networks are trained from random weights: one pretrained and twenty from scratch in each repetition, and a new last layer for each angle and number of samples.
+# Now at the size of the paper's Figure 1: two layers, three angles, twenty numbers of samples, twenty repetitions. {glue:text}`networks-trained` networks are trained from random weights: one pretrained and twenty from scratch in each repetition, and a new last layer for each angle and number of samples. (`engine="descent"` asks for just that; some later chapters take shortcuts to the same end, and say so.) The line beneath a figure, so many *cells agree*, sums up the comparison of theory and experiment: a cell is one setting, here one angle at one number of samples; the distance of its mean over the repetitions from the theory is measured in standard errors of that mean, and the line says how large the largest is and how much would be tolerated. The table is on the page {doc}`checks`.
 
 # %%
 #| tags: [remove-output]
@@ -285,7 +272,6 @@ assert list(edges.values()) == sorted(edges.values(), reverse=True)
 # The hollow points are all at $\gamma = 1$. There the data hardly determine one direction, and gradient descent would need ever more steps to follow it. Stopped early, it avoids the very noise that {eq}`scratch-exact` punishes with an infinite risk, so the measured spike is finite.
 #
 # ## Why the band at $\gamma = 1$ is an artefact
-#
 # Feature and target at 90° have nothing in common, and yet the feature wins there. Look at the two risks one by one:
 
 # %%
@@ -315,9 +301,7 @@ ax.legend()
 # Anybody would regularise such a network. On a deep linear network the best weight decay is the best ridge ({prf:ref}`thm-decay-is-ridge`). For large $d$ its risk, dashed above, is {cite:p}`dobriban2018`
 #
 # $$
-# \begin{aligned}
-# R_{\text{reg}} &= \tfrac12 \left( c + \sqrt{c^2 + 4 \sigma^2} \right) , \\ c &= 1 - \gamma - \sigma^2 .
-# \end{aligned}
+# \begin{aligned} R_{\text{reg}} &= \tfrac12 \left( c + \sqrt{c^2 + 4 \sigma^2} \right) , \\ c &= 1 - \gamma - \sigma^2 . \end{aligned}
 # $$ (regularised-scratch)
 #
 # ({prf:ref}`thm-price` derives it.) It has no spike, and never exceeds 1: against it, the band is gone. When does transfer still win? Let the kept network have $k$ features, any number small against $n$, and let them miss a share $\rho$ of the target. As above its risk is $\rho$, once there are samples enough to fit $k$ numbers. Does scratch training get below $\rho$? Since $R_{\text{reg}}$ falls with $\gamma$ and is the positive root of
@@ -348,7 +332,6 @@ for missed in (0.02, 0.1, 0.5):
 # For the one feature of our source $\rho = \sin^2\theta$: one boundary and no band ({numref}`fig-two-baselines`, second map).
 #
 # ## What if
-#
 # - **... labels had no noise?** Set $\sigma = 0$ in {numref}`fig-explore-linear`: the band is gone, because there is no noise to amplify, and transfer loses everywhere above the curve $\gamma = \cos^2\theta$.
 # - **... they had more?** The red wedge below $\gamma = 1$ begins at $\theta = \arccos(1 - \sigma)$. Drag $\sigma$ up and watch it retreat to large angles; at $\sigma = 1$ it is gone.
 # - **... tasks were not lines?** Other models that can be solved: regressions {cite:p}`dar2022`, deep linear networks {cite:p}`lampinen2019`, classification {cite:p}`gerace2022`; ReLU networks from {doc}`from-lines-to-kernels` on.
@@ -511,7 +494,6 @@ assert ks[np.asarray(risks) < R].max() == int(most)
 # :::
 #
 # ## What to remember
-#
 # 1. A kept feature costs a bias, what it misses of the target, and hardly any data. Scratch training costs data and noise. So it is angle *and* number of samples that decide.
 # 2. The band at $\gamma = 1$ is the failure of an unregularised rival, and no merit of the features.
 # 3. Against scratch training done well, features that miss $\rho$ win exactly while $\gamma < (1 - \rho)(1 + \sigma^2/\rho)$: as long as $n$ samples cannot buy the risk $\rho$.

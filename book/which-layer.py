@@ -236,13 +236,13 @@ assert min(shown, key=lambda name: truth[name, 200].mean()) == "second layer"
 #
 # These are variances of all images in the world. Of our $N$ we know the variances $\hat\ell_i$ in the sample, and the degrees of freedom of the fit, $d_1 = \sum_i \hat\ell_i / (\hat\ell_i + \hat\lambda)$ with $\hat\lambda = \lambda N / (N - 1)$. These are close to $\sum_i a_i$ at the right $\tilde\lambda$. So $\tilde\lambda = N \lambda / (N - 1 - d_1)$: it takes features and no labels.
 #
-# **The error has two factors.** By {eq}`general-risk` (the intercept takes one sample), with $d_2 = \sum_i a_i^2$,
+# **The error has two factors.** By {eq}`unequal-risk` (the intercept takes one sample), with $d_2 = \sum_i a_i^2$,
 #
 # $$
 # \text{error}(n, \tilde\lambda) = E_\infty(\tilde\lambda) \, \frac{n}{n - 1 - d_2(\tilde\lambda)} .
 # $$ (two-factors)
 #
-# $E_\infty(\tilde\lambda) = \sum_i (1 - a_i)^2 t_i + \rho + \sigma^2$ is what infinitely many samples would leave at the same $\tilde\lambda$: the shares that are missed of the target's squared coefficients $t_i$, what is outside the features' span, and the noise. It does not depend on $n$. The second factor is what $n$ samples add. And $d_2 = \sum_i a_i + \mathrm d \sum_i a_i / \mathrm d \ln \tilde\lambda$, so $d_1$ and its slope tell it.
+# $E_\infty(\tilde\lambda) = \sum_i (1 - a_i)^2 t_i + \rho + \sigma^2$ is what infinitely many samples would leave at the same $\tilde\lambda$: the shares that are missed of the target's squared coefficients $t_i$ (on the axes' features, each scaled to variance 1), what is outside the features' span, and the noise. It does not depend on $n$. The second factor is what $n$ samples add. And $d_2 = \sum_i a_i + \mathrm d \sum_i a_i / \mathrm d \ln \tilde\lambda$, so $d_1$ and its slope tell it.
 #
 # **One of these errors can be measured.** Leave sample $j$ out, fit the other $N - 1$, predict it; do so for all $N$ and average the squared errors. No fit has to be repeated for that: the residual of the full fit, divided by $1 - h_{jj}$, is the left-out one ($h_{jj}$ is the sample's weight in
 # its own prediction, $1/N$ for the intercept included). This estimates $\text{error}(N, \tilde\lambda)$ at every $\tilde\lambda$ that a ridge reaches, so {eq}`two-factors` gives $E_\infty(\tilde\lambda)$, and with another $n$ in its place the error of any other number of samples.
@@ -321,7 +321,7 @@ verdict = fatelib.diagnose(
 print(verdict)
 
 # %% [markdown]
-# Read it from the top: the decision, the numbers behind it, what to mistrust. The contenders were trained on parts of the 200 images, in five folds, and measured on the rest, so their numbers end at 160. Where the report says "at most", it is the upper end of an interval: 200 labels do not tell the error itself.
+# Read it from the top: the decision, the numbers behind it, what to mistrust. The contenders were trained on parts of the 200 images, in five folds, and measured on the rest, so their numbers end at 160. *The best of many flatters itself*: among sets that are equally good, the one that these 200 labels happen to favour comes out first, and its estimated error is too low; the more sets, the lower. So compare two sets by the interval of their ratio on the same labels, as the decision does, and where it holds 1 do not call either better; and measure the winner once more, on fresh labels that had no part in choosing it. Where the report says "at most", it is the upper end of an interval: 200 labels do not tell the error itself.
 #
 # ## What really happens beyond 200
 #
@@ -487,7 +487,7 @@ print(fatelib.diagnose(data, target, control=control, groups=groups))
 # :::{exercise} Predict, then run
 # :label: ex-layer-pixels
 #
-# At how many labels is the third layer as good as the pixels, if anywhere? Guess from {numref}`fig-layers`, then fill in the blank: `report.ratio("third layer", ___, 20)` is a ratio of squared errors, with its interval.
+# At how many labels is the third layer as good as the pixels, if anywhere? Guess from {numref}`fig-layers`, then fill in the blank: `report.ratio("third layer", ___, 20)` is a ratio of squared errors, with its interval. (It prints as an `Interval`: the ratio, the lower and the upper end of its 95% interval, and whether the labels identify it.)
 # :::
 #
 # :::{solution-start} ex-layer-pixels
