@@ -7,8 +7,8 @@
 #| tags: [hide-input]
 #| name: fig-two-verdicts
 #| caption: >-
-#|   One set of networks, two verdicts. All learn signs, $\pm 1$, with the squared loss; two layers, large $d$. Left: how much squared error fine-tuning saves over scratch training. Right: how many percentage points of wrong signs it saves. Blue: it helps, red: it hurts. Dashed: 60°.
-#| alt: Two maps over angle and samples per dimension below one. On the left blue up to an angle of less than 60 degrees and red beyond. On the right blue up to more than 75 degrees at every number of samples.
+#|   One set of networks, two verdicts. All learn signs, $\pm 1$, with the squared loss; two layers, large $d$. First panel: how much squared error fine-tuning saves over scratch training. Second panel: how many percentage points of wrong signs it saves. Blue: it helps, red: it hurts. Dashed: 60°.
+#| alt: Two maps over angle and samples per dimension below one. In the first blue up to an angle of less than 60 degrees and red beyond. In the second blue up to more than 75 degrees at every number of samples.
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -42,7 +42,7 @@ axes[1].set_ylabel("")
 # %% [markdown]
 # ## What one would guess
 #
-# Fine-tuning keeps the source where no sample sees, and pays for its noise by growing: 60° without noise, less with it ({doc}`fine-tuning`). Signs are noisy versions of the numbers they stand for. So one would guess less than 60°. The left panel agrees. The right one says something else: by wrong signs fine-tuning helps up to {glue:text}`lowest:.0f`° at every number of samples below $d$. To see why, two facts about signs are enough. (Results are ours where no source is named; symbols: {doc}`notation`.)
+# Fine-tuning keeps the source where no sample sees, and pays for its noise by growing: 60° without noise, less with it ({doc}`fine-tuning`). Signs are noisy versions of the numbers they stand for. So one would guess less than 60°. The first panel agrees. The second says something else: by wrong signs fine-tuning helps up to {glue:text}`lowest:.0f`° at every number of samples below $d$. To see why, two facts about signs are enough. (Results are ours where no source is named; symbols: {doc}`notation`.)
 #
 # ## Two facts about signs
 #
