@@ -493,7 +493,7 @@ for gamma_s in (0.7, 1.0, 1.3):
 #     print(f"{half}: {found:.2f}, formula {jnp.cos(angle) ** 2:.2f}")
 # ```
 #
-# Networks of your own may also err in the same way, for instance because both lack layers or inputs that the task needs. Such errors raise the correlation: what it bounds is the error that more source data would remove.
+# Networks of your own may also err in the same way, for instance because both lack layers or inputs that the task needs. Such errors raise the correlation, and then it promises too much.
 # :::
 #
 # :::{exercise} Hard: a perfect source that hurts
