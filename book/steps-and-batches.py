@@ -797,7 +797,7 @@ for scale in (1e-3, 1e-4, 1e-5):
 # with the same $a \ge 0$ and $z$ for both contestants: only $\Delta$ tells them apart. It is 1 from zero and $2 - 2 \cos\theta$ from the source, and at equal times $\mathcal T = a\, (2 \cos\theta - 1)$. A larger $\Delta$ raises the curve $R_q$ at every $q$, hence also its minimum.
 # So 60° is exact, stopped or not.
 #
-# In two layers the speed of learning is $c^2 I + u u^\top$ instead of $I$. It depends on the start and changes in time, so that the two contestants no longer have the same $a$ and $z$: from scratch there is a plateau first, then a rise along $X^\top y$ before all else. That they come so close to 60° at their best says how little of this is left by then.
+# In two layers the speed of learning is $c^2 I + u u^\top$ instead of $I$. It depends on the start and changes in time, so that the two contestants no longer have the same $a$ and $z$: from scratch there is a plateau first, then a rise along $X^\top y$ before all else. That at their best they still come so close to 60° is computed above, not proved.
 # :::
 #
 # ## What to remember
