@@ -434,6 +434,18 @@ fatelib.agreement_table(
 )
 
 # %% [markdown]
+# ## What regularisation would change
+#
+# A source with several outputs, $B = \sum_i \varsigma_i u_i v_i^\top$, is learned one direction after the other. Let $a$ be the singular value that both of two layers have along direction $i$, and $f = a^2$ that of their product.
+# The gradient of $\lVert W_1 W_2 - B \rVert^2$ gives each layer $\dot a = 2 a (\varsigma_i - a^2)$, and weight decay takes off $\lambda a$. With $\dot f = 2 a \dot a$,
+#
+# $$
+# \dot f = 4 f \left( \varsigma_i - \lambda/2 - f \right) .
+# $$
+#
+# It is the logistic growth of this chapter towards a smaller end, $(\varsigma_i - \lambda/2)_+$: every direction loses as much, and those with $\varsigma_i \le \lambda/2$ are lost. Stopping after a time $t$ leaves out those that are still on their plateau, $4 \varsigma_i t \ll \log(\varsigma_i/\alpha^2)$, and
+# takes nothing from the others. Dropout of hidden units takes off one threshold too, the larger the more there is to keep. So all three prune what is weak in the source. {py:func}`~fatelib.theory.pretraining_filter` has all of them in closed form; its result is the spectrum of the features, which {py:func}`~fatelib.theory.ridge_risk` turns into a risk of transfer.
+#
 # ## Turn it yourself
 #
 # {numref}`fig-explore-growth` is {eq}`growth` for every depth. Raise the initial strength and the plateau melts; lower it and see
@@ -463,7 +475,7 @@ explore(growth, x="time", lines="depth", at={"log10_start": -3.0, "time": 2.0})
 # %% [markdown]
 # ## Exercises
 #
-# :::{exercise} A smaller start
+# :::{exercise} Predict, then run: a smaller start
 # :label: ex-smaller-start
 #
 # You lower the initial scale from $10^{-3}$ to $10^{-6}$ at $d = 500$. By how much does the plateau grow for two layers?
@@ -490,7 +502,29 @@ for alpha in (1e-3, 1e-6):
 # :::{solution-end}
 # :::
 #
-# :::{exercise} An unbalanced start
+# :::{exercise} With pencil: how steep is the rise?
+# :label: ex-steepest
+#
+# At which strength does {eq}`growth` rise fastest, and how fast, for two layers and for many? And how long does it take two layers to get from one quarter to three quarters of the task?
+# :::
+#
+# :::{solution} ex-steepest
+# :label: sol-steepest
+# :class: dropdown
+#
+# The derivative of $s^{2 - 2/L} (1 - s)$ vanishes at
+#
+# $$
+# s = \frac{2 - 2/L}{3 - 2/L} = \frac{2L - 2}{3L - 2} ,
+# $$
+#
+# one half for two layers, where $\dot s = 4 \cdot \tfrac14 = 1$, and nearly $2/3$ for many, where $\dot s \approx 2L \left( \tfrac23 \right)^2 \tfrac13 = \tfrac{8}{27} L$. (A single layer is fastest at the start.)
+# So the rise takes a time of order $1/L$: the deeper the network, the longer the wait and the shorter what one waits for.
+#
+# By {eq}`logistic` $\log \frac{s}{1 - s}$ grows at the rate 4. From one quarter to three quarters it grows from $-\log 3$ to $\log 3$, which takes the time $\tfrac12 \log 3$, whatever the start.
+# :::
+#
+# :::{exercise} Code: an unbalanced start
 # :label: ex-unbalanced
 #
 # Take the two-layer chain of scalars, $s = uc$, and start it at $u = 0$, $c = 10$. What is conserved, is there a plateau, and
@@ -518,17 +552,112 @@ print(f"u = {u:.4f}, c = {c:.4f}, u^2 - c^2 = {u**2 - c**2:.2f}")
 # :::{solution-end}
 # :::
 #
-# ## What regularisation would change
+# :::{exercise} Your own network: what does its training conserve?
+# :label: ex-own-balance
 #
-# A source with several outputs, $B = \sum_i \varsigma_i u_i v_i^\top$, is learned one direction after the other. Let $a$ be the singular value that both of two layers have along direction $i$, and $f = a^2$ that of their product.
-# The gradient of $\lVert W_1 W_2 - B \rVert^2$ gives each layer $\dot a = 2 a (\varsigma_i - a^2)$, and weight decay takes off $\lambda a$. With $\dot f = 2 a \dot a$,
+# {prf:ref}`thm-balancedness` is about linear layers. Show that in a ReLU network gradient flow conserves, for each hidden unit, the squared norm of its incoming weights and bias minus that of its outgoing weights. Then take a network of yours with plain gradient descent, without momentum or weight decay, and compare this number before and after training at two learning rates. What should happen when the rate is halved at equal time? What does weight decay do to it?
+# :::
+#
+# :::{solution} ex-own-balance
+# :label: sol-own-balance
+# :class: dropdown
+#
+# Let a unit have incoming weights $w$, its bias among them (its input is then a one), and outgoing weights $v$. It sends on $h v$ with $h = \max(w \cdot x, 0)$. With $g$ the gradient of the loss of one sample in what the unit sends on, the loss changes
+# $w$ by $- (g \cdot v)\, h'\, x$ and $v$ by $- h\, g$, averaged over the samples. Hence
 #
 # $$
-# \dot f = 4 f \left( \varsigma_i - \lambda/2 - f \right) .
+# \begin{aligned}
+# \tfrac{d}{dt} \lVert w \rVert^2 &= - 2\, \mathbb E\, (g \cdot v)\, h'\, (w \cdot x) , \\
+# \tfrac{d}{dt} \lVert v \rVert^2 &= - 2\, \mathbb E\, (g \cdot v)\, h ,
+# \end{aligned}
 # $$
 #
-# It is the logistic growth of this chapter towards a smaller end, $(\varsigma_i - \lambda/2)_+$: every direction loses as much, and those with $\varsigma_i \le \lambda/2$ are lost. Stopping after a time $t$ leaves out those that are still on their plateau, $4 \varsigma_i t \ll \log(\varsigma_i/\alpha^2)$, and
-# takes nothing from the others. Dropout of hidden units takes off one threshold too, the larger the more there is to keep. So all three prune what is weak in the source. {py:func}`~fatelib.theory.pretraining_filter` has all of them in closed form; its result is the spectrum of the features, which {py:func}`~fatelib.theory.ridge_risk` turns into a risk of transfer.
+# and these are equal, because $h' \cdot (w \cdot x) = h$ for a ReLU as for a linear unit {cite:p}`du2018`. Steps break it to first order in $\eta$: half the rate, half the change. A decay that pulls every weight with $- q w$ shrinks both squared norms by $2q$, and so
+# their difference, by $e^{-2 q t}$: it balances the layers.
+#
+# Put your own network, loss and data in the place of these:
+#
+# ```python
+# inputs = jax.random.normal(jax.random.key(10), (200, 10))
+# labels = jnp.tanh(inputs[:, 0]) + inputs[:, 1] ** 2
+#
+#
+# def loss(weights):
+#     W, b, V = weights  # incoming weights, biases, outgoing weights
+#     outputs = jax.nn.relu(inputs @ W + b) @ V
+#     return jnp.mean((outputs[:, 0] - labels) ** 2)
+#
+#
+# def weight_balance(weights):
+#     W, b, V = weights
+#     return (W**2).sum(0) + b**2 - (V**2).sum(1)
+#
+#
+# def largest_change(rate, time=10.0):
+#     keys = jax.random.split(jax.random.key(11))
+#     W = 0.3 * jax.random.normal(keys[0], (10, 30))
+#     V = 0.3 * jax.random.normal(keys[1], (30, 1))
+#     weights = start = W, jnp.zeros(30), V
+#
+#     @jax.jit
+#     def step(weights):
+#         slopes = jax.grad(loss)(weights)
+#         return jax.tree.map(lambda w, g: w - rate * g, weights, slopes)
+#
+#     for _ in range(round(time / rate)):
+#         weights = step(weights)
+#     return abs(weight_balance(weights) - weight_balance(start)).max()
+#
+#
+# for rate in (0.02, 0.01, 0.005):
+#     print(rate, largest_change(rate))
+# ```
+#
+# Each halving of the rate halves the change.
+# :::
+#
+# :::{exercise} Hard: the wrong sign
+# :label: ex-wrong-sign
+#
+# A chain of two scalars, $s = uc$, starts at $s = -h$: it computes the opposite of the task. What becomes of it if it is balanced? Now let $\delta = c^2 - u^2 > 0$. For $\delta \ll h$, how long does it take until half of the task is learned? Compare with a chain that starts with the right sign.
+# :::
+#
+# :::{solution} ex-wrong-sign
+# :label: sol-wrong-sign
+# :class: dropdown
+#
+# As in {numref}`ex-unbalanced`, $\dot s = 2 (u^2 + c^2) (1 - s)$. The square of $u^2 + c^2$ is $(c^2 - u^2)^2 + 4 u^2 c^2$, and $\delta$ is conserved, so that
+#
+# $$
+# \dot s = 2 \sqrt{\delta^2 + 4 s^2}\; (1 - s) .
+# $$
+#
+# Balanced, this is $4 \lvert s \rvert (1 - s)$: the strength rises to zero and *stays* there, at the saddle, since $\dot s = 0$ at $s = 0$. Such a start is exceptional: any $\delta$ leads past. The time is $\int ds / \dot s$. Split it at zero. Beyond,
+#
+# $$
+# \frac{1}{1 - s} = 1 + \frac{s}{1 - s} ,
+# $$
+#
+# and the first part gives $\int_0^{1/2} ds / (2 \sqrt{\delta^2 + 4 s^2}) = \tfrac14 \operatorname{arsinh}(1/\delta) \approx \tfrac14 \log (2/\delta)$; in the second, which is harmless at zero, $\delta$ may be dropped: $\int_0^{1/2} ds / (4 (1 - s)) = \tfrac14 \log 2$.
+# In the same way the time from $-h$ to zero is $\tfrac14 \log (4 h / \delta) - \tfrac14 \log (1 + h)$. Together
+#
+# $$
+# t_{1/2} \approx \tfrac14 \log \frac{16\, h}{(1 + h)\, \delta^2} .
+# $$
+#
+# The chain waits twice: $\tfrac14 \log (1/\delta)$ to unlearn, and the same again to learn. With the right sign and $s_0 = h$ it takes $\tfrac14 \log (1/h - 1)$, by {eq}`logistic`, however small $\delta$. Integrated step by step:
+#
+# ```python
+# for start, delta in ((0.1, 1e-2), (0.1, 1e-4), (0.5, 1e-4)):
+#     c = np.sqrt((delta + np.sqrt(delta**2 + 4 * start**2)) / 2)
+#     u, time, rate = -start / c, 0.0, 1e-4
+#     while u * c < 0.5:
+#         slope = 2 * (1 - u * c)
+#         u, c, time = u + rate * slope * c, c + rate * slope * u, time + rate
+#     formula = np.log(16 * start / ((1 + start) * delta**2)) / 4
+#     print(f"from {-start}, delta {delta}: {time:.2f}, formula {formula:.2f}")
+# ```
+# :::
 #
 # ## What to remember
 #

@@ -155,7 +155,7 @@ ax.legend()
 # $\beta_s$ and $-\beta_s$ are the same feature, although as tasks they are as far apart as two unit vectors can be. A distance between data sets compares functions; what is transferred is a feature space.
 #
 # Who knows that both norms are 1 gets from one to the other: a chord $r$ means $\cos\theta = 1 - r^2/2$. With $n$, $d$ and $\sigma$ beside it the chord then does decide, by {eq}`transferability-exact`: of all our
-# cells (twelve angles, twelve $n$), it names the right sign in the {glue:text}`decided` where transferability differs from zero by more than four standard errors. Without the norms it does not decide even then ({ref}`ex-close-useless`).
+# cells (twelve angles, twelve $n$), it names the right sign in the {glue:text}`decided` where transferability differs from zero by more than four standard errors. Without the norms it does not decide even then ({numref}`ex-close-useless`).
 
 # %%
 #| tags: [build-only]
@@ -366,7 +366,7 @@ explore(grid, x="theta", y="gamma", at=start, limit=1)
 # %% [markdown]
 # ## Exercises
 #
-# :::{exercise} Close, and useless
+# :::{exercise} Predict, then run: close, and useless
 # :label: ex-close-useless
 #
 # Is there a pair of tasks with a smaller Kullback-Leibler divergence than the unit vectors at 45° of this chapter, for which transfer *loses* at a number of samples where it wins at 45°? With unit norms, and without?
@@ -397,7 +397,28 @@ for name, norm, angle in (
 # :::{solution-end}
 # :::
 #
-# :::{exercise} When does the estimate go blind?
+# :::{exercise} With pencil: close enough below one
+# :label: ex-close-enough
+#
+# Unit norms, large $d$. For which divergences {eq}`kl` does linear transfer win at *every* $\gamma < 1$? By {eq}`transferability`, at given $\theta$ and $\sigma$ it loses somewhere below 1 exactly if $\sigma < 1 - \lvert \cos\theta \rvert$ (if you like, show this first). On which side of your bound is the pair of {numref}`fig-one-pair`? And why does that not contradict {prf:ref}`prop-no-distance`?
+# :::
+#
+# :::{solution} ex-close-enough
+# :label: sol-close-enough
+# :class: dropdown
+#
+# Below one sample per dimension the risk of scratch training is $v + \sigma^2 (1 - v) / v$ with $v = 1 - \gamma$. This is $v + \sigma^2 / v - \sigma^2$, least at $v = \sigma$ (for $\sigma < 1$), where it is $2 \sigma - \sigma^2 = 1 - (1 - \sigma)^2$. Linear transfer has $\sin^2\theta = 1 - \cos^2\theta$ and loses there if $\lvert \cos\theta \rvert < 1 - \sigma$.
+#
+# By {eq}`kl`, $\cos\theta = 1 - \sigma^2\, \mathrm{KL}$. So transfer wins at every $\gamma < 1$ where $\lvert 1 - \sigma^2\, \mathrm{KL} \rvert \ge 1 - \sigma$, that is
+#
+# $$
+# \mathrm{KL} \le \frac1\sigma \quad \text{or} \quad \mathrm{KL} \ge \frac{2 - \sigma}{\sigma^2} :
+# $$
+#
+# the closest pairs, and those nearly opposite. The pair of {numref}`fig-one-pair` has $\mathrm{KL} = (1 - \sqrt{1/2}) / \sigma^2$ with $\sigma = 1/5$, which is more than $\tfrac{25}{4}$, and beyond $1/\sigma = 5$: it loses somewhere, as the figure shows. There is no contradiction, because the bound needs $\sigma$, the unit norms and $\gamma < 1$ beside the distance. Beyond $\gamma = 1 + \sigma^2 / \sin^2\theta$ even the closest pair loses, unless it is one task.
+# :::
+#
+# :::{exercise} Code: when does the estimate go blind?
 # :label: ex-blind
 #
 # Between 2 and 500 dimensions, where does the empirical Wasserstein distance of 250 points stop telling opposite tasks from equal ones? Compare the difference with the standard deviation over draws.
@@ -424,6 +445,75 @@ for dim in (2, 5, 20, 80):
 # %% [markdown]
 # :::{solution-end}
 # :::
+#
+# :::{exercise} Your own pair: distance or line?
+# :label: ex-own-pair
+#
+# You have a source model and labelled target samples. Apply the model to the target inputs. The mean square of its output minus the label is a distance, free of the curse of dimension. The squared correlation of the two is what linear transfer sees. Compute both, together with the leave-one-out error of a line fitted to the model's output. Then multiply the model's output by $-3$. What changes? Without a model of your own, take the tasks of this chapter at 45°.
+# :::
+#
+# :::{solution} ex-own-pair
+# :label: sol-own-pair
+# :class: dropdown
+#
+# ```python
+# rng = np.random.default_rng(0)
+# inputs = rng.standard_normal((200, 500))
+# beta, other = np.eye(500)[:2]
+# labels = inputs @ beta + sigma * rng.standard_normal(200)
+# output = inputs @ (beta + other) / 2**0.5  # your model here
+#
+#
+# def left_out(z, y):
+#     """Mean squared leave-one-out error of a line."""
+#     Z = np.column_stack([np.ones_like(z), z])
+#     hat = Z @ np.linalg.pinv(Z)
+#     return np.mean(((y - hat @ y) / (1 - np.diag(hat))) ** 2)
+#
+#
+# for z in (output, -3 * output):
+#     apart = np.mean((z - labels) ** 2)
+#     share = np.corrcoef(z, labels)[0, 1] ** 2
+#     print(f"distance {apart:.2f}, squared correlation {share:.2f}, ", end="")
+#     print(f"error of the line {left_out(z, labels):.2f}")
+# ```
+#
+# The distance grows manyfold, the other two stay exactly what they were. For unit tasks the distance estimates $\lVert \beta_s - \beta_t \rVert^2 + \sigma^2$ and the squared correlation $\cos^2\theta / (1 + \sigma^2)$; the error of the line is near $\sin^2\theta + \sigma^2$. To decide, hold this error against that of training on the inputs alone, on the same samples: {py:func}`fatelib.diagnose <fatelib.probe.diagnose>` does it for every $n$ up to yours ({doc}`which-layer`).
+# :::
+#
+# :::{exercise} Hard: how many samples would it take?
+# :label: ex-how-many
+#
+# Show that for the $\ell_1$ distance of points the empirical $\mathcal W_1$ of two samples of $n$ points in $d$ dimensions is at least $d / \sqrt\pi$, whatever the tasks, unless $n$ is exponentially large in $d$. (For independent $v_j \ge 0$ bound the chance that $\sum_j v_j$ is small by $e^{-q v} \le 1 - q v + q^2 v^2 / 2$.) How many samples does it take at $d = 500$ for the bound to say nothing?
+# :::
+#
+# :::{solution} ex-how-many
+# :label: sol-how-many
+# :class: dropdown
+#
+# The coordinates of $x - z$, from two independent inputs, are normal of variance 2. So $v_j = \lvert x_j - z_j \rvert$ has the mean $2/\sqrt\pi$ and the mean square 2. By the hint $\mathbb E\, e^{-q v_j} \le 1 - 2q/\sqrt\pi + q^2$, which is at most $e^{-2q/\sqrt\pi + q^2}$. By Markov's inequality for $e^{-q \sum_j v_j}$, the chance that the sum is below half of its mean, $d / \sqrt\pi$, is at most
+#
+# $$
+# \begin{aligned}
+# & e^{q d/\sqrt\pi} \big( e^{-2q/\sqrt\pi + q^2} \big)^d \\
+# &= e^{-d\, (q/\sqrt\pi - q^2)} = e^{-d/(4\pi)}
+# \end{aligned}
+# $$
+#
+# at the best $q = 1/(2\sqrt\pi)$. There are $n^2$ pairs of points. So with a probability of at least $1 - n^2 e^{-d/(4\pi)}$ *no* pair is closer than $d/\sqrt\pi$, and then neither is the mean over the best pairing; the label only adds to the distances. The bound says nothing only from
+#
+# $$
+# n = e^{d/(8\pi)}
+# $$
+#
+# on: at $d = 500$, where $500/(8\pi) > 19$, more than $e^{19}$ samples, over a hundred million. Up to not far below that the estimate is at least $d/\sqrt\pi$, while the true distance of two unit tasks is at most $\sqrt{8/\pi}$ by {eq}`w1-coupling`.
+#
+# ```python
+# print(f"bound {d / np.pi**0.5:.0f}, until n = {np.exp(d / (8 * np.pi)):.0e}")
+# print(f"smallest estimate above: {float(wasserstein.sel(dimension=d).min()):.0f}")
+# ```
+# :::
+#
 # ## What to remember
 #
 # 1. One pair of tasks, every distance fixed, and the sign of transferability changes three times with the number of samples, once against optimally regularised scratch training: no

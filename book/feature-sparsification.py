@@ -477,7 +477,7 @@ assert (abs(moved[:2] - 0.5) < np.log10(alphas[1] / alphas[0])).all()
 # %% [markdown]
 # ## Exercises
 #
-# :::{exercise} Deeper is sparser
+# :::{exercise} Predict, then run: deeper is sparser
 # :label: ex-deeper
 #
 # At the same initial scale, $\alpha = 0.02$, does a three-layer network keep more features or fewer than a two-layer one? Guess from
@@ -502,7 +502,32 @@ for depth in (2, 3):
 # :::{solution-end}
 # :::
 #
-# :::{exercise} Why `linear_transfer` has a cutoff
+# :::{exercise} With pencil: where rich turns lazy
+# :label: ex-rich-to-lazy
+#
+# At which $\delta$ has the learned feature {eq}`learned-feature` lost half of its squared strength, and at which $\alpha$ is that? The singular values of the square matrix $W_1(0)$ reach up to $2\alpha$. At which $\alpha$ is the learned feature no longer the strongest?
+# :::
+#
+# :::{solution} ex-rich-to-lazy
+# :label: sol-rich-to-lazy
+# :class: dropdown
+#
+# {eq}`learned-feature` solves $c^4 + \delta c^2 = 1$, that is $\delta = 1/c^2 - c^2$. At $c^2 = \tfrac12$ this is $\delta = \tfrac32$, hence
+#
+# $$
+# \alpha = \sqrt{\frac{3}{2 (d - 1)}} .
+# $$
+#
+# At $c = 2 \alpha$ it says $\alpha^2 (d - 1) = 1/(4 \alpha^2) - 4 \alpha^2$, so that
+#
+# $$
+# \alpha = \big( 4 (d + 3) \big)^{-1/4} .
+# $$
+#
+# The first is of order $d^{-1/2}$, the second of order $d^{-1/4}$. In between the last layer does most of the work already, but the learned feature still stands out. And the larger $d$, the smaller a start must be to be rich.
+# :::
+#
+# :::{exercise} Code: why `linear_transfer` has a cutoff
 # :label: ex-cutoff
 #
 # {py:func}`fatelib.transfer.linear_transfer` counts features below a thousandth of the largest as absent. Vary it, without
@@ -531,6 +556,112 @@ for cutoff in (1e-2, 1e-3, 0.0):
 
 # %% [markdown]
 # :::{solution-end}
+# :::
+#
+# :::{exercise} Your own network: how many features?
+# :label: ex-own-rank
+#
+# Is your network rich or lazy? Compute its hidden units on your inputs, before and after training, take off the mean of each, and compare the effective ranks. (Take several times as many inputs as units.) Without a network of your own, let a ReLU network of 100 hidden units learn one ReLU neuron, once from small weights and once from large ones.
+# :::
+#
+# :::{solution} ex-own-rank
+# :label: sol-own-rank
+# :class: dropdown
+#
+# ```python
+# inputs = jax.random.normal(jax.random.key(10), (400, 10))
+# labels = jax.nn.relu(inputs @ jnp.full(10, 0.4))
+#
+#
+# def hidden(weights):
+#     return jax.nn.relu(inputs @ weights[0])
+#
+#
+# def loss(weights):
+#     return jnp.mean((hidden(weights) @ weights[1] - labels) ** 2)
+#
+#
+# def used(weights):
+#     Z = hidden(weights)
+#     return effective_rank(Z - Z.mean(axis=0))
+#
+#
+# @jax.jit
+# def step(weights):
+#     slopes = jax.grad(loss)(weights)
+#     return jax.tree.map(lambda w, g: w - 0.02 * g, weights, slopes)
+#
+#
+# for scale in (0.01, 1.0):
+#     keys = jax.random.split(jax.random.key(11))
+#     W = scale * jax.random.normal(keys[0], (10, 100)) / 10**0.5
+#     weights = start = W, scale * jax.random.normal(keys[1], (100,)) / 10
+#     for _ in range(4000):
+#         weights = step(weights)
+#     print(f"scale {scale}: {used(start):.1f} before, {used(weights):.1f} after")
+# ```
+#
+# From small weights the rank falls to a fraction of what it was, from large ones it stays: rich and lazy are not peculiar to linear networks. A rank that has fallen says that the network has made features for its task, not that they are good for yours; for that, see {doc}`which-layer`.
+# :::
+#
+# :::{exercise} Hard: many tasks and many layers
+# :label: ex-many-deep
+#
+# A balanced network with several outputs reaches zero loss on several source tasks, $W_1 \cdots W_L = B_s$. Which singular values have its features $W_1 \cdots W_{L-1}$? Two tasks of norm one enclose an angle $\varphi$: how much stronger is what they share than their difference, for two layers and for many?
+# :::
+#
+# :::{solution} ex-many-deep
+# :label: sol-many-deep
+# :class: dropdown
+#
+# Begin with the innermost pair of $W_1 \cdots W_l W_l^\top \cdots W_1^\top$. Balance turns it into one of the layer before, $W_l W_l^\top = W_{l-1}^\top W_{l-1}$, and with its neighbours this makes $W_{l-1} W_{l-1}^\top W_{l-1} W_{l-1}^\top$, a square. By balance again this is $(W_{l-2}^\top W_{l-2})^2$, with its neighbours a cube, and so on down to
+#
+# $$
+# W_1 \cdots W_l W_l^\top \cdots W_1^\top = \big( W_1 W_1^\top \big)^l .
+# $$
+#
+# For $l = L$ the left-hand side is $B_s B_s^\top$. So with $l = L - 1$ the features have the second moments
+#
+# $$
+# \big( B_s B_s^\top \big)^{1 - 1/L} :
+# $$
+#
+# their singular values are those of $B_s$ to the power $1 - 1/L$, the square roots for two layers ({eq}`many-features`). For two tasks $B_s$ has the squared singular values $1 \pm \cos\varphi$, with the ratio $\cot^2 (\varphi/2)$. In squared strength the shared feature is therefore stronger by the factor
+#
+# $$
+# \cot^{2 - 2/L} (\varphi/2) ,
+# $$
+#
+# $\cot (\varphi/2)$ for two layers and nearly its square for many. Depth does not lose the second feature, but makes it fainter, so that fewer samples or a larger ridge hide it, by {eq}`general-risk`. Three layers trained from random weights:
+#
+# ```python
+# angle = jnp.pi / 6
+# turned = jnp.array([jnp.cos(angle), jnp.sin(angle)])
+# B_s = jnp.zeros((30, 2)).at[0, 0].set(1.0).at[:2, 1].set(turned)
+# shapes = [(30, 30), (30, 30), (30, 2)]
+# keys = jax.random.split(jax.random.key(0), 3)
+# weights = [
+#     0.02 * jax.random.normal(key, shape) / 30**0.5
+#     for key, shape in zip(keys, shapes, strict=True)
+# ]
+#
+#
+# def loss(weights):
+#     return jnp.sum((jnp.linalg.multi_dot(weights) - B_s) ** 2)
+#
+#
+# @jax.jit
+# def step(weights):
+#     slopes = jax.grad(loss)(weights)
+#     return jax.tree.map(lambda w, g: w - 0.01 * g, weights, slopes)
+#
+#
+# for _ in range(20_000):
+#     weights = step(weights)
+# strengths = jnp.linalg.svd(weights[0] @ weights[1], compute_uv=False)
+# print(strengths[:2] ** 2)
+# print((1 + jnp.array([1, -1]) * jnp.cos(angle)) ** (2 / 3))
+# ```
 # :::
 #
 # ## What to remember

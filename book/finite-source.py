@@ -376,7 +376,7 @@ explore(
 # %% [markdown]
 # ## Exercises
 #
-# :::{exercise} Buy labels
+# :::{exercise} Predict, then run: buy labels
 # :label: ex-buy-labels
 #
 # You own $0.8\, d$ source samples with $\sigma_s = 0.5$ at $\theta = 30°$ and plan linear transfer. Somebody offers $0.15\, d$ more for free. Do you take them? And how
@@ -406,7 +406,29 @@ print(
 # :::{solution-end}
 # :::
 #
-# :::{exercise} Regularise the source
+# :::{exercise} With pencil: when to throw source samples away
+# :label: ex-throw-away
+#
+# Below one sample per dimension, at which $\gamma_s$ does {eq}`learned-angle` give the smallest angle, and which? From which $\gamma_s > 1$ on is it as small again? Write both with $q = \sqrt{1 + \sigma_s^2} - \sigma_s$.
+# :::
+#
+# :::{solution} ex-throw-away
+# :label: sol-throw-away
+# :class: dropdown
+#
+# With $v = 1 - \gamma_s$ the fraction in {eq}`learned-angle` is $v (1 - v) / (v + \sigma_s^2)$. Its derivative vanishes where $v^2 + 2 \sigma_s^2 v = \sigma_s^2$, at $v = \sigma_s q$. There the fraction equals the ratio of the derivatives of numerator and denominator, $1 - 2 v = 1 - 2 \sigma_s q$, and this is $q^2$, because $q^2 + 2 \sigma_s q = 1$. So the best is
+#
+# $$
+# \begin{aligned}
+# \gamma_s &= 1 - \sigma_s q , \\
+# \cos\hat\theta &= q \cos\theta .
+# \end{aligned}
+# $$
+#
+# Beyond 1 the fraction is $(\gamma_s - 1) / (\gamma_s - 1 + \sigma_s^2)$, which reaches $q^2$ at $\gamma_s - 1 = \sigma_s^2 q^2 / (1 - q^2) = \tfrac12 \sigma_s q$. With $1 - \sigma_s q < \gamma_s < 1 + \tfrac12 \sigma_s q$ throw samples away.
+# :::
+#
+# :::{exercise} Code: regularise the source
 # :label: ex-regularise-source
 #
 # Pretrain with the optimal ridge (or weight decay) instead of none. The estimate is then the mean of the posterior for an isotropic prior, whose overlap with $\beta_s$ equals its squared norm,
@@ -441,6 +463,69 @@ for gamma_s in (0.7, 1.0, 1.3):
 
 # %% [markdown]
 # :::{solution-end}
+# :::
+#
+# :::{exercise} Your own source: was it large enough?
+# :label: ex-own-source
+#
+# You do not know $\beta_s$, so how far is what your network learned from it? Split the source data in two, pretrain one network on each half, and correlate their answers on new inputs. Show that in this chapter's setting the correlation tends to the *squared* cosine of the angle {eq}`learned-angle` between either of them and the source ($\theta = 0$).
+# :::
+#
+# :::{solution} ex-own-source
+# :label: sol-own-source
+# :class: dropdown
+#
+# On isotropic inputs the correlation of two linear answers is the cosine between their vectors. Each is $\hat\beta_s = X_s^+ y_s$ of its own half, of $\gamma_s d$ samples. Its mean is $\min(1, \gamma_s)\, \beta_s$, the $M$ of {eq}`source-moments` at $\theta = 0$ times $\beta_s$; the halves are independent, so the mean of the scalar product of the two is $M^2$, and for large $d$ it does not scatter. Both squared lengths tend to $Q$. So the correlation tends to $M^2/Q = \cos^2\hat\theta$: its square root is the cosine to the truth, which nobody has seen.
+#
+# ```python
+# keys, sigma_s = jax.random.split(jax.random.key(10), 3), 0.5
+# tasks = fatelib.LinearTasks.at_angle(
+#     keys[0], d, 0.0, source_sigma=sigma_s
+# )
+# new = jax.random.normal(jax.random.key(11), (5000, d))
+# for half in (300, 450, 1000):
+#     answers = []
+#     for key in keys[1:]:  # your two networks here
+#         X, y = tasks.sample(key, half, source=True)
+#         answers.append(new @ (jnp.linalg.pinv(X) @ y))
+#     found = np.corrcoef(answers)[0, 1]
+#     angle = theory.learned_angle(0.0, half / d, sigma_s)
+#     print(f"{half}: {found:.2f}, formula {jnp.cos(angle) ** 2:.2f}")
+# ```
+#
+# Networks of your own may also err in the same way, for instance because both lack layers or inputs that the task needs. Such errors raise the correlation, and then it promises too much.
+# :::
+#
+# :::{exercise} Hard: a perfect source that hurts
+# :label: ex-perfect-hurts
+#
+# No noise anywhere, and the source task *is* the target task, $\theta = 0$. Yet with few source samples fine-tuning loses against training from scratch. Below which $\gamma_s$, for two layers, and for $L$? Does linear transfer lose, too? What is the remedy?
+# :::
+#
+# :::{solution} ex-perfect-hurts
+# :label: sol-perfect-hurts
+# :class: dropdown
+#
+# With $M = Q = \gamma_s$ the second line of {eq}`finite-fine-tuning` is $(1 - \gamma)\, \gamma_s\, \kappa (2 - \kappa)$: fine-tuning loses where $\kappa > 2$. As $\kappa$ falls with growing $\gamma_s$, the boundary is where $\kappa = 2$ solves the first line, $4 \cdot 2^{2/(L-1)} \gamma_s = \gamma + 4 \gamma_s (1 - \gamma)$, that is at
+#
+# $$
+# \gamma_s = \frac{\gamma}{4 \left( 2^{2/(L-1)} - 1 + \gamma \right)} ,
+# $$
+#
+# $\gamma / (4 (3 + \gamma))$ for two layers, rising to $\tfrac14$ for many. A source that is too short makes the later layers grow, and what they enlarge in the directions that the target data do not see is mostly not the target.
+#
+# Linear transfer has the risk $1 - \gamma_s$ against $1 - \gamma$ and loses already for $\gamma_s < \gamma$; so in between it is better to fine-tune. The remedy is the length: {eq}`finite-fine-tuning` with the best $\kappa = M/Q$, which is 1 here, gives $(1 - \gamma)\, \gamma_s > 0$ for every source, and {numref}`ex-shrink` shows how to start so that one ends there.
+#
+# ```python
+# gamma = 0.5
+# for depth in (2, 3, 10):
+#     edge = gamma / (4 * (2 ** (2 / (depth - 1)) - 1 + gamma))
+#     for gamma_s in (0.9 * edge, edge, 1.1 * edge):
+#         gain = theory.fine_tuning_transferability(
+#             gamma, 0.0, 0.0, depth=depth, source_gamma=gamma_s
+#         )
+#         print(f"L = {depth}, gamma_s = {gamma_s:.4f}: {gain:+.1e}")
+# ```
 # :::
 #
 # ## What to remember

@@ -639,7 +639,29 @@ glue("floor-error", f"{floor_error:.2f}", display=False)
 # %% [markdown]
 # ## Exercises
 #
-# :::{exercise} Linear scaling
+# :::{exercise} With pencil: how high is the floor?
+# :label: ex-floor-share
+#
+# For $\gamma > 1$ compare the floor {eq}`floor` with the risk $\sigma^2 / (\gamma - 1)$ of the least-squares solution itself, for large $d$. How small must $\eta d / B$ be if the floor is to add at most a tenth? Do more samples make it easier?
+# :::
+#
+# :::{solution} ex-floor-share
+# :label: sol-floor-share
+# :class: dropdown
+#
+# For large $d$ the residuals of least squares have $\mathcal L_{\min} = \sigma^2 (1 - 1/\gamma)$, and $\lVert b \rVert^2 = 1 + \sigma^2 / (\gamma - 1)$. The fluctuations have mean zero, so the two risks add, and the share is
+#
+# $$
+# \begin{aligned}
+# \frac{\text{floor}}{\text{risk}} &= \frac{\eta d}{B}\, \lVert b \rVert\, \Big( 1 - \frac1\gamma \Big) (\gamma - 1) \\
+# &= \frac{\eta d}{B}\, \lVert b \rVert\, \frac{(\gamma - 1)^2}{\gamma} .
+# \end{aligned}
+# $$
+#
+# For a tenth, $\eta d / B \le \gamma / (10\, (\gamma - 1)^2\, \lVert b \rVert)$; at $\gamma = 2$ and $\sigma = 1$, where $\lVert b \rVert = \sqrt 2$, at most $\sqrt 2 / 10$. More samples make it *harder*, since the risk falls like $1 / \gamma$ and the floor stays: the rate has to fall with the number of samples, or the batch to grow with it.
+# :::
+#
+# :::{exercise} Code: linear scaling
 # :label: ex-linear-scaling
 #
 # "When the batch grows by a factor, multiply the learning rate by it" is a rule of practice. Does it keep $\kappa$? Up to which batch size, in the setting of {numref}`fig-kappa-shift`?
@@ -670,7 +692,7 @@ print(f"full-batch descent is stable only below {limit:.2f}")
 # :::{solution-end}
 # :::
 #
-# :::{exercise} A fainter start
+# :::{exercise} Predict, then run: a fainter start
 # :label: ex-faint
 #
 # How much later is the best moment of scratch training when both layers start ten times smaller? Is its risk then another one? Predict both from the plateau of {doc}`deep-linear-dynamics`.
@@ -695,6 +717,87 @@ for scale in (1e-3, 1e-4, 1e-5):
 
 # %% [markdown]
 # :::{solution-end}
+# :::
+#
+# :::{exercise} Your own training: who stopped when?
+# :label: ex-own-stopping
+#
+# Record the validation error of every sample, at every epoch, for your network and for one trained from scratch: two arrays of shape (epochs, samples). Compare the two at the end, at equal epochs, and each at its best. Why should one half of the validation samples choose the epoch and the other half judge it? Without arrays of your own, take least squares by gradient descent from a source at 45° and from zero, $d = 100$, $n = 90$, $\sigma = 1$.
+# :::
+#
+# :::{solution} ex-own-stopping
+# :label: sol-own-stopping
+# :class: dropdown
+#
+# The least of many noisy numbers is too low, the more so the more the curve scatters; samples that have not chosen have no such bias.
+#
+# ```python
+# rng = np.random.default_rng(0)
+# beta, other = np.eye(100)[:2]
+# X, new = rng.standard_normal((90, 100)), rng.standard_normal((2000, 100))
+# y = X @ beta + rng.standard_normal(90)
+# y_new = new @ beta + rng.standard_normal(2000)
+#
+#
+# def validation_errors(start, epochs=3000, rate=0.02):
+#     b, found = start, []
+#     for _ in range(epochs):
+#         found.append((new @ b - y_new) ** 2)
+#         b = b - rate * 2 * X.T @ (X @ b - y) / len(y)
+#     return np.array(found)
+#
+#
+# tuned = validation_errors((beta + other) / 2**0.5)
+# scratch = validation_errors(np.zeros(100))
+# choose, judge = slice(0, None, 2), slice(1, None, 2)
+#
+#
+# def at_best(errors):
+#     epoch = errors[:, choose].mean(axis=1).argmin()
+#     return errors[epoch, judge]
+#
+#
+# for name, gain in {
+#     "at the end": scratch[-1] - tuned[-1],
+#     "only fine-tuning stopped": scratch[-1, judge] - at_best(tuned),
+#     "each at its best": at_best(scratch) - at_best(tuned),
+# }.items():
+#     error = gain.std(ddof=1) / len(gain) ** 0.5
+#     print(f"{name}: gain {gain.mean():.2f} ± {error:.2f}")
+# ```
+#
+# The three answer different questions. Only the last says what the source is worth to somebody who stops with care; the second mostly measures the stopping. The standard errors are of the validation samples alone, and pairing the two networks sample by sample has made them smaller; another training set would give other networks.
+# :::
+#
+# :::{exercise} Hard: why sixty degrees?
+# :label: ex-why-sixty
+#
+# Let the networks have a single layer: gradient descent on $\beta$ itself, from $\beta_s$ or from zero. Show that for every $\gamma$, $\sigma$ and learning rate, and at *every* time, fine-tuning has the smaller mean risk exactly if $\theta < 60°$, as long as there is anything left to learn. Why does it follow for both at their best, and why is it not exact for two layers?
+# :::
+#
+# :::{solution} ex-why-sixty
+# :label: sol-why-sixty
+# :class: dropdown
+#
+# Let $H = \frac2n X^\top X$. A step takes $\beta - \beta_t$ to $(I - \eta H) (\beta - \beta_t)$ plus a multiple of $X^\top$ times the label noise. After $q$ steps from $\beta_0$
+#
+# $$
+# \beta - \beta_t = (I - \eta H)^q (\beta_0 - \beta_t) + z ,
+# $$
+#
+# where $z$ is linear in the noise and does not depend on $\beta_0$. In the mean over the noise the cross term vanishes. The mean over the inputs, which have no preferred direction, makes the first term a multiple of the squared length $\Delta = \lVert \beta_0 - \beta_t \rVert^2$. So the mean risk is
+#
+# $$
+# \begin{aligned}
+# R_q &= a\, \Delta + \mathbb E\, \lVert z \rVert^2 , \\
+# a &= \tfrac1d\, \mathbb E \operatorname{tr} (I - \eta H)^{2q} ,
+# \end{aligned}
+# $$
+#
+# with the same $a \ge 0$ and $z$ for both contestants: only $\Delta$ tells them apart. It is 1 from zero and $2 - 2 \cos\theta$ from the source, and at equal times $\mathcal T = a\, (2 \cos\theta - 1)$. A larger $\Delta$ raises the curve $R_q$ at every $q$, hence also its minimum.
+# So 60° is exact, stopped or not.
+#
+# In two layers the speed of learning is $c^2 I + u u^\top$ instead of $I$. It depends on the start and changes in time, so that the two contestants no longer have the same $a$ and $z$: from scratch there is a plateau first, then a rise along $X^\top y$ before all else. That at their best they still come so close to 60° is computed above, not proved.
 # :::
 #
 # ## What to remember
