@@ -592,30 +592,30 @@ note(together_low=together.min(), together_high=together.max())
 # :::{exercise} Hard: one neuron under a fixed force
 # :label: ex-fixed-force
 #
-# Early in training $f \approx 0$. Take the force $-M_i = F e$ as fixed, with a unit vector $e$ and $F > 0$ (in truth it changes as the neuron turns). Solve {eq}`neuron-forces` from $c = 0$ and $\lvert w \rvert = \alpha$, at an angle $\psi_0 < 90°$ to $e$. When has the neuron turned to within $\psi$ of $e$, and how large is $c \lvert w \rvert$ then? Why is a short neuron rich all the same, though the first answer does not contain $\alpha$?
+# Early in training $f \approx 0$. Take the force $-M_i = F u$ as fixed, with a unit vector $u$ and $F > 0$ (in truth it changes as the neuron turns). Solve {eq}`neuron-forces` from $c = 0$ and $\lvert w \rvert = \alpha$, at an angle $\psi_0 < 90°$ to $u$. When has the neuron turned to within $\psi$ of $u$, and how large is $c \lvert w \rvert$ then? Why is a short neuron rich all the same, though the first answer does not contain $\alpha$?
 # :::
 #
 # :::{solution} ex-fixed-force
 # :label: sol-fixed-force
 # :class: dropdown
 #
-# With $\dot w = c F e$ the part of $w$ across $e$ stays, $\alpha \sin \psi_0$. For the part along $e$, $w_e$, we have $\dot w_e = F c$ and $\dot c = F w_e$, so that
+# With $\dot w = c F u$ the part of $w$ across $e$ stays, $\alpha \sin \psi_0$. For the part along $u$, $w_u$, we have $\dot w_u = F c$ and $\dot c = F w_u$, so that
 #
 # $$
 # \begin{aligned}
-# w_e &= \alpha \cos\psi_0 \cosh(F t) , \\
+# w_u &= \alpha \cos\psi_0 \cosh(F t) , \\
 # c &= \alpha \cos\psi_0 \sinh(F t) , \\
 # \tan \psi &= \frac{\tan\psi_0}{\cosh(F t)} .
 # \end{aligned}
 # $$
 #
-# {eq}`neuron-balance` holds: $\lvert w \rvert^2 - c^2 = \alpha^2 \sin^2\psi_0 + \alpha^2 \cos^2\psi_0$. The neuron is within $\psi$ of $e$ when $\cosh(Ft) = \tan\psi_0 / \tan\psi$, whatever $\alpha$. But then
+# {eq}`neuron-balance` holds: $\lvert w \rvert^2 - c^2 = \alpha^2 \sin^2\psi_0 + \alpha^2 \cos^2\psi_0$. The neuron is within $\psi$ of $u$ when $\cosh(Ft) = \tan\psi_0 / \tan\psi$, whatever $\alpha$. But then
 #
 # $$
 # c \lvert w \rvert = \frac{\alpha^2 \cos^2\psi_0 \sinh(Ft) \cosh(Ft)}{\cos\psi} ,
 # $$
 #
-# which is proportional to $\alpha^2$. The force is there until the function is learned, $c \lvert w \rvert$ of order one. A short neuron gets there when $e^{2Ft}$ is of order $1/\alpha^2$, and has turned to $\tan\psi$ of order $\alpha$ by then. A long one gets there at $Ft$ of order $1/\alpha^2$, when $\cosh(Ft) - 1$ is of order $1/\alpha^4$: it has not turned.
+# which is proportional to $\alpha^2$. The force is there until the function is learned, $c \lvert w \rvert$ of order one. A short neuron gets there when $\exp(2Ft)$ is of order $1/\alpha^2$, and has turned to $\tan\psi$ of order $\alpha$ by then. A long one gets there at $Ft$ of order $1/\alpha^2$, when $\cosh(Ft) - 1$ is of order $1/\alpha^4$: it has not turned.
 #
 # ```python
 # F, alpha, w, c = 1.0, 0.1, np.array([0.06, 0.08]), 0.0
