@@ -169,7 +169,8 @@ ax.legend()
 #
 # :::{prf:proof}
 # The map from a function $h$ on the sphere of inputs to the function $w \mapsto \mathbb E_x \operatorname{relu}(w \cdot x)\, h(x)$ commutes with rotations, so on the harmonics of one degree, which
-# rotations mix among themselves, it is multiplication by a number; Funk and Hecke say that the number is the mean in {eq}`mercer`. The kernel is this map twice, times
+# rotations mix among themselves, it is multiplication by a number. (This is the theorem of Funk and Hecke: average a function of degree $l$ over the sphere, weighted with a function of the angle to $w$ alone,
+# and what comes out is the same function of $w$, times one number for each degree: the mean of the weight times $P_l$, as in {eq}`mercer`.) The kernel is this map twice, times
 # $\mathbb E \lvert x \rvert^2 = d$ {cite:p}`bach2017`. Its value at $w = v$ is the sum of all $N_l \Lambda_l$. And $\operatorname{relu}(z) = (\lvert z \rvert + z)/2$ is even but for $z$, of degree 1.
 # :::
 #
@@ -662,6 +663,90 @@ for size in (50, 100, 200):
 
 # %% [markdown]
 # :::{solution-end}
+# :::
+#
+# :::{exercise} Predict: stretched neurons
+# :label: ex-stretched-neurons
+#
+# Stretch each neuron of a source by a factor of its own, $w_i \to h_i w_i$ with $h_i > 0$. Guess first: what happens to $\rho$, to the risk of a last layer without ridge for $n > k$ and for $n < k$, and to the price of a function?
+# :::
+#
+# :::{solution} ex-stretched-neurons
+# :label: sol-stretched-neurons
+# :class: dropdown
+#
+# $\operatorname{relu}(h_i w_i \cdot x) = h_i \operatorname{relu}(w_i \cdot x)$: the span is the same, so $\rho$ is the same. In {eq}`gram-solve`, with $H = \operatorname{diag}(h)$, $K \to H K H$ and $v \to H v$, and $v^\top H (H K H)^{-1} H v = v^\top K^{-1} v$.
+# For $n > k$ the least-squares fit is unique as a function, so its risk does not change either. The same function now has the weights $b_i / h_i$ and the price $m \sum_i b_i^2 / h_i^2$: long neurons are cheap. For $n < k$ the fit is the cheapest one that meets all samples, and it changes: it relies on the long neurons.
+# :::
+#
+# :::{exercise} With pencil: a neuron and its opposite
+# :label: ex-opposite-pair
+#
+# A source has two neurons, $w$ and $-w$, and the target one, at an angle $\theta$ to $w$. What share of it is out of reach? Check $\theta = 0$ and 180°, and compare 90° with the single source neuron of {numref}`fig-one-neuron`.
+# :::
+#
+# :::{solution} ex-opposite-pair
+# :label: sol-opposite-pair
+# :class: dropdown
+#
+# Opposite neurons do not overlap, $K_1(-1) = 0$, and $K_1(1) = \frac12$, so $K(W, W)$ is half the identity. With $u = \cos\theta$, {eq}`gram-solve` is
+#
+# $$
+# \frac{\rho}{\lVert f_t \rVert^2} = 1 - 4 \left( K_1(u)^2 + K_1(-u)^2 \right) ,
+# $$
+#
+# which is zero at both ends. At 90°, where $K_1(0) = 1/(2\pi)$, it is $1 - 2/\pi^2$; a single neuron leaves $1 - 1/\pi^2$. The opposite neuron helps as much as the first. In code:
+#
+# ```python
+# pair, u = np.array([[1.0, 0.0], [-1.0, 0.0]]), np.cos(1.0)
+# split = relu.projection(pair, np.array([[u, np.sin(1.0)]]), np.ones(1))
+# share = split.outside / (split.inside + split.outside)
+# overlaps = relu.arccos_kernel(pair, np.array([[u, np.sin(1.0)]]))
+# print(share, 1 - 4 * np.sum(overlaps**2))
+# ```
+# :::
+#
+# :::{exercise} Hard: the share that stays
+# :label: ex-limit-share
+#
+# In {eq}`two-shares` $q \tilde\lambda$ depends on the ratio $g = q/d$ only. Find it for $d \to \infty$. Start from the Taylor series of $K_1(u)$ at $u = 0$: for a fixed degree $P_l(u) \to u^l$, so that $N_l \Lambda_l$ tends to the coefficient of $u^l$.
+# What is left of a removed neuron for $g \to 0$ and for $g \to \infty$?
+# :::
+#
+# :::{solution} ex-limit-share
+# :label: sol-limit-share
+# :class: dropdown
+#
+# By {eq}`arc-cosine` $K_1'(\cos\varphi) = (\pi - \varphi)/(2\pi)$, so $K_1(u) = \frac{1}{2\pi} + \frac u4 + \dots$, and with $N_1 = d$
+#
+# $$
+# \Lambda_0 \to \frac{1}{2\pi}, \qquad d \Lambda_1 \to \frac14 .
+# $$
+#
+# Degrees from 2 on have of the order of $d^2$ functions or more, far more than $q$: their $\Lambda_l \ll \tilde\lambda$, and they enter {eq}`neurons-left` as $h / \tilde\lambda$ with what is left of $K_1(1) = \frac12$,
+#
+# $$
+# h = \frac12 - \frac{1}{2\pi} - \frac14 = \frac14 - \frac{1}{2\pi} .
+# $$
+#
+# With $y = q \tilde\lambda$ the directions have $\Lambda_1 / (\Lambda_1 + \tilde\lambda) = g / (g + 4y)$. Divide {eq}`neurons-left` by $q$:
+#
+# $$
+# \begin{gathered}
+# \frac{1}{g + 4y} + \frac hy = 1 , \\
+# 4 y^2 + (g - 1 - 4h)\, y - g h = 0 .
+# \end{gathered}
+# $$
+#
+# The positive root is the answer. For $g \to 0$ it is $\frac14 + h$: all is left but the constant, which a few neurons suffice for. For $g \to \infty$ it is $h$: the constant and the directions are known, and nothing else, as long as $q \ll d^2$. The share lost with independent weights, $2 \mu y$, thus never falls below $2 \mu h$.
+#
+# ```python
+# g, h = 0.5, 1 / 4 - 1 / (2 * np.pi)
+# y = max(np.roots([4, g - 1 - 4 * h, -g * h]))
+# print(2 * 0.5 * y, expected_rho(200, 400, 400)[1] / 200)
+# ```
+#
+# The second number is {eq}`ablated` at $d = m^* = 400$ and $\mu = \frac12$, as a share.
 # :::
 #
 # ## What to remember

@@ -543,6 +543,88 @@ note(together_low=together.min(), together_high=together.max())
 # :::{solution-end}
 # :::
 #
+# :::{exercise} Predict: a louder teacher
+# :label: ex-louder-teacher
+#
+# Multiply all output weights of the teacher by $h > 1$ and train a student of the same initial length $\alpha$. Guess: does it become richer or lazier? Then find a change of variables that answers exactly, for gradient flow from $c_i = 0$.
+# :::
+#
+# :::{solution} ex-louder-teacher
+# :label: sol-louder-teacher
+# :class: dropdown
+#
+# Richer. Write $w_i = \sqrt h\, w_i'$ and $c_i = \sqrt h\, c_i'$, so that $f = h f'$ and $M_i = h M_i'$: the network enters $M_i$ only by $f$ and by the signs of $w_i \cdot x$. Then {eq}`neuron-forces` becomes
+#
+# $$
+# \dot w_i' = - h\, c_i' M_i', \qquad \dot c_i' = - h\, w_i' \cdot M_i' ,
+# $$
+#
+# training on the old teacher, $h$ times as fast, from the length $\alpha / \sqrt h$. So $\alpha$ alone says nothing: what decides is $\alpha^2$ next to the size of the function to be learned. A teacher four times as loud is as good as half the initial length.
+# :::
+#
+# :::{exercise} With pencil: when are two neurons alike?
+# :label: ex-alike-neurons
+#
+# Student and teacher have one neuron each, at an angle $\theta$. Find $A$ by {eq}`alignment`, its values at 90° and 180°, and compare 90° with the share out of reach of {numref}`fig-one-neuron`. Why does centring matter?
+# :::
+#
+# :::{solution} ex-alike-neurons
+# :label: sol-alike-neurons
+# :class: dropdown
+#
+# The numerator has one term and $K_1(1) = \frac12$, so
+#
+# $$
+# \begin{aligned}
+# A &= \left( \frac{K_1(\cos\theta) - \frac{1}{2\pi}}{\frac12 - \frac{1}{2\pi}} \right)^2 \\
+# &= \left( \frac{2\pi K_1(\cos\theta) - 1}{\pi - 1} \right)^2 .
+# \end{aligned}
+# $$
+#
+# At 90° $K_1(0) = 1/(2\pi)$ and $A = 0$: the inputs $w \cdot x$ and $v \cdot x$ are independent. Still a share of only $1 - 1/\pi^2$ is out of reach, not all of it, as both neurons have a positive mean, which $A$ leaves aside. At 180° $K_1(-1) = 0$ and $A = 1/(\pi - 1)^2$: where one neuron is large the other is zero, which is a correlation, too. Without centring every two networks would look alike because their neurons are all positive on average.
+#
+# ```python
+# w, v = np.array([[1.0, 0.0]]), np.array([[-1.0, 0.0]])
+# print(relu.feature_alignment(w, v), 1 / (np.pi - 1) ** 2)
+# ```
+# :::
+#
+# :::{exercise} Hard: one neuron under a fixed force
+# :label: ex-fixed-force
+#
+# Early in training $f \approx 0$. Take the force $-M_i = F u$ as fixed, with a unit vector $u$ and $F > 0$ (in truth it changes as the neuron turns). Solve {eq}`neuron-forces` from $c = 0$ and $\lvert w \rvert = \alpha$, at an angle $\psi_0 < 90°$ to $u$. When has the neuron turned to within $\psi$ of $u$, and how large is $c \lvert w \rvert$ then? Why is a short neuron rich all the same, though the first answer does not contain $\alpha$?
+# :::
+#
+# :::{solution} ex-fixed-force
+# :label: sol-fixed-force
+# :class: dropdown
+#
+# With $\dot w = c F u$ the part of $w$ across $e$ stays, $\alpha \sin \psi_0$. For the part along $u$, $w_u$, we have $\dot w_u = F c$ and $\dot c = F w_u$, so that
+#
+# $$
+# \begin{aligned}
+# w_u &= \alpha \cos\psi_0 \cosh(F t) , \\
+# c &= \alpha \cos\psi_0 \sinh(F t) , \\
+# \tan \psi &= \frac{\tan\psi_0}{\cosh(F t)} .
+# \end{aligned}
+# $$
+#
+# {eq}`neuron-balance` holds: $\lvert w \rvert^2 - c^2 = \alpha^2 \sin^2\psi_0 + \alpha^2 \cos^2\psi_0$. The neuron is within $\psi$ of $u$ when $\cosh(Ft) = \tan\psi_0 / \tan\psi$, whatever $\alpha$. But then
+#
+# $$
+# c \lvert w \rvert = \frac{\alpha^2 \cos^2\psi_0 \sinh(Ft) \cosh(Ft)}{\cos\psi} ,
+# $$
+#
+# which is proportional to $\alpha^2$. The force is there until the function is learned, $c \lvert w \rvert$ of order one. A short neuron gets there when $\exp(2Ft)$ is of order $1/\alpha^2$, and has turned to $\tan\psi$ of order $\alpha$ by then. A long one gets there at $Ft$ of order $1/\alpha^2$, when $\cosh(Ft) - 1$ is of order $1/\alpha^4$: it has not turned.
+#
+# ```python
+# F, alpha, w, c = 1.0, 0.1, np.array([0.06, 0.08]), 0.0
+# for _ in range(30_000):
+#     w, c = w + 1e-4 * F * c * np.array([1, 0]), c + 1e-4 * F * w[0]
+# print(w[1] / w[0], (0.08 / 0.06) / np.cosh(3))
+# ```
+# :::
+#
 # ## What to remember
 #
 # 1. Short neurons turn to their teacher's, long ones stay: $\lvert w \rvert^2 - c^2 = \alpha^2$ is conserved, and a neuron turns with $c / \lvert w \rvert$ of the force on it.

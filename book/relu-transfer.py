@@ -643,6 +643,94 @@ assert (kept.mean("instance") > 0).all()
 # :::{solution-end}
 # :::
 #
+# :::{exercise} Predict: every neuron twice
+# :label: ex-every-neuron-twice
+#
+# Put a copy of each of its 200 neurons into the student. Does the pole of {eq}`relu-curve` move to $n = 400$? What happens to the risk without ridge, and with a ridge $\lambda$? Guess, then derive.
+# :::
+#
+# :::{solution} ex-every-neuron-twice
+# :label: sol-every-neuron-twice
+# :class: dropdown
+#
+# The pole stays: copies add no function. The overlaps of the doubled neurons are four blocks $K(W, W)$, whose eigenvalues are $2 \ell_i$ and zeros, with the same $t_i$ and $\rho$, as the span is the same. With $\tilde\lambda = 2 \tilde\lambda'$ the equation for $n$ becomes
+#
+# $$
+# n = \sum_i \frac{\ell_i}{\ell_i + \tilde\lambda'} + \frac{n \lambda / 2}{\tilde\lambda'} ,
+# $$
+#
+# and the $a_i$ are those of the old neurons at half the ridge. So without a ridge nothing changes, and with one the copies do what half of it does. The rank counts, not the width.
+#
+# ```python
+# W = np.concatenate([neurons.W, neurons.W])
+# once, twice = (
+#     relu.feature_spectrum(V, tasks.target.W, tasks.target.c / 20)
+#     for V in (neurons.W, W)
+# )
+# for s, ridge in ((once, 0.15), (twice, 0.3)):
+#     l, t = s.eigenvalues, s.coefficients2
+#     print(theory.ridge_risk(100, l, t, residual=s.residual, ridge=ridge))
+# ```
+# :::
+#
+# :::{exercise} With pencil: few good features or many
+# :label: ex-crossing-features
+#
+# Two sets of $k_1 < k_2$ features miss $\rho_1 > \rho_2$ of a target, like the source teacher's and a student's. At which $n$ beyond $k_2$ do the many overtake the few, without ridge and with label noise $\sigma$? What does the noise do?
+# :::
+#
+# :::{solution} ex-crossing-features
+# :label: sol-crossing-features
+# :class: dropdown
+#
+# For $n > k$ and no ridge all $a_i = 1$, and {eq}`relu-curve` is
+#
+# $$
+# R = (\rho + \sigma^2)\, \frac{n}{n - k} - \sigma^2 .
+# $$
+#
+# Equal risks mean $(\rho_1 + \sigma^2)(n - k_2) = (\rho_2 + \sigma^2)(n - k_1)$, so
+#
+# $$
+# n = k_2 + \frac{(\rho_2 + \sigma^2)(k_2 - k_1)}{\rho_1 - \rho_2} .
+# $$
+#
+# It is always beyond $k_2$, and the many features win from there on. Noise moves it out, by $\sigma^2 (k_2 - k_1) / (\rho_1 - \rho_2)$: the fewer features fit less of it.
+# :::
+#
+# :::{exercise} Hard: a second chance
+# :label: ex-second-chance
+#
+# At the size of the paper linear transfer wins, loses, and wins again. Take $R = \rho\, n/(n - k)$ beyond the pole and a power law $A\, n^{-\nu}$ for scratch training. Show that linear transfer wins again somewhere exactly if $\rho$ is small enough, and find the bound and the $n$ at which it is best placed. What comes after?
+# :::
+#
+# :::{solution} ex-second-chance
+# :label: sol-second-chance
+# :class: dropdown
+#
+# Linear transfer wins where $\rho < h(n)$ with $h(n) = A\, n^{-\nu} (1 - k/n)$. This is zero at $n = k$ and for $n \to \infty$, and
+#
+# $$
+# h'(n) = A\, n^{-\nu - 2} \big( k (\nu + 1) - \nu n \big)
+# $$
+#
+# vanishes once, at the top:
+#
+# $$
+# n = k\, \frac{\nu + 1}{\nu}, \qquad \rho < \frac{A}{\nu + 1} \left( \frac{\nu}{k (\nu + 1)} \right)^{\nu} .
+# $$
+#
+# There $1 - k/n = 1/(\nu + 1)$. So if scratch training has less risk than $(\nu + 1)\, \rho$ at this $n$, linear transfer never wins again. If it has more, it wins on an interval round this $n$ and then loses for good, since scratch training has no floor and $\rho$ is one. With $\nu$ near 1 the best place is at about twice the number of features.
+#
+# ```python
+# A, nu, k = 2.0, 1.2, 200
+# n = np.arange(201, 2001)
+# h = A * n**-nu * (1 - k / n)
+# print(n[h.argmax()], k * (nu + 1) / nu)
+# print(h.max(), A / (nu + 1) * (nu / (k * (nu + 1))) ** nu)
+# ```
+# :::
+#
 # ## What to remember
 #
 # 1. With many features and samples, away from $n$ = rank, the kernel of the neurons, the student's and the target's, predicts the learning curve of linear transfer: $\rho$ is where it ends, the spectrum is how fast.
