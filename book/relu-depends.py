@@ -706,7 +706,7 @@ for n, expected in zip(ns[1:], curve[1:], strict=True):
 # :::{exercise} Predict: louder inputs
 # :label: ex-louder-inputs
 #
-# Multiply all inputs by $h > 0$, of pretraining excepted; the labels are the teacher's on the new inputs. What happens to the risk of a last layer as a share of $\lVert f_t \rVert^2$, without ridge and with one? Use {prf:ref}`prop-inputs`.
+# Multiply all inputs of the target by $h > 0$, after pretraining; the labels are the teacher's on the new inputs. What happens to the risk of a last layer as a share of $\lVert f_t \rVert^2$, without ridge and with one? Use {prf:ref}`prop-inputs`.
 # :::
 #
 # :::{solution} ex-louder-inputs
@@ -770,7 +770,7 @@ for n, expected in zip(ns[1:], curve[1:], strict=True):
 # h^2 = \frac{1/2 - 2 \Lambda_0}{(m^* - 1)\, \Lambda_0} \approx \frac{\pi - 2}{m^* - 1} ,
 # $$
 #
-# with $\Lambda_0 \approx 1/(2\pi)$, its limit for large $d$. So a mean of the order of $1/\sqrt{m^*}$ is enough: the larger a teacher is, the less its neurons must agree to make it easy. Only exactly balanced weights stay hard.
+# with $\Lambda_0 \approx 1/(2\pi)$, its limit for large $d$. So a mean of the order of $1/\sqrt{m^*}$ is enough: the larger a teacher is, the less its neurons must agree to make it easy. A teacher stays hard only if the mean of its weights is well below that.
 #
 # ```python
 # constant, m = eigenvalues[0], 20
