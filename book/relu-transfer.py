@@ -701,7 +701,7 @@ assert (kept.mean("instance") > 0).all()
 # :::{exercise} Hard: a second chance
 # :label: ex-second-chance
 #
-# At the size of the paper linear transfer wins, loses, and wins again. Take $R = \rho\, n/(n - k)$ beyond the pole and a power law $A\, n^{-\nu}$ for scratch training. Show that linear transfer wins again somewhere exactly if $\rho$ is small enough, and find the bound and the $n$ at which it is best placed. What comes after?
+# At the size of the paper linear transfer from the nearest source wins, loses, and wins again. Take $R = \rho\, n/(n - k)$ beyond the pole and a power law $A\, n^{-\nu}$ for scratch training. Show that linear transfer wins again somewhere exactly if $\rho$ is small enough, and find the bound and the $n$ at which it is best placed. What comes after?
 # :::
 #
 # :::{solution} ex-second-chance
