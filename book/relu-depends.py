@@ -703,6 +703,91 @@ for n, expected in zip(ns[1:], curve[1:], strict=True):
 # :::{solution-end}
 # :::
 #
+# :::{exercise} Predict: louder inputs
+# :label: ex-louder-inputs
+#
+# Multiply all inputs of the target by $h > 0$, after pretraining; the labels are the teacher's on the new inputs. What happens to the risk of a last layer as a share of $\lVert f_t \rVert^2$, without ridge and with one? Use {prf:ref}`prop-inputs`.
+# :::
+#
+# :::{solution} ex-louder-inputs
+# :label: sol-louder-inputs
+# :class: dropdown
+#
+# Now $\Sigma = h^2 I$, so every neuron $w$ becomes $h w$, and all overlaps are $h^2$ times as large: $\ell_i$, $t_i$, $\rho$ and $\lVert f_t \rVert^2$ alike. In {eq}`relu-curve` the $a_i$ stay as they were if $\tilde\lambda$ and $\lambda$ grow by $h^2$, too. So without a ridge (and without noise) no share changes. A ridge that is kept acts like $\lambda / h^2$ did before: weaker for loud inputs. Scale inputs, or quote a ridge in units of the features' strength.
+#
+# ```python
+# tasks, start, _ = start_of(keys[0])
+# target, a = tasks[0].target, tasks[0].target.c / teacher_neurons
+# for h, ridge in ((1.0, 0.1), (3.0, 0.9)):
+#     s = relu.feature_spectrum(h * start.W, h * target.W, a)
+#     l, t, rho = s.eigenvalues, s.coefficients2, s.residual
+#     risk = theory.ridge_risk(100, l, t, residual=rho, ridge=ridge)
+#     print(risk / (t.sum() + rho))
+# ```
+# :::
+#
+# :::{exercise} With pencil: equal lengths are best
+# :label: ex-equal-lengths
+#
+# Show that by {eq}`lengths` no distribution of lengths has less risk than equal ones, for any $n > k$. When is it as good? And derive $\mathbb E r^4 = 1 + 2/d$ for normal inputs.
+# :::
+#
+# :::{solution} ex-equal-lengths
+# :label: sol-equal-lengths
+# :class: dropdown
+#
+# $\langle a \rangle = k/n$ is fixed. The fraction in {eq}`lengths` grows with $\langle a^2 \rangle$, as its numerator grows and its denominator falls, and $\langle a^2 \rangle \ge \langle a \rangle^2$. So
+#
+# $$
+# \frac{\langle a^2 \rangle}{\langle a \rangle - \langle a^2 \rangle} \ge \frac{\langle a \rangle}{1 - \langle a \rangle} = \frac{k}{n - k} ,
+# $$
+#
+# that of equal lengths. Both are the same only if $a$ does not vary, and so $r$ does not. For normal inputs $r^2$ is the mean of $d$ squares of standard normal numbers, of mean 1 and variance 2 each. So $\mathbb E r^2 = 1$, its variance is $2/d$, and $\mathbb E r^4 = 1 + 2/d$.
+# :::
+#
+# :::{exercise} Hard: how much must neurons agree?
+# :label: ex-agreeing-weights
+#
+# Let the output weights be independent signs with mean $h$: $h = 1$ is "all 1", $h = 0$ "random signs". Find the mean squared norm of such a teacher in degree 0 and in all others. From which $h$ on is the constant half of it? What does that say about a large teacher?
+# :::
+#
+# :::{solution} ex-agreeing-weights
+# :label: sol-agreeing-weights
+# :class: dropdown
+#
+# In {eq}`degree-shares` the $m^*$ terms $i = j$ are 1 each, the $m^* (m^* - 1)$ others $h^2\, \mathbb E P_l(w^*_i \cdot w^*_j)$ on average, which is $h^2$ for $l = 0$ and zero for $l > 0$. With $N_0 = 1$ and $\sum_l N_l \Lambda_l = \frac12$,
+#
+# $$
+# \begin{aligned}
+# \mathbb E \lVert f_t \rVert_0^2 &= \frac{\Lambda_0}{m^*} \left( 1 + (m^* - 1) h^2 \right) , \\
+# \sum_{l > 0} \mathbb E \lVert f_t \rVert_l^2 &= \frac{1}{m^*} \left( \tfrac12 - \Lambda_0 \right) .
+# \end{aligned}
+# $$
+#
+# They are equal when
+#
+# $$
+# h^2 = \frac{1/2 - 2 \Lambda_0}{(m^* - 1)\, \Lambda_0} \approx \frac{\pi - 2}{m^* - 1} ,
+# $$
+#
+# with $\Lambda_0 \approx 1/(2\pi)$, its limit for large $d$. So a mean of the order of $1/\sqrt{m^*}$ is enough: the larger a teacher is, the less its neurons must agree to make it easy. A teacher stays hard only if the mean of its weights is well below that.
+#
+# ```python
+# constant, m = eigenvalues[0], 20
+# h = np.sqrt((0.5 - 2 * constant) / (m - 1) / constant)
+# rng = np.random.default_rng(0)
+# signs = np.where(rng.random((2000, m)) < (1 + h) / 2, 1.0, -1.0)
+# W = rng.normal(size=(2000, m, d))
+# W /= np.linalg.norm(W, axis=2, keepdims=True)
+# u = np.clip(W @ W.swapaxes(1, 2), -1, 1)
+# K = (np.sqrt(1 - u**2) + (np.pi - np.arccos(u)) * u) / (2 * np.pi)
+# total = np.einsum("si,sij,sj", signs, K, signs)
+# print(constant * np.sum(signs.sum(axis=1) ** 2) / total)
+# ```
+#
+# Half, up to the scatter of 2000 teachers.
+# :::
+#
 # All this is for one size of problem, $d = 30$, without label noise and without ridge, after 1,000 steps of pretraining, changed in one choice at a time.
 #
 # ## What to remember

@@ -599,7 +599,7 @@ note(together_low=together.min(), together_high=together.max())
 # :label: sol-fixed-force
 # :class: dropdown
 #
-# With $\dot w = c F u$ the part of $w$ across $e$ stays, $\alpha \sin \psi_0$. For the part along $u$, $w_u$, we have $\dot w_u = F c$ and $\dot c = F w_u$, so that
+# With $\dot w = c F u$ the part of $w$ across $u$ stays, $\alpha \sin \psi_0$. For the part along $u$, $w_u$, we have $\dot w_u = F c$ and $\dot c = F w_u$, so that
 #
 # $$
 # \begin{aligned}

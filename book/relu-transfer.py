@@ -701,7 +701,7 @@ assert (kept.mean("instance") > 0).all()
 # :::{exercise} Hard: a second chance
 # :label: ex-second-chance
 #
-# At the size of the paper linear transfer wins, loses, and wins again. Take $R = \rho\, n/(n - k)$ beyond the pole and a power law $A\, n^{-\nu}$ for scratch training. Show that linear transfer wins again somewhere exactly if $\rho$ is small enough, and find the bound and the $n$ at which it is best placed. What comes after?
+# At the size of the paper linear transfer from the nearest source wins, loses, and wins again. Take $R = \rho\, n/(n - k)$ beyond the pole and a power law $A\, n^{-\nu}$ for scratch training. Show that linear transfer wins again somewhere exactly if $\rho$ is small enough, and find the bound and the $n$ at which it is best placed. What comes after?
 # :::
 #
 # :::{solution} ex-second-chance
@@ -717,7 +717,10 @@ assert (kept.mean("instance") > 0).all()
 # vanishes once, at the top:
 #
 # $$
-# n = k\, \frac{\nu + 1}{\nu}, \qquad \rho < \frac{A}{\nu + 1} \left( \frac{\nu}{k (\nu + 1)} \right)^{\nu} .
+# \begin{gathered}
+# n = k\, \frac{\nu + 1}{\nu}, \\
+# \rho < \frac{A}{\nu + 1} \left( \frac{\nu}{k (\nu + 1)} \right)^{\nu} .
+# \end{gathered}
 # $$
 #
 # There $1 - k/n = 1/(\nu + 1)$. So if scratch training has less risk than $(\nu + 1)\, \rho$ at this $n$, linear transfer never wins again. If it has more, it wins on an interval round this $n$ and then loses for good, since scratch training has no floor and $\rho$ is one. With $\nu$ near 1 the best place is at about twice the number of features.
