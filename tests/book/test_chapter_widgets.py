@@ -50,7 +50,7 @@ class Explorer(Widget):
         said = [text.rpartition("= ")[2] for text in self.root.locator(".entry").all_inner_texts()]
         named = [figure["x"], *([figure["y"]] if figure["y"] else []), *figure["sliders"]]
         where = {
-            name: self.labels[name].index(text) for name, text in zip(named, said, strict=True)
+            name: self.entries(name).index(text) for name, text in zip(named, said, strict=True)
         }
         values = self.values[tuple(where.get(name, slice(None)) for name in self.labels)]
         shown = self.root.locator(".value" if figure["y"] else ".line b").all_inner_texts()
@@ -68,6 +68,12 @@ class Explorer(Widget):
             else:
                 assert text.startswith("infinite")
         return said
+
+    def entries(self, name):
+        """The labels of a dimension as the read-out says them, with their unit."""
+        unit = self.dims[name].get("unit") or ""
+        gap = "" if unit in ("", "°") else "\N{NO-BREAK SPACE}"
+        return [f"{label}{gap}{unit}" for label in self.labels[name]]
 
     def grab(self):
         return self.spot(0.25, 0.6)
