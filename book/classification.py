@@ -7,7 +7,7 @@
 #| tags: [hide-input]
 #| name: fig-two-verdicts
 #| caption: >-
-#|   One set of networks, two verdicts. All learn signs, $\pm 1$, with the squared loss; two layers, large $d$. First panel: how much squared error fine-tuning saves over scratch training. Second panel: how many percentage points of wrong signs it saves. Blue: it helps, red: it hurts. Dashed: 60°.
+#|   One set of networks, two verdicts. All learn signs, $\pm 1$, with the squared loss, the source too; two layers, large $d$. First panel: how much squared error fine-tuning saves over scratch training. Second panel: how many percentage points of wrong signs it saves. Blue: it helps, red: it hurts. Dashed: 60°.
 #| alt: Two maps over angle and samples per dimension below one. In the first blue up to an angle of less than 60 degrees and red beyond. In the second blue up to more than 75 degrees at every number of samples.
 import jax
 import jax.numpy as jnp
@@ -46,7 +46,7 @@ axes[1].set_ylabel("")
 #
 # ## Two facts about signs
 #
-# Let $z = \beta_t \cdot x$ with $\lVert \beta_t \rVert = 1$, so that $z$ is standard normal. The label is $y = \operatorname{sign} z$, reversed with probability $p < \frac12$.
+# Let $z = \beta_t \cdot x$ with $\lVert \beta_t \rVert = 1$, so that $z$ is standard normal. The label is $y = \operatorname{sign} z$, reversed with probability $p < \frac12$ (in code `flip`; not the $p_n$ of linear transfer).
 #
 # :::{prf:lemma} A sign is a line and noise
 # :label: lem-sign
@@ -70,8 +70,8 @@ axes[1].set_ylabel("")
 #
 # which is {glue:text}`sign-noise:.2f` without flips.
 #
-# :::{dropdown} Why the remainder counts as noise, for n < d
-# Let $z$ and $y$ now be the vectors of all $n$ values, and $K = X_\perp X_\perp^\top$ with $X_\perp$ the inputs in the $d - 1$ directions across $\beta_t$. Then $X X^\top = z z^\top + K$, and $K$ is independent of $z$ and $y$. For large $d$ the quadratic forms of $K^{-1}$ only know its mean eigenvalue, $1/(d - n)$: $z^\top K^{-1} z \to \frac{\gamma}{1 - \gamma}$, $y^\top K^{-1} y \to \frac{\gamma}{1 - \gamma}$, and $z^\top K^{-1} y \to \frac{c \gamma}{1 - \gamma}$ since $z^\top y / n \to c$. Of $y$ nothing enters but its size and its $c$, as for a line plus noise. With $(K + z z^\top)^{-1} = K^{-1} - \frac{K^{-1} z z^\top K^{-1}}{1 + z^\top K^{-1} z}$ and $1 + z^\top K^{-1} z = \frac1{1 - \gamma}$, the overlap with $\beta_t$ is
+# :::{dropdown} Why the remainder counts as noise
+# For $n < d$ let $z$ and $y$ be the vectors of all $n$ values, and $K = X_\perp X_\perp^\top$ with $X_\perp$ the inputs in the $d - 1$ directions across $\beta_t$. Then $X X^\top = z z^\top + K$, and $K$ is independent of $z$ and $y$. For large $d$ the quadratic forms of $K^{-1}$ only know its mean eigenvalue, $1/(d - n)$: $z^\top K^{-1} z \to \frac{\gamma}{1 - \gamma}$, $y^\top K^{-1} y \to \frac{\gamma}{1 - \gamma}$, and $z^\top K^{-1} y \to \frac{c \gamma}{1 - \gamma}$ since $z^\top y / n \to c$. Of $y$ nothing enters but its size and its $c$, as for a line plus noise. With $(K + z z^\top)^{-1} = K^{-1} - \frac{K^{-1} z z^\top K^{-1}}{1 + z^\top K^{-1} z}$ and $1 + z^\top K^{-1} z = \frac1{1 - \gamma}$, the overlap with $\beta_t$ is
 #
 # $$
 # z^\top (X X^\top)^{-1} y = (1 - \gamma)\, \frac{c \gamma}{1 - \gamma} = c \gamma ,
@@ -86,13 +86,15 @@ axes[1].set_ylabel("")
 # \end{aligned}
 # $$
 #
+# For $n > d$ take $z$ out first: what is left of $y$ has squared norm $n (1 - c^2)$ and is independent of $X_\perp$, which fits it as it fits noise of that variance. The coefficient along $\beta_t$ is that of $y$ on $z$ after $X_\perp$ is projected out, $c$. So overlap and squared norm are $c$ and $c^2 + (1 - c^2)/(\gamma - 1)$.
+#
 # With a single feature this fails: there $e$ depends on what one regresses on.
 # :::
 #
 # :::{prf:lemma} An error rate is an angle
 # :label: lem-angle
 #
-# A linear map $\beta$ has the wrong sign on a share $\varepsilon = \angle(\beta, \beta_t) / \pi$ of all inputs.
+# A linear map $\beta \ne 0$ has the wrong sign on a share $\varepsilon = \angle(\beta, \beta_t) / \pi$ of all inputs.
 # :::
 #
 # :::{prf:proof}
@@ -129,7 +131,7 @@ axes[1].set_ylabel("")
 # \end{gathered}
 # $$ (overlap-and-norm)
 #
-# and $\cos(\pi \varepsilon_{\text{ft}}) = o / \sqrt{b + w^2}$. The norm gives $\kappa$ as before: $c_0^2\, \kappa^{2L/(L-1)} = b + w^2$. ({py:func}`~fatelib.theory.fine_tuning_error_rate`.)
+# and $\cos(\pi \varepsilon_{\text{ft}}) = o / \sqrt{b + w^2}$. The norm gives $\kappa$ as in {doc}`fine-tuning`: $c_0^2\, \kappa^{2L/(L-1)} = b + w^2$. ({py:func}`~fatelib.theory.fine_tuning_error_rate`.)
 #
 # **Where does it win?** If $o / \sqrt{b + w^2} > c \gamma / \sqrt b$. Solve for $\cos\theta$:
 #
@@ -153,7 +155,7 @@ axes[1].set_ylabel("")
 # \varepsilon_{\text{lt}} = \frac\theta\pi + \left( 1 - \frac{2 \theta}{\pi} \right) p_n .
 # $$ (linear-transfer-error-rate)
 #
-# At small angles a dozen samples settle the sign; near 90° it takes many. {py:func}`~fatelib.theory.linear_transfer_error_rate` computes $p_n$ exactly.
+# At small angles a dozen samples nearly settle the sign; towards 90° it takes many. {py:func}`~fatelib.theory.linear_transfer_error_rate` computes $p_n$ exactly.
 #
 # ## The experiment
 #
@@ -176,7 +178,7 @@ frozen = fatelib.phase_diagram("linear_transfer", thetas, gammas, **common)
 #| name: fig-error-rates
 #| caption: >-
 #|   Share of wrong signs against samples per dimension. Points: trained networks, mean of 20 instances, bars of one standard error. Lines: {eq}`scratch-error-rate` (solid), {eq}`overlap-and-norm` (dashed) and {eq}`linear-transfer-error-rate` with the exact $p_n$ (dotted). A tenth of the training labels is reversed; $d = 300$, $L = 2$.
-#| alt: Three panels, for sources at 30, 60 and 75 degrees. Scratch training falls, rises to one half at gamma equal to one, and falls again. Fine-tuning starts at the angle over 180 degrees and lies below it up to gamma one. Linear transfer is flat.
+#| alt: Three panels, for sources at 30, 60 and 75 degrees. Scratch training starts near one half, falls, returns to one half at gamma equal to one, and falls again. Fine-tuning starts near the angle over 180 degrees and lies below scratch training up to gamma one, where both are one half. Linear transfer falls to the angle over 180 degrees, at 75 degrees slowly.
 fine = np.r_[np.geomspace(0.03, 0.999, 150), np.geomspace(1.001, 5, 100)]
 fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.4), sharey=True)
 for ax, angle in zip(axes, thetas, strict=True):
@@ -217,7 +219,7 @@ fatelib.agreement_table(
 )
 
 # %% [markdown]
-# The networks lie on the theory. At 75° fine-tuning still beats scratch training at every $\gamma < 1$: it saves {glue:text}`saved:.1f` points of wrong signs at $\gamma = 0.35$, while its squared error is *larger* by {glue:text}`lost:.2f`. Which verdict counts depends on what the network is for.
+# The networks lie on the theory. At 75° fine-tuning still beats scratch training at every $\gamma < 1$: it saves {glue:text}`saved:.1f` points of wrong signs at $\gamma = 0.35$, while its squared error against clean signs is *larger* by {glue:text}`lost:.2f`. Which verdict counts depends on what the network is for.
 #
 # ## What if labels are flipped, or the network is deeper?
 
@@ -242,7 +244,9 @@ ax.legend()
 #
 # ## What if the loss is logistic?
 #
-# Classifiers are mostly trained with the logistic loss $\log(1 + e^{-y f(x)})$. Clean signs can be separated ($\beta_t$ does it), so this loss has no minimum: weights grow for ever, and the direction creeps, logarithmically in time, to that of the largest margin, the shortest $\beta$ with $y_i\, \beta \cdot x_i \ge 1$ for all samples {cite:p}`soudry2018`. For deep linear networks the direction is the same from every start that is better than zero {cite:p}`ji2018`. So fine-tuning and scratch training share their limit, and in the end nothing of the source is left, at any $\gamma$. We know no closed form of its error rate as simple as those above, and measure it: train the rank-one network $\beta = u c$ on logistic loss for a long time, and solve for the largest margin directly, by nonnegative least squares.
+# Classifiers are mostly trained with the logistic loss $\log(1 + e^{-y f(x)})$. Clean signs can be separated ($\beta_t$ does it), so this loss has no minimum: weights grow for ever, and the direction creeps, logarithmically in time, to that of the largest margin, the shortest $\beta$ with $y_i\, \beta \cdot x_i \ge 1$ for all samples {cite:p}`soudry2018`. For deep linear networks the direction is the same from every start that is better than zero {cite:p}`ji2018`. (Zero is a saddle of the loss: a start that is worse than zero is drawn into it only by exception.) So fine-tuning and scratch training share their limit, and in the end nothing of the source is left, at any $\gamma$.
+#
+# We know no closed form of its error rate as simple as those above, and measure it: train the rank-one network $\beta = u v$, with a number $v$, on logistic loss for a long time, and solve for the largest margin directly. It is a combination of the $y_i x_i$ with weights of at least zero, so nonnegative least squares finds it.
 
 # %%
 d, n, turns = 100, 50, 20
@@ -339,7 +343,7 @@ spread = gap.std(0, ddof=1).sum() / turns**0.5
 assert numbers["gap-best"] > numbers["gap-end"] + 4 * spread
 
 # %% [markdown]
-# At its best, at time {glue:text}`best-time:.0f`, fine-tuning has {glue:text}`best:.1f`% wrong signs; at time {glue:text}`last-time:.0f` it has {glue:text}`end:.1f`%, scratch training {glue:text}`scratch-end:.1f`%, and the largest margin {glue:text}`margin:.1f`%. The gap between the two has shrunk from {glue:text}`gap-best:.1f` to {glue:text}`gap-end:.1f` points by then; logarithms are slow, and to close it would take far longer than anyone trains. With the logistic loss all that transfer gains is gained by stopping, and lost, slowly, by going on. (With flips and enough samples the labels cannot be separated; then the loss has a minimum, and both end there.)
+# At its best, at time {glue:text}`best-time:.0f`, fine-tuning has {glue:text}`best:.1f`% wrong signs; at time {glue:text}`last-time:.0f` it has {glue:text}`end:.1f`%, scratch training {glue:text}`scratch-end:.1f`%, and the largest margin {glue:text}`margin:.1f`%. The gap between the two has shrunk from {glue:text}`gap-best:.1f` to {glue:text}`gap-end:.1f` points by then; logarithms are slow. With the logistic loss all that transfer gains is gained by stopping, and lost, slowly, by going on. (With flips and enough samples the labels cannot be separated; then the loss has a minimum, and both end there.)
 #
 # ## Exercises
 #
@@ -488,5 +492,5 @@ assert (
 # ## What to remember
 #
 # 1. A sign is a line plus noise, and an error rate is an angle: with these two facts every formula for numbers becomes one for classes.
-# 2. Only directions count, so a long or useless answer in unseen directions costs little: fine-tuning on signs helps far beyond 60°, and flipped labels widen its advantage.
+# 2. Only directions count, so a long or useless answer in unseen directions costs little: fine-tuning on signs helps far beyond 60°, and flipped labels widen the range of angles at which it does.
 # 3. With the logistic loss on separable data fine-tuning and scratch training share their limit; what transfer gains is gained by stopping early.

@@ -436,15 +436,17 @@ fatelib.agreement_table(
 # %% [markdown]
 # ## What regularisation would change
 #
-# A source with several outputs, $B = \sum_i \varsigma_i u_i v_i^\top$, is learned one direction after the other. Let $a$ be the singular value that both of two layers have along direction $i$, and $f = a^2$ that of their product.
-# The gradient of $\lVert W_1 W_2 - B \rVert^2$ gives each layer $\dot a = 2 a (\varsigma_i - a^2)$, and weight decay takes off $\lambda a$. With $\dot f = 2 a \dot a$,
+# A source with several outputs, $B_s = \sum_i \varsigma_i u_i v_i^\top$, is learned one direction after the other. Let $a$ be the singular value that both of two layers have along direction $i$, and $f = a^2$ that of their product.
+# The gradient of $\lVert W_1 W_2 - B_s \rVert^2$ gives each layer $\dot a = 2 a (\varsigma_i - a^2)$, and weight decay, which adds $\lambda W$ to each layer's gradient, takes off $\lambda a$. With $\dot f = 2 a \dot a$,
 #
 # $$
 # \dot f = 4 f \left( \varsigma_i - \lambda/2 - f \right) .
 # $$
 #
-# It is the logistic growth of this chapter towards a smaller end, $(\varsigma_i - \lambda/2)_+$: every direction loses as much, and those with $\varsigma_i \le \lambda/2$ are lost. Stopping after a time $t$ leaves out those that are still on their plateau, $4 \varsigma_i t \ll \log(\varsigma_i/\alpha^2)$, and
-# takes nothing from the others. Dropout of hidden units takes off one threshold too, the larger the more there is to keep. So all three prune what is weak in the source. {py:func}`~fatelib.theory.pretraining_filter` has all of them in closed form; its result is the spectrum of the features, which {py:func}`~fatelib.theory.ridge_risk` turns into a risk of transfer.
+# It is the logistic growth of this chapter towards a smaller end, $(\varsigma_i - \lambda/2)_+$: every direction loses as much, and those with $\varsigma_i \le \lambda/2$ are lost. Stopping after a time $t$ leaves out those that are still on their plateau, with $4 \varsigma_i t$ well below $\log(\varsigma_i / s_0)$ for a start at strength $s_0$, takes next to nothing from those well beyond it, and a part from those between.
+# Dropout of a share $q$ of $h$ hidden units adds, averaged over what is left out and with equally strong units, $\frac{q}{(1 - q) h} \big( \sum_j f_j \big)^2$ to the loss. The derivative in $f_i$ then vanishes at $f_i = (\varsigma_i - \tau)_+$ with $\tau = \frac{q}{(1 - q) h} \sum_j f_j$: one threshold for all, the larger the more there is to keep.
+#
+# So all three prune what is weak in the source. For two layers {py:func}`~fatelib.theory.pretraining_filter` has each of them in closed form, and weight decay for any depth; with two layers its result is the spectrum of the features, which {py:func}`~fatelib.theory.ridge_risk` turns into a risk of transfer.
 #
 # ## Turn it yourself
 #
