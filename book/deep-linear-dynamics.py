@@ -521,7 +521,7 @@ for alpha in (1e-3, 1e-6):
 # $$
 #
 # one half for two layers, where $\dot s = 4 \cdot \tfrac14 = 1$, and nearly $2/3$ for many, where $\dot s \approx 2L \left( \tfrac23 \right)^2 \tfrac13 = \tfrac{8}{27} L$. (A single layer is fastest at the start.)
-# So the rise takes a time of order $1/L$: the deeper the network, the longer the wait and the shorter what one waits for.
+# So the rise takes a time of order $1/L$: from the same initial scale, the deeper the network, the longer the wait and the shorter what one waits for.
 #
 # By {eq}`logistic` $\log \frac{s}{1 - s}$ grows at the rate 4. From one quarter to three quarters it grows from $-\log 3$ to $\log 3$, which takes the time $\tfrac12 \log 3$, whatever the start.
 # :::

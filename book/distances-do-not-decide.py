@@ -400,7 +400,7 @@ for name, norm, angle in (
 # :::{exercise} With pencil: close enough below one
 # :label: ex-close-enough
 #
-# Unit norms, large $d$. For which divergences {eq}`kl` does linear transfer win at *every* $\gamma < 1$? By {eq}`transferability`, at given $\theta$ and $\sigma$ it loses somewhere below 1 exactly if $\sigma < 1 - \lvert \cos\theta \rvert$ (if you like, show this first). On which side of your bound is the pair of {numref}`fig-one-pair`? And why does that not contradict {prf:ref}`prop-no-distance`?
+# Unit norms, large $d$. For which divergences {eq}`kl` does linear transfer never lose for $\gamma < 1$? By {eq}`transferability-limit`, at given $\theta$ and $\sigma$ it loses somewhere below 1 exactly if $\sigma < 1 - \lvert \cos\theta \rvert$ (if you like, show this first). On which side of your bound is the pair of {numref}`fig-one-pair`? And why does that not contradict {prf:ref}`prop-no-distance`?
 # :::
 #
 # :::{solution} ex-close-enough
@@ -409,13 +409,13 @@ for name, norm, angle in (
 #
 # Below one sample per dimension the risk of scratch training is $v + \sigma^2 (1 - v) / v$ with $v = 1 - \gamma$. This is $v + \sigma^2 / v - \sigma^2$, least at $v = \sigma$ (for $\sigma < 1$), where it is $2 \sigma - \sigma^2 = 1 - (1 - \sigma)^2$. Linear transfer has $\sin^2\theta = 1 - \cos^2\theta$ and loses there if $\lvert \cos\theta \rvert < 1 - \sigma$.
 #
-# By {eq}`kl`, $\cos\theta = 1 - \sigma^2\, \mathrm{KL}$. So transfer wins at every $\gamma < 1$ where $\lvert 1 - \sigma^2\, \mathrm{KL} \rvert \ge 1 - \sigma$, that is
+# By {eq}`kl`, $\cos\theta = 1 - \sigma^2\, \mathrm{KL}$. So transfer never loses below 1 where $\lvert 1 - \sigma^2\, \mathrm{KL} \rvert \ge 1 - \sigma$ (at equality there is a draw at $\gamma = 1 - \sigma$), that is
 #
 # $$
 # \mathrm{KL} \le \frac1\sigma \quad \text{or} \quad \mathrm{KL} \ge \frac{2 - \sigma}{\sigma^2} :
 # $$
 #
-# the closest pairs, and those nearly opposite. The pair of {numref}`fig-one-pair` has $\mathrm{KL} = (1 - \sqrt{1/2}) / \sigma^2$ with $\sigma = 1/5$, which is more than $\tfrac{25}{4}$, and beyond $1/\sigma = 5$: it loses somewhere, as the figure shows. There is no contradiction, because the bound needs $\sigma$, the unit norms and $\gamma < 1$ beside the distance. Beyond $\gamma = 1 + \sigma^2 / \sin^2\theta$ even the closest pair loses, unless it is one task.
+# the closest pairs, and those nearly opposite. The pair of {numref}`fig-one-pair` has $\mathrm{KL} = (1 - \sqrt{1/2}) / \sigma^2$ with $\sigma = 1/5$, which lies between $1/\sigma = 5$ and $(2 - \sigma)/\sigma^2 = 45$: it loses somewhere, as the figure shows. There is no contradiction, because the bound needs $\sigma$, the unit norms and $\gamma < 1$ beside the distance. Beyond $\gamma = 1 + \sigma^2 / \sin^2\theta$ even the closest pair loses, unless it is one task.
 # :::
 #
 # :::{exercise} Code: when does the estimate go blind?

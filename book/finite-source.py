@@ -499,7 +499,7 @@ for gamma_s in (0.7, 1.0, 1.3):
 # :::{exercise} Hard: a perfect source that hurts
 # :label: ex-perfect-hurts
 #
-# No noise anywhere, and the source task *is* the target task, $\theta = 0$. Yet with few source samples fine-tuning loses against training from scratch. Below which $\gamma_s$, for two layers, and for $L$? Does linear transfer lose, too? What is the remedy?
+# No noise anywhere, and the source task *is* the target task, $\theta = 0$. Yet with few source samples, and $\gamma < 1$, fine-tuning loses against training from scratch. Below which $\gamma_s$, for two layers, and for $L$? Does linear transfer lose, too? What is the remedy?
 # :::
 #
 # :::{solution} ex-perfect-hurts
@@ -514,7 +514,7 @@ for gamma_s in (0.7, 1.0, 1.3):
 #
 # $\gamma / (4 (3 + \gamma))$ for two layers, rising to $\tfrac14$ for many. A source that is too short makes the later layers grow, and what they enlarge in the directions that the target data do not see is mostly not the target.
 #
-# Linear transfer has the risk $1 - \gamma_s$ against $1 - \gamma$ and loses already for $\gamma_s < \gamma$; so in between it is better to fine-tune. The remedy is the length: {eq}`finite-fine-tuning` with the best $\kappa = M/Q$, which is 1 here, gives $(1 - \gamma)\, \gamma_s > 0$ for every source, and {numref}`ex-shrink` shows how to start so that one ends there.
+# Linear transfer has the risk $1 - \gamma_s$ against $1 - \gamma$ and loses for every $\gamma_s < \gamma$. Up to seven layers this boundary lies above that of fine-tuning, and in between it is better to fine-tune; with many layers the order turns round for $\gamma < \tfrac14$. The remedy is the length: {eq}`finite-fine-tuning` with the best $\kappa = M/Q$, which is 1 here, gives $(1 - \gamma)\, \gamma_s > 0$ for every source, and {numref}`ex-shrink` shows, for two layers and with $\hat\theta$ for $\theta$, how to start so that one ends there: from a source that is shorter still, $\gamma_s / \sqrt{\gamma + (1 - \gamma) \gamma_s}$ instead of $\sqrt{\gamma_s}$.
 #
 # ```python
 # gamma = 0.5

@@ -676,7 +676,7 @@ for size in (50, 100, 200):
 # :class: dropdown
 #
 # $\operatorname{relu}(h_i w_i \cdot x) = h_i \operatorname{relu}(w_i \cdot x)$: the span is the same, so $\rho$ is the same. In {eq}`gram-solve`, with $H = \operatorname{diag}(h)$, $K \to H K H$ and $v \to H v$, and $v^\top H (H K H)^{-1} H v = v^\top K^{-1} v$.
-# For $n > k$ the least-squares fit is unique as a function, so its risk does not change either. The same function now has the weights $b_i / h_i$ and the price $m \sum_i b_i^2 / h_i^2$: long neurons are cheap. For $n < k$ the fit is the cheapest one that meets all samples, and it changes: it relies on the long neurons.
+# For $n > k$ the least-squares fit is unique as a function, so its risk does not change either. The same function now has the weights $b_i / h_i$ and the price $m \sum_i b_i^2 / h_i^2$: long neurons are cheap. For $n < k$ the fit is the cheapest one that meets all samples, and it changes unless all $h_i$ are equal: it relies more on the long neurons.
 # :::
 #
 # :::{exercise} With pencil: a neuron and its opposite
