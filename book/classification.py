@@ -80,10 +80,10 @@ axes[1].set_ylabel("")
 # and the squared norm is
 #
 # $$
-# \begin{aligned}
-# y^\top (X X^\top)^{-1} y &= \frac{\gamma}{1 - \gamma} - (1 - \gamma) \frac{c^2 \gamma^2}{(1 - \gamma)^2} \\
-# &= \gamma\, \frac{1 - c^2 \gamma}{1 - \gamma} .
-# \end{aligned}
+# \begin{gathered}
+# y^\top (X X^\top)^{-1} y = \frac{\gamma}{1 - \gamma} - \frac{c^2 \gamma^2}{1 - \gamma} \\
+# = \gamma\, \frac{1 - c^2 \gamma}{1 - \gamma} .
+# \end{gathered}
 # $$
 #
 # For $n > d$ take $z$ out first: what is left of $y$ has squared norm $n (1 - c^2)$ and is independent of $X_\perp$, which fits it as it fits noise of that variance. The coefficient along $\beta_t$ is that of $y$ on $z$ after $X_\perp$ is projected out, $c$. So overlap and squared norm are $c$ and $c^2 + (1 - c^2)/(\gamma - 1)$.

@@ -137,7 +137,7 @@ def linear_transfer_error_rate(
         >>> round(float(linear_transfer_error_rate(0.5)), 4)
         0.1592
         >>> round(float(linear_transfer_error_rate(0.5, n=10, flip=0.2)), 4)
-        0.2126
+        0.209
     """
     check_domain(theta=theta, flip=flip)
     if n is not None:
@@ -252,7 +252,7 @@ def fine_tuning_error_rate(
 
     Example:
         >>> round(float(fine_tuning_error_rate(0.5, 0.5)), 3)
-        0.241
+        0.224
     """
     check_domain(gamma=gamma, theta=theta, depth=depth, flip=flip)
     gamma, theta, depth, flip = broadcast_floats(gamma, theta, depth, flip)

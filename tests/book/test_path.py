@@ -176,7 +176,9 @@ def test_every_chapter_of_the_book_says_where_to_go_on_and_how_long_it_takes(sit
         (end,) = found.select("article section p.onward")
         at = order.index(page) + 1 if page in order else None
         if at is None:
-            assert end.get_text().startswith("Deeper. Back to the path: ")
+            ended = not set(order) - set(NUMBERED[: NUMBERED.index(page)])
+            said = "The path has ended; the whole of it: " if ended else "Back to the path: "
+            assert end.get_text().startswith(f"Deeper. {said}")
         elif at < len(path):
             assert end.a["href"] == f"{path[at].page.removeprefix('book/')}.html"
             assert end.get_text().startswith("Next on the path: ")

@@ -46,6 +46,7 @@ def test_one_decomposition_serves_all_networks_of_a_data_set():
         training=options,
         scratch_training=options,
         decays=True,
+        flip=None,
     )
 
     def measure(keys, prepared, gamma):
