@@ -103,6 +103,7 @@ OTHERWISE = {
     "fatelib.phase_diagram": {"ridge": 0.0, "width": None, "scale": 1e-5},
     "fatelib.plot.slices": {"x": "gamma"},
     "fatelib.widgets.explore": {"x": "gamma", "y": None},
+    "fatelib.theory.pretraining_filter": {"width": None},
     "fatelib.widgets.null_space": {"gamma": (0.2, 0.5), "sigma": (0.0, 1.0), "depth": (1, 2)},
 }
 INSTANCES = {

@@ -113,18 +113,20 @@ def _refuse_open_forms(
     """Raise where the arguments, if they are known, have no closed form together."""
     if any(isinstance(value, jax.core.Tracer) for value in (depth, dropout, width, time)):
         return
-    dropped, timed, deep = np.asarray(dropout) > 0, np.isfinite(time), np.asarray(depth) > 2
+    # Whole numbers may be larger than those of NumPy.
+    layers, share, end = (np.asarray(value).astype(float) for value in (depth, dropout, time))
+    dropped, timed, deep = share > 0, np.isfinite(end), layers > 2
     if dropped.any() and width is None:
         raise ValueError("width must be given with dropout: more units average more of it away")
     if width is not None and not dropped.any():
         raise ValueError("width has no effect without dropout: leave it out")
-    for name, one, other in (
-        ("dropout has no closed form with more than two layers", dropped, deep),
-        ("a finite time has no closed form with more than two layers", timed, deep),
-        ("dropout has no closed form at a finite time", dropped, timed),
+    for rule, one, other in (
+        ("dropout must be 0 where depth is above 2", dropped, deep),
+        ("time must be inf where depth is above 2", timed, deep),
+        ("time must be inf where dropout is above 0", dropped, timed),
     ):
         if (one & other).any():
-            raise ValueError(f"{name}: train the network")
+            raise ValueError(f"{rule}: there is no closed form; train the network")
 
 
 @jax.jit

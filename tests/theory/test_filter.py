@@ -223,9 +223,9 @@ def test_derivatives_are_those_of_the_values(options, x64):
     [
         ({"dropout": 0.5}, "width must be given with dropout"),
         ({"width": 10}, "width has no effect without dropout"),
-        ({"dropout": 0.5, "width": 10, "depth": 3}, "dropout has no closed form with more than"),
-        ({"time": 2.0, "depth": 3}, "a finite time has no closed form with more than two layers"),
-        ({"time": 2.0, "dropout": 0.5, "width": 10}, "dropout has no closed form at a finite"),
+        ({"dropout": 0.5, "width": 10, "depth": 3}, "dropout must be 0 where depth is above 2"),
+        ({"time": 2.0, "depth": 3}, "time must be inf where depth is above 2"),
+        ({"time": 2.0, "dropout": 0.5, "width": 10}, "time must be inf where dropout is above 0"),
     ],
 )
 def test_what_has_no_closed_form_is_refused(options, message):
