@@ -128,9 +128,14 @@ class Window:
         self.problems, self.asked, self.site = [], [], ""
         self.page.route("**/*", self._answer)
         self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("requestfailed", lambda request: self._note(f"failed: {request.url}"))
+        self.page.on("requestfailed", self._failed)
         self.page.on("pageerror", lambda error: self._note(f"script: {error}"))
         self.page.on("console", self._listen)
+
+    def _failed(self, request):
+        # A picture that another takes the place of while it loads is given up by the browser.
+        if request.failure != "net::ERR_ABORTED":
+            self._note(f"failed: {request.url}")
 
     def _note(self, problem):
         self.problems.append(problem)
