@@ -425,7 +425,7 @@ print(f"{theory.scratch_error_rate(0.35):.3f}")
 # :class: dropdown
 # :::
 #
-# Scratch training without a ridge comes below $\theta / \pi$ beyond $\gamma = 1 + \sigma_c^2 / \tan^2\theta$; `diagnose` gives each side its best ridge, so that it may cross earlier.
+# Scratch training without a ridge comes below $\theta / \pi$ beyond $\gamma = 1 + \sigma_c^2 / \tan^2\theta$; `diagnose` gives each side its best ridge, so that it may cross earlier. All inputs start above the source and come below it.
 
 # %%
 tasks = fatelib.LinearTasks.at_angle(jax.random.key(6), 50, np.pi / 4)

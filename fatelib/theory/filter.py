@@ -61,7 +61,7 @@ def pretraining_filter(
         weight_decay: Weight decay λ, ``(...)``, at most 1e9.
         dropout: Share q of the hidden units left out at each step, ``(...)``, in [0, 1): the
             minimum of the loss averaged over what is left out, of two layers.
-        width: Number h of hidden units, ``(...)``, which dropout needs.
+        width: Number h of hidden units, ``(...)``, at least 1, which dropout needs.
         time: Learning rate times steps, ``(...)``; ``inf`` trains to the end.
         scale: Singular value of each layer at the start, ``(...)``, above 0, at most 1e9.
 
